@@ -1,0 +1,89 @@
+# Everything a developer or CI does here. "make" lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Tools are pinned here and not in go.mod, which stays the bridge's own.
+GOFUMPT  := go run mvdan.cc/gofumpt@v0.12.0
+GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+PKG      ?= ./...
+RUN      ?= .
+FUZZTIME ?= 30s
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+IMAGE    ?= hcbridge
+
+## help: list the targets
+.PHONY: help
+help:
+	@sed -n 's/^## \([^:]*\): \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+
+## demo: see it work: Postgres, a simulated org, the bridge and traffic; DURATION=20s ends by itself
+.PHONY: demo
+demo:
+	@scripts/need.sh go postgres
+	@go run ./cmd/demo
+
+## test: run all tests under the race detector
+.PHONY: test
+test:
+	@scripts/need.sh go postgres cc node
+	go test -race $(PKG)
+
+## test/one: run one test again and again: make test/one PKG=./outbox RUN=TestOrder
+.PHONY: test/one
+test/one:
+	@scripts/need.sh go postgres cc
+	go test -race -count=20 -failfast -run '$(RUN)' $(PKG)
+
+## check: all that must pass before a push, and all that CI runs
+.PHONY: check
+check:
+	@scripts/need.sh go postgres cc node
+	scripts/gofumpt.sh $(GOFUMPT)
+	go vet ./...
+	$(GOLANGCI) run
+	go test -race ./...
+
+## lint: run the linters alone
+.PHONY: lint
+lint:
+	$(GOLANGCI) run
+
+## fmt: format all Go files
+.PHONY: fmt
+fmt:
+	$(GOFUMPT) -w .
+
+## fuzz: run each fuzz target for FUZZTIME (default 30s)
+.PHONY: fuzz
+fuzz:
+	@scripts/need.sh go postgres
+	scripts/fuzz.sh $(FUZZTIME)
+
+## bench: run the benchmarks
+.PHONY: bench
+bench:
+	@scripts/need.sh go postgres
+	go test -run '^$$' -bench '$(RUN)' -benchmem $(PKG)
+
+## golden: rewrite golden files and the settings tables from the code; review the diff
+.PHONY: golden
+golden:
+	scripts/golden.sh
+
+## build: build static binaries into bin/
+.PHONY: build
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/...
+
+## image: build the container image; IMAGE=name:tag
+.PHONY: image
+image:
+	scripts/image.sh hcbridge '$(IMAGE)' '$(VERSION)'
+
+## up: start Postgres, a simulated org and the bridge in containers, to play with
+.PHONY: up
+up:
+	docker compose --profile try up --build try

@@ -1,0 +1,81 @@
+package bayeux
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// A session that has been connected this long ends a series of failures.
+const stableAfter = 10 * time.Second
+
+// exponential returns a back-off that doubles from first to limit, of which it
+// takes off up to half at random so that clients do not come back together.
+func exponential(first, limit time.Duration) func(attempt int) time.Duration {
+	return func(attempt int) time.Duration {
+		d := limit
+		if shift := max(attempt, 1) - 1; shift < 30 && first<<shift < limit {
+			d = first << shift
+		}
+		return d - rand.N(d/2+1) //nolint:gosec // jitter is no secret
+	}
+}
+
+// end says how a session ended.
+type end struct {
+	act  action
+	wait time.Duration // the least the server wants us to wait
+	err  error         // nil if it was our own wish
+	gone bool          // the server has no session to disconnect
+}
+
+// pacer spaces sessions. It is a pure state machine: Run does the waiting.
+type pacer struct {
+	quick, login, slow func(attempt int) time.Duration
+
+	failures, refusals, slows int
+}
+
+// next returns the wait before the next session. connected is how long the one
+// that ended was connected.
+func (p *pacer) next(e end, connected time.Duration) time.Duration {
+	if connected >= stableAfter {
+		p.failures, p.refusals, p.slows = 0, 0, 0
+	}
+	var wait time.Duration
+	switch e.act {
+	case actRenew:
+	case actSlow:
+		p.slows++
+		wait = p.slow(p.slows)
+	case actLogin:
+		// The first new token is used at once. If that is refused too, tokens
+		// are not the problem, and logins are limited.
+		if p.refusals++; p.refusals > 1 {
+			wait = p.login(p.refusals - 1)
+		}
+	case actResume:
+		// Losing a session now and then is normal. Losing it again right after
+		// is a loop, and each handshake takes one of the org's client slots.
+		if p.failures++; p.failures > 1 {
+			wait = p.quick(p.failures - 1)
+		}
+	default:
+		p.failures++
+		wait = p.quick(p.failures)
+	}
+	return max(wait, e.wait)
+}
+
+// sleep waits for d or the end of ctx.
+func sleep(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

@@ -1,0 +1,134 @@
+package bayeux
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-resty/resty/v2"
+)
+
+// longPolling is the transport "long-polling": one POST per batch.
+type longPolling struct {
+	client   *resty.Client
+	endpoint string
+	token    string
+	maxReply int64
+}
+
+// newLongPolling returns a transport for one session. Each has a cookie jar of
+// its own: the cookies of the handshake bind it to one server, those of another
+// session would lead it astray ("Streaming API Developer Guide, Clients and
+// Cookies for Streaming API").
+func newLongPolling(base http.RoundTripper, endpoint, token string, maxReply int64) (*longPolling, error) {
+	if err := checkEndpoint(endpoint); err != nil {
+		return nil, err
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return nil, fmt.Errorf("cookie jar: %w", err)
+	}
+	client := resty.NewWithClient(&http.Client{
+		Transport: base,
+		Jar:       jar,
+		// The token is for this host only, and a POST that was turned into a
+		// GET of a login page has no answer for us.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	})
+	client.SetDoNotParseResponse(true).SetDisableWarn(true)
+	return &longPolling{client: client, endpoint: endpoint, token: token, maxReply: maxReply}, nil
+}
+
+// checkEndpoint lets a token out over https, and over http to this machine.
+func checkEndpoint(endpoint string) error {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Host == "" || u.User != nil {
+		return fmt.Errorf("%w: not an absolute URL", ErrEndpoint)
+	}
+	ip := net.ParseIP(u.Hostname())
+	loopback := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	if u.Scheme != "https" && (u.Scheme != "http" || !loopback) {
+		return fmt.Errorf("%w: %s://%s is not https", ErrEndpoint, u.Scheme, u.Host)
+	}
+	return nil
+}
+
+func (p *longPolling) kind() string { return "long-polling" }
+
+func (p *longPolling) exchange(ctx context.Context, batch []byte) ([]byte, error) {
+	// A reader and not the bytes: those resty would copy to a buffer that it
+	// reuses as soon as the answer begins, which can be before it is sent.
+	res, err := p.client.R().
+		SetContext(ctx).
+		SetHeader("Content-Type", "application/json;charset=UTF-8").
+		SetHeader("Accept", "application/json").
+		SetHeader("Authorization", "Bearer "+p.token).
+		SetBody(bytes.NewReader(batch)).
+		Post(p.endpoint)
+	if err != nil {
+		return nil, &Error{Err: cause(ctx, err)}
+	}
+	defer res.RawBody().Close()
+
+	if status := res.StatusCode(); status != http.StatusOK {
+		// Drained, so that the connection can be used again. It is the edge
+		// that speaks here, mostly in HTML; nothing in it is for us.
+		_, _ = io.CopyN(io.Discard, res.RawBody(), 64<<10)
+		return nil, &Error{HTTPStatus: status, retryAfter: retryAfter(res.Header().Get("Retry-After"))}
+	}
+	if media, _, _ := mime.ParseMediaType(res.Header().Get("Content-Type")); strings.HasSuffix(media, "html") {
+		return nil, &Error{Err: fmt.Errorf("reply is %s", media)}
+	}
+	return p.read(ctx, res)
+}
+
+func (p *longPolling) read(ctx context.Context, res *resty.Response) ([]byte, error) {
+	length := res.RawResponse.ContentLength
+	if length > p.maxReply {
+		return nil, &Error{Err: fmt.Errorf("%w: %d bytes of at most %d", errTooLarge, length, p.maxReply)}
+	}
+	var body bytes.Buffer
+	if length > 0 {
+		body.Grow(int(length) + bytes.MinRead)
+	}
+	n, err := body.ReadFrom(io.LimitReader(res.RawBody(), p.maxReply+1))
+	if err != nil {
+		return nil, &Error{Err: fmt.Errorf("reply cut off after %d bytes: %w", n, cause(ctx, err))}
+	}
+	if n > p.maxReply {
+		return nil, &Error{Err: fmt.Errorf("%w: more than %d bytes", errTooLarge, p.maxReply)}
+	}
+	return body.Bytes(), nil
+}
+
+// cause replaces an error that is only the end of ctx by the reason for that,
+// and drops the URL that net/http puts before the others.
+func cause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// retryAfter reads the header of that name, in seconds.
+func retryAfter(header string) time.Duration {
+	seconds, err := strconv.Atoi(header)
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return min(time.Duration(min(seconds, 3600))*time.Second, maxInterval)
+}

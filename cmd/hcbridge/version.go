@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// These are set by the linker at release builds, which can set nothing but
+// package variables.
+var version, commit string
+
+func (p *program) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print version, commit and Go version",
+		Args:  noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			p.printf("hcbridge %s\n", build())
+			return nil
+		},
+	}
+}
+
+// build describes the build in one line.
+func build() string {
+	v, c := version, commit
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if v == "" && info.Main.Version != "" && info.Main.Version != "(devel)" {
+			v = info.Main.Version
+		}
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" && c == "" {
+				c = s.Value
+			}
+		}
+	}
+	if v == "" {
+		v = "dev"
+	}
+	if c == "" {
+		c = "unknown"
+	}
+	return fmt.Sprintf("%s (commit %.12s, %s)", v, c, runtime.Version())
+}
+
+// healthCommand asks the running bridge's /healthz: an image without a shell
+// has no other way.
+func (p *program) healthCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "healthcheck",
+		Short:  "Ask the running bridge whether it lives",
+		Hidden: true,
+		Args:   noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := p.config()
+			if err != nil {
+				return err
+			}
+			if cfg.HTTPAddr == "" {
+				return errors.New("HC_HTTP_ADDR is empty: there is nothing to ask")
+			}
+			_, port, err := net.SplitHostPort(cfg.HTTPAddr)
+			if err != nil {
+				return fmt.Errorf("HC_HTTP_ADDR: %w", err)
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), 3*time.Second)
+			defer cancel()
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort("127.0.0.1", port)+"/healthz", http.NoBody)
+			if err != nil {
+				return err
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				return fmt.Errorf("the bridge answers %s", resp.Status)
+			}
+			return nil
+		},
+	}
+}

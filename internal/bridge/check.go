@@ -1,0 +1,250 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/rs/zerolog"
+
+	"hcbridge/config"
+	"hcbridge/internal/salesforce"
+	"hcbridge/pushtopic"
+)
+
+// Level says how much a finding matters.
+type Level int
+
+// Levels of findings.
+const (
+	Good Level = iota // ✓
+	Warn              // !: the bridge runs, but less well
+	Bad               // ✗: the bridge, or the object, does not run
+)
+
+// Finding is one line of `hcbridge check`.
+type Finding struct {
+	Level  Level
+	Part   string // "Postgres", "Salesforce", or an object
+	Text   string
+	Remedy string // empty if Good
+}
+
+// minPostgres is the oldest Postgres that the SQL is written for.
+const minPostgres = 130_000
+
+// Check finds what would stop or degrade a run. It changes nothing on either
+// side. report is called with each finding as it is made.
+func Check(ctx context.Context, cfg *config.Config, report func(Finding)) {
+	c := checker{cfg: cfg, report: report}
+	c.good("Configuration", "%d objects", len(cfg.Objects))
+	if len(cfg.Objects) == 0 {
+		c.bad("Configuration", "no object is mapped", "set HC_OBJECTS or HC_MAPPING_FILE")
+	}
+	c.postgres(ctx)
+	c.salesforce(ctx)
+}
+
+type checker struct {
+	cfg    *config.Config
+	report func(Finding)
+}
+
+func (c *checker) good(part, format string, args ...any) {
+	c.report(Finding{Level: Good, Part: part, Text: fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) warn(part, text, remedy string) {
+	c.report(Finding{Level: Warn, Part: part, Text: text, Remedy: remedy})
+}
+
+func (c *checker) bad(part, text, remedy string) {
+	c.report(Finding{Level: Bad, Part: part, Text: text, Remedy: remedy})
+}
+
+func (c *checker) postgres(ctx context.Context) {
+	const part = "Postgres"
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	pool, err := OpenPool(ctx, c.cfg)
+	if err != nil {
+		c.bad(part, err.Error(), "correct DATABASE_URL, for example postgres://user:password@host:5432/database")
+		return
+	}
+	defer pool.Close()
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		c.bad(part, "no connection: "+err.Error(), "see that Postgres runs and that DATABASE_URL names its host, port, user and database")
+		return
+	}
+	defer conn.Release()
+	var version int
+	var text string
+	var standby, create, hstore, superuser bool
+	err = conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_version'), pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on',
+		has_database_privilege(current_database(), 'CREATE'), EXISTS (SELECT FROM pg_available_extensions WHERE name = 'hstore'), (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)`).
+		Scan(&version, &text, &standby, &create, &hstore, &superuser)
+	if err != nil {
+		c.bad(part, "the server answers, but not to us: "+err.Error(), "grant the user of DATABASE_URL CONNECT on the database")
+		return
+	}
+	c.good(part, "connected, version %s", text)
+	if version < minPostgres {
+		c.bad(part, "version "+text+" is too old", "use Postgres 13 or newer")
+	}
+	if standby {
+		c.bad(part, "the server is read only (a standby)", "point DATABASE_URL at the primary")
+	}
+	if !create {
+		c.bad(part, "no right to create schemas", "GRANT CREATE ON DATABASE … to the user of DATABASE_URL")
+	}
+	if !hstore {
+		c.bad(part, "the extension hstore is not available", "install Postgres's contrib package (postgresql-contrib)")
+	}
+	if superuser {
+		c.warn(part, "the user is a superuser", "use a role of its own that owns the schemas")
+	}
+	c.listen(ctx, conn.Conn())
+}
+
+// listen proves that a notification arrives, which it does not behind a
+// transaction-mode pooler.
+func (c *checker) listen(ctx context.Context, notifier *pgx.Conn) {
+	const part, channel = "Postgres", "hcbridge_check"
+	url, variable := c.cfg.ListenDatabaseURL.Reveal(), "HC_LISTEN_DATABASE_URL"
+	if url == "" {
+		url, variable = c.cfg.DatabaseURL.Reveal(), "DATABASE_URL"
+	}
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		c.bad(part, "no connection to listen on", "correct "+variable)
+		return
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if _, err := conn.Exec(ctx, "LISTEN "+channel); err == nil {
+		_, err = notifier.Exec(ctx, "SELECT pg_notify($1, '')", channel)
+		wait, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		if err == nil {
+			if _, err = conn.WaitForNotification(wait); err == nil {
+				c.good(part, "notifications arrive")
+				return
+			}
+		}
+	}
+	c.warn(part, "notifications do not arrive: writes are found by polling, up to a second later", "set HC_LISTEN_DATABASE_URL to a connection that passes no transaction-mode pooler")
+}
+
+func (c *checker) salesforce(ctx context.Context) {
+	const part = "Salesforce"
+	sf, err := NewSalesforce(c.cfg, zerolog.Nop())
+	if err != nil {
+		c.bad(part, err.Error(), "see the settings HC_SALESFORCE_* in the README")
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	sess, err := sf.Login(ctx)
+	if err != nil {
+		if ce := authConfigError(c.cfg, err); ce != nil {
+			c.bad(part, ce.Error(), "correct the credentials, and see that the app allows this flow for the user")
+		} else {
+			c.bad(part, "no login: "+err.Error(), "see that HC_SALESFORCE_LOGIN_URL is right and can be reached from here")
+		}
+		return
+	}
+	c.good(part, "logged in to org %s as %s", sess.OrgID, sess.Username)
+	c.version(ctx, sf)
+	if limits, err := sf.Limits(ctx); err != nil {
+		c.warn(part, "the limits cannot be read: "+err.Error(), "grant the user View Setup and Configuration")
+	} else if calls := limits["DailyApiRequests"]; calls.Max > 0 {
+		if calls.Remaining*10 < calls.Max {
+			c.warn(part, fmt.Sprintf("only %d of %d API calls are left today", calls.Remaining, calls.Max), "wait, or buy API calls; polls slow down as they run out")
+		} else {
+			c.good(part, "%d of %d API calls left", calls.Remaining, calls.Max)
+		}
+	}
+	streaming := c.streaming(ctx, sf)
+	for _, o := range c.cfg.Objects {
+		c.object(ctx, sf, o, streaming)
+	}
+}
+
+func (c *checker) version(ctx context.Context, sf *salesforce.Client) {
+	versions, err := sf.Versions(ctx)
+	if err != nil {
+		c.bad("Salesforce", "the API versions cannot be read: "+err.Error(), "see that HC_SALESFORCE_LOGIN_URL can be reached from here")
+		return
+	}
+	want := c.cfg.Salesforce.APIVersion
+	if !slices.ContainsFunc(versions, func(v salesforce.Version) bool { return v.Version == want }) {
+		newest := ""
+		if len(versions) > 0 {
+			newest = versions[len(versions)-1].Version
+		}
+		c.bad("Salesforce", "the org does not know API version "+want, "set HC_SALESFORCE_API_VERSION to "+newest+" or another version of the org")
+		return
+	}
+	c.good("Salesforce", "API version %s", want)
+}
+
+// streaming reports whether PushTopics can be read and made.
+func (c *checker) streaming(ctx context.Context, sf *salesforce.Client) bool {
+	if !slices.ContainsFunc(c.cfg.Objects, func(o config.Object) bool { return o.Mode == config.ModeStreaming }) {
+		return false
+	}
+	const remedy = "grant the user Read and Create on PushTopic (permission set, object settings); until then the objects are polled"
+	d, err := sf.Describe(ctx, pushTopic)
+	if err != nil || !d.Createable {
+		c.warn("Streaming", "no permission for PushTopics", remedy)
+		return false
+	}
+	if _, err := (topics{sf}).Find(ctx, "hc_"); err != nil {
+		c.warn("Streaming", "PushTopics cannot be read: "+err.Error(), remedy)
+		return false
+	}
+	c.good("Streaming", "PushTopics can be made")
+	return true
+}
+
+func (c *checker) object(ctx context.Context, sf *salesforce.Client, o config.Object, streaming bool) {
+	m, err := mapObject(ctx, sf, o, c.cfg.Schema, c.cfg.NumberType == "numeric")
+	if err != nil {
+		if me := (*mappingError)(nil); errors.As(err, &me) {
+			c.bad(o.Name, err.Error(), "the text says what to change")
+			return
+		}
+		c.bad(o.Name, "cannot be described: "+err.Error(), "grant the user Read on the object")
+		return
+	}
+	c.good(o.Name, "%d fields to %s.%s, %s, %s", len(m.fields), c.cfg.Schema, m.table.Name, o.Mode, o.Access)
+	if o.Mode == config.ModeStreaming && streaming {
+		spec, err := pushtopic.Plan(m.cfg.Name, m.custom, m.topic, c.cfg.Salesforce.APIVersion)
+		switch {
+		case err != nil:
+			c.warn(o.Name, "PushTopics do not support this object: it is polled", "set HC_OBJECT_"+strings.ToUpper(o.Name)+"_MODE=polling to say so")
+		case len(spec.Left) > 0:
+			c.good(o.Name, "%d of its fields fit no PushTopic: changed records are read back, one API call per batch", len(spec.Left))
+		}
+	}
+	if o.Access != accessReadWrite {
+		return
+	}
+	d, err := sf.Describe(ctx, m.cfg.Name)
+	if err != nil {
+		c.warn(o.Name, "cannot be described: "+err.Error(), "try again")
+		return
+	}
+	if !d.Createable || !d.Updateable || !d.Deletable {
+		c.warn(o.Name, "the user may not create, edit and delete these records: such writes will fail", "grant the user Create, Edit and Delete on the object")
+	}
+	if o.ExternalID == "" {
+		c.warn(o.Name, "no external id: an insert whose answer is lost is parked instead of sent again", "add a Text(36) field with External ID and Unique, and set HC_OBJECT_"+strings.ToUpper(o.Name)+"_EXTERNAL_ID")
+	} else if f := d.Field(m.spec.ExternalID); f != nil && !f.Unique && !f.IDLookup {
+		c.warn(o.Name, m.spec.ExternalID+" is not unique: two records of one value make writes fail", "mark the field as Unique")
+	}
+}

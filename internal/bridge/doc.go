@@ -1,0 +1,56 @@
+// Package bridge wires the parts into one process that keeps Salesforce and
+// Postgres in step. It is the only package that knows all the others: a
+// pushtopic.Event becomes a pgsink.Change here, and an outbox.Call becomes
+// requests to Salesforce here, and nowhere else.
+//
+//	            ┌────────────┐ events  ┌─────────┐ changes + positions
+//	Salesforce ─▶   stream   ├────────▶│ inbound ├─────────┐
+//	            └────────────┘         └────┬────┘         ▼
+//	            ┌────────────┐ differences  │ marks    ┌────────┐
+//	Salesforce ─▶   poller   ├──────────────┼─────────▶│ tables │
+//	            └────────────┘              ▼          └───┬──▲─┘
+//	            ┌────────────┐         ┌─────────┐ rows    │  │
+//	Salesforce ─▶  read back ◀─────────┤  marks  ├─────────┼──┘
+//	            └────────────┘         └────▲────┘         ▼ triggers
+//	            ┌────────────┐ calls   ┌────┴────┐    ┌──────────────┐
+//	Salesforce ◀┤   sender   ◀─────────┤ outbox  ◀────┤ _trigger_log │
+//	            └────────────┘         └─────────┘    └──────────────┘
+//
+// The one concept that carries the inbound guarantees is the mark: a durable
+// note that a record must be read back. An event that is provably right is
+// applied from its payload. Every other event, every difference that a poll
+// finds and every answered write leaves a mark, and the hydrator reads marked
+// records until none is left.
+//
+// # Invariants
+//
+//  1. A stream position moves only in the transaction that makes its rows or
+//     its marks durable.
+//  2. A poll's mark of the past moves only after the marks for what it found
+//     are committed.
+//  3. A mark is removed only in the transaction that writes its row, and only
+//     if nobody marked the record again meanwhile.
+//  4. A row is deleted only on a positive sign: a delete event, IsDeleted from
+//     queryAll, or getDeleted. Absence is never one.
+//  5. A row with an unsent local change is not touched by anything inbound; it
+//     is marked and read when the change has been answered.
+//  6. Nothing is sent before its log entry is PENDING by a committed
+//     transaction, and no transaction is open while a request is.
+//  7. Our own writes to mapped tables are hidden from the capture triggers by a
+//     setting that ends with the transaction, never with the session.
+//  8. Polling is the guarantee; events and notifications are hints that make it
+//     quick.
+//
+// # Lifecycle
+//
+// [Bridge.Run] waits for the database, takes the lease, logs in, maps the
+// objects and starts the loops; when the lease is lost it stops them and
+// stands by. It starts all goroutines of the process and waits for each.
+//
+// # Errors
+//
+// Run returns nil exactly when its context ended. It returns a [*ConfigError]
+// for what only a person can change and what makes a start senseless: refused
+// credentials, another org than the one the schema belongs to. What is wrong
+// with one object makes that object a MAPPING_ERROR and stops no other.
+package bridge

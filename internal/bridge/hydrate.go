@@ -1,0 +1,98 @@
+package bridge
+
+import (
+	"context"
+	"time"
+
+	"hcbridge/internal/retry"
+	"hcbridge/internal/status"
+	"hcbridge/pgsink"
+)
+
+// hydrateEvery is how long marks may lie unseen when no wake-up told of them.
+const hydrateEvery = time.Second
+
+// wakeHydrator tells the hydrator that there may be marks. It never blocks.
+func (s *session) wakeHydrator() {
+	select {
+	case s.marked <- struct{}{}:
+	default:
+	}
+}
+
+// hydrate reads marked records back until ctx ends. Because a wake-up can come
+// before the transaction with its marks has committed, it is followed by
+// further looks.
+func (s *session) hydrate(ctx context.Context) error {
+	again := []time.Duration{20 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	look, failures := len(again), 0
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.marked:
+			look = 0
+		case <-timer.C:
+		}
+		wait := hydrateEvery
+		if look < len(again) {
+			wait = again[look]
+			look++
+		}
+		if err := s.hydrateAll(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			failures++
+			wait = max(wait, retry.Delay(failures, time.Second, time.Minute))
+			s.stop("read back", "marked records cannot be read: "+err.Error())
+			s.log.Warn().Str("component", "poll").Str("event", "read_back_failed").Err(err).Int("attempt", failures).Dur("wait_ms", wait).Msg("reading back failed")
+		} else {
+			failures = 0
+			s.resume("read back")
+		}
+		timer.Reset(wait)
+	}
+}
+
+// hydrateAll reads what is due of every object that is loaded; until then a
+// mark must wait, or a page of the load could undo it.
+func (s *session) hydrateAll(ctx context.Context) error {
+	var first error
+	for _, o := range s.objects {
+		if !o.loaded.Load() {
+			continue
+		}
+		for {
+			began := time.Now()
+			n, res, err := s.reader.Hydrate(ctx, o.poll)
+			if err != nil {
+				s.salesforce(err)
+				if first == nil {
+					first = err
+				}
+				break
+			}
+			if n == 0 {
+				break
+			}
+			s.board.Object(o.cfg.Name, func(b *status.Object) { b.Counters.ReadBacks += int64(n) })
+			s.count(res)
+			s.log.Debug().Str("component", "poll").Str("event", "read_back").Str("object", o.cfg.Name).Int("rows", n).Dur("took_ms", time.Since(began)).Msg("records read back")
+		}
+	}
+	return first
+}
+
+// count adds what an apply did to the board.
+func (s *session) count(res pgsink.Result) {
+	for object, w := range res.Objects {
+		s.board.Object(object, func(o *status.Object) {
+			o.Counters.RowsWritten += int64(w.Inserted + w.Updated)
+			o.Counters.RowsDeleted += int64(w.Deleted)
+			o.Counters.RowsUnchanged += int64(w.Unchanged)
+		})
+	}
+}

@@ -1,0 +1,10 @@
+package bridge
+
+import (
+	"os"
+	"testing"
+
+	"hcbridge/test/pgtest"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }

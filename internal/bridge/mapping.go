@@ -1,0 +1,194 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"hcbridge/config"
+	"hcbridge/internal/poll"
+	"hcbridge/internal/salesforce"
+	"hcbridge/outbox"
+	"hcbridge/pgsink"
+	"hcbridge/pushtopic"
+)
+
+// mappingError says why an object cannot be mapped, and what to do about it.
+// It stops that object only.
+type mappingError struct{ text string }
+
+func (e *mappingError) Error() string { return e.text }
+
+func mappingErrorf(format string, args ...any) error {
+	return &mappingError{text: fmt.Sprintf(format, args...)}
+}
+
+// mapping is what one object of the configuration means, given what the org
+// says of it.
+type mapping struct {
+	cfg    config.Object
+	custom bool
+	table  *pgsink.Table
+	spec   pgsink.Spec
+	outbox outbox.Table
+	topic  []pushtopic.Field
+	fields []string // API names to read
+	delete bool     // the object has IsDeleted
+}
+
+// unmappable are the types that no single column can hold, or that cost one
+// call per record to read.
+var unmappable = []string{"address", "location", "base64", "complexvalue"}
+
+// describer is the part of Salesforce that mapping asks.
+type describer interface {
+	Describe(ctx context.Context, object string) (*salesforce.Describe, error)
+}
+
+// mapObject resolves cfg against the org. Errors are *mappingError where a
+// person must change something, else those of the call.
+func mapObject(ctx context.Context, sf describer, cfg config.Object, schema string, numeric bool) (*mapping, error) {
+	d, err := sf.Describe(ctx, cfg.Name)
+	if err != nil {
+		if se := (*salesforce.Error)(nil); errors.As(err, &se) && se.Status == http.StatusNotFound {
+			return nil, mappingErrorf("Salesforce has no object %s that this user may see: correct HC_OBJECTS, or grant Read on the object", cfg.Name)
+		}
+		return nil, err
+	}
+	if d.Field("SystemModstamp") == nil || !d.Queryable {
+		return nil, mappingErrorf("%s cannot be synced: it is not queryable or has no SystemModstamp", d.Name)
+	}
+	fields, err := chooseFields(ctx, sf, cfg, d)
+	if err != nil {
+		return nil, err
+	}
+	m := &mapping{cfg: cfg, custom: d.Custom}
+	m.cfg.Name = d.Name
+	spec := pgsink.Spec{Schema: schema, Object: d.Name, ReadWrite: cfg.Access == accessReadWrite, Numeric: numeric}
+	if cfg.ExternalID != "" {
+		f := d.Field(cfg.ExternalID)
+		if f == nil || (!f.ExternalID && !f.IDLookup) {
+			return nil, mappingErrorf("%s is not an external id field of %s: correct HC_OBJECT_%s_EXTERNAL_ID, or mark the field as External ID and Unique", cfg.ExternalID, d.Name, strings.ToUpper(d.Name))
+		}
+		spec.ExternalID = f.Name
+	}
+	for _, f := range fields {
+		m.fields = append(m.fields, f.name)
+		indexed := slices.ContainsFunc(cfg.Indexes, func(name string) bool { return strings.EqualFold(name, f.name) })
+		spec.Fields = append(spec.Fields, pgsink.Field{
+			Name: f.name, Type: f.Type, Length: f.Length, Precision: f.Precision, Scale: f.Scale,
+			Indexed: indexed, Unique: f.name == spec.ExternalID,
+		})
+		m.topic = append(m.topic, pushtopic.Field{Name: f.name, Type: f.Type, Length: f.Length, Compound: f.CompoundFieldName})
+		m.delete = m.delete || f.name == "IsDeleted"
+	}
+	m.spec = spec
+	if m.table, err = pgsink.NewTable(spec); err != nil {
+		return nil, mappingErrorf("%s: %v", d.Name, err)
+	}
+	m.outbox = outboxTable(m.table, spec, fields)
+	return m, nil
+}
+
+// field is a field that was chosen: the org's own, or a parent's.
+type field struct {
+	salesforce.Field
+	name         string // as mapped: Name, or Account__r.External_Id__c
+	relationship string // Account__r for a parent's field
+	parentField  string // External_Id__c for a parent's field
+}
+
+// chooseFields returns the fields to map, those that syncing needs first.
+func chooseFields(ctx context.Context, sf describer, cfg config.Object, d *salesforce.Describe) ([]field, error) {
+	var fields []field
+	add := func(f field) {
+		if !slices.ContainsFunc(fields, func(g field) bool { return g.name == f.name }) {
+			fields = append(fields, f)
+		}
+	}
+	names := cfg.Fields
+	if len(names) == 0 {
+		for _, f := range d.Fields {
+			if !slices.Contains(unmappable, f.Type) {
+				names = append(names, f.Name)
+			}
+		}
+	} else if cfg.ExternalID != "" {
+		names = append(slices.Clone(names), cfg.ExternalID)
+	}
+	for _, name := range []string{"Id", "SystemModstamp", "IsDeleted"} {
+		if f := d.Field(name); f != nil {
+			add(field{Field: *f, name: f.Name})
+		}
+	}
+	for _, name := range names {
+		if rel, parentField, dotted := strings.Cut(name, "."); dotted {
+			f, err := parent(ctx, sf, cfg, d, rel, parentField)
+			if err != nil {
+				return nil, err
+			}
+			add(f)
+			continue
+		}
+		f := d.Field(name)
+		if f == nil {
+			return nil, mappingErrorf("%s has no field %s that this user may see: correct HC_OBJECT_%s_FIELDS, or grant Read on the field", d.Name, name, strings.ToUpper(d.Name))
+		}
+		if slices.Contains(unmappable, f.Type) {
+			return nil, mappingErrorf("%s.%s has type %s, which no column can hold: take it out of HC_OBJECT_%s_FIELDS and name its parts instead", d.Name, f.Name, f.Type, strings.ToUpper(d.Name))
+		}
+		add(field{Field: *f, name: f.Name})
+	}
+	return fields, nil
+}
+
+// parent resolves a parent's field such as Account__r.External_Id__c.
+func parent(ctx context.Context, sf describer, cfg config.Object, d *salesforce.Describe, rel, name string) (field, error) {
+	variable := "HC_OBJECT_" + strings.ToUpper(cfg.Name) + "_FIELDS"
+	for _, f := range d.Fields {
+		if !strings.EqualFold(f.RelationshipName, rel) || len(f.ReferenceTo) == 0 {
+			continue
+		}
+		p, err := sf.Describe(ctx, f.ReferenceTo[0])
+		if err != nil {
+			return field{}, err
+		}
+		pf := p.Field(name)
+		if pf == nil || (!pf.ExternalID && !pf.IDLookup) {
+			return field{}, mappingErrorf("%s.%s is not an external id of %s: correct %s", rel, name, p.Name, variable)
+		}
+		out := field{Field: *pf, name: f.RelationshipName + "." + pf.Name, relationship: f.RelationshipName, parentField: pf.Name}
+		out.Createable, out.Updateable = f.Createable, f.Updateable // it is the lookup that is written
+		return out, nil
+	}
+	return field{}, mappingErrorf("%s has no relationship %s: correct %s", d.Name, rel, variable)
+}
+
+// outboxTable says how the columns of a table are written.
+func outboxTable(t *pgsink.Table, spec pgsink.Spec, fields []field) outbox.Table {
+	out := outbox.Table{Object: spec.Object, Name: t.Name, ReadWrite: spec.ReadWrite, ExternalID: spec.ExternalID}
+	for _, c := range t.Columns {
+		for _, f := range fields {
+			if f.name != c.Field {
+				continue
+			}
+			out.Columns = append(out.Columns, outbox.Column{
+				Name: c.Name, Field: f.name, Type: f.Type,
+				Createable:   f.Createable && f.Type != "encryptedstring", // its mask must never be written back
+				Updateable:   f.Updateable && f.Type != "encryptedstring",
+				Relationship: f.relationship, RelationField: f.parentField,
+			})
+		}
+	}
+	return out
+}
+
+// pollObject is the mapping as package poll sees it.
+func (m *mapping) pollObject(streamed func() bool) poll.Object {
+	return poll.Object{Name: m.cfg.Name, Table: m.table, Fields: m.fields, Deletes: m.delete, Streamed: streamed}
+}
+
+const accessReadWrite = config.AccessReadWrite

@@ -1,0 +1,115 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"hcbridge/config"
+	"hcbridge/internal/salesforce"
+	"hcbridge/pgsink"
+)
+
+// describes answers from a map, and 404 for what is not in it.
+type describes map[string]*salesforce.Describe
+
+func (d describes) Describe(_ context.Context, object string) (*salesforce.Describe, error) {
+	for name, found := range d {
+		if strings.EqualFold(name, object) {
+			return found, nil
+		}
+	}
+	return nil, &salesforce.Error{Status: 404, Code: "NOT_FOUND", Class: salesforce.Permanent}
+}
+
+func testOrg() describes {
+	system := []salesforce.Field{
+		{Name: "Id", Type: "id", Length: 18},
+		{Name: "IsDeleted", Type: "boolean"},
+		{Name: "SystemModstamp", Type: "datetime"},
+	}
+	account := &salesforce.Describe{Fields: append(slices.Clone(system),
+		salesforce.Field{Name: "Name", Type: "string", Length: 255, Createable: true, Updateable: true},
+		salesforce.Field{Name: "BillingAddress", Type: "address"},
+		salesforce.Field{Name: "BillingCity", Type: "string", Length: 40, CompoundFieldName: "BillingAddress", Createable: true, Updateable: true},
+		salesforce.Field{Name: "Secret__c", Type: "encryptedstring", Length: 175, Createable: true, Updateable: true},
+		salesforce.Field{Name: "External_Id__c", Type: "string", Length: 36, ExternalID: true, Unique: true, Createable: true, Updateable: true},
+	)}
+	account.Name, account.Queryable = "Account", true
+	invoice := &salesforce.Describe{Fields: append(slices.Clone(system),
+		salesforce.Field{Name: "Account__c", Type: "reference", Length: 18, ReferenceTo: []string{"Account"}, RelationshipName: "Account__r", Createable: true},
+		salesforce.Field{Name: "Total__c", Type: "currency", Precision: 16, Scale: 2, Calculated: true},
+	)}
+	invoice.Name, invoice.Queryable, invoice.Custom = "Invoice__c", true, true
+	feed := &salesforce.Describe{Fields: system[:2]}
+	feed.Name, feed.Queryable = "Feed", true
+	return describes{"Account": account, "Invoice__c": invoice, "Feed": feed}
+}
+
+func TestMapObject(t *testing.T) {
+	t.Parallel()
+
+	t.Run("EveryMappableFieldByDefault", func(t *testing.T) {
+		t.Parallel()
+		m, err := mapObject(t.Context(), testOrg(), config.Object{Name: "account", Access: config.AccessReadWrite}, "salesforce", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"Id", "SystemModstamp", "IsDeleted", "Name", "BillingCity", "Secret__c", "External_Id__c"}
+		if !slices.Equal(m.fields, want) {
+			t.Errorf("fields %v, want %v", m.fields, want)
+		}
+		if m.cfg.Name != "Account" || m.table.Name != "account" || !m.delete {
+			t.Errorf("object %s, table %s, deletes %v", m.cfg.Name, m.table.Name, m.delete)
+		}
+		for _, c := range m.outbox.Columns {
+			if c.Field == "Secret__c" && (c.Createable || c.Updateable) {
+				t.Error("a masked field would be written back")
+			}
+		}
+	})
+
+	t.Run("ParentsAndWhatSyncingNeeds", func(t *testing.T) {
+		t.Parallel()
+		m, err := mapObject(t.Context(), testOrg(), config.Object{Name: "Invoice__c", Fields: []string{"Total__c", "Account__r.External_Id__c"}}, "salesforce", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := []string{"Id", "SystemModstamp", "IsDeleted", "Total__c", "Account__r.External_Id__c"}; !slices.Equal(m.fields, want) {
+			t.Errorf("fields %v, want %v", m.fields, want)
+		}
+		i := slices.IndexFunc(m.table.Columns, func(c pgsink.Column) bool { return c.Name == "account__r__external_id__c" })
+		if i < 0 {
+			t.Fatalf("no column account__r__external_id__c in %v", m.table.Columns)
+		}
+		for _, c := range m.outbox.Columns {
+			if c.Relationship == "Account__r" && (c.RelationField != "External_Id__c" || !c.Createable || c.Updateable) {
+				t.Errorf("relationship column %+v; it is as writeable as its lookup", c)
+			}
+		}
+	})
+
+	for name, c := range map[string]struct {
+		cfg  config.Object
+		want string
+	}{
+		"NoObject":     {config.Object{Name: "Nonsense"}, "HC_OBJECTS"},
+		"NoField":      {config.Object{Name: "Account", Fields: []string{"Naame"}}, "HC_OBJECT_ACCOUNT_FIELDS"},
+		"Compound":     {config.Object{Name: "Account", Fields: []string{"BillingAddress"}}, "name its parts"},
+		"NotExternal":  {config.Object{Name: "Account", ExternalID: "Name"}, "HC_OBJECT_ACCOUNT_EXTERNAL_ID"},
+		"NoStamp":      {config.Object{Name: "Feed"}, "SystemModstamp"},
+		"NoParent":     {config.Object{Name: "Invoice__c", Fields: []string{"Owner.Name"}}, "HC_OBJECT_INVOICE__C_FIELDS"},
+		"ParentNotKey": {config.Object{Name: "Invoice__c", Fields: []string{"Account__r.Name"}}, "not an external id"},
+	} {
+		t.Run("Refuses"+name, func(t *testing.T) {
+			t.Parallel()
+			_, err := mapObject(t.Context(), testOrg(), c.cfg, "salesforce", false)
+			var me *mappingError
+			if !errors.As(err, &me) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want a mapping error about %s", err, c.want)
+			}
+		})
+	}
+}

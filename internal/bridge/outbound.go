@@ -1,0 +1,126 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hcbridge/internal/salesforce"
+	"hcbridge/internal/status"
+	"hcbridge/outbox"
+	"hcbridge/pgsink"
+)
+
+// sender turns the outbox's calls into sObject Collections requests.
+type sender struct {
+	s *session
+}
+
+var _ outbox.Sender = sender{}
+
+// Send implements outbox.Sender.
+func (d sender) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, error) {
+	results, err := d.request(ctx, call)
+	d.s.salesforce(err)
+	if err != nil {
+		f := failure(err)
+		if f.Class == outbox.Limit {
+			d.s.stop("outbound", "the org's API limit is used up")
+		} else {
+			d.s.stop("outbound", f.Message)
+		}
+		return nil, f
+	}
+	d.s.resume("outbound")
+	outcomes := make([]outbox.Outcome, len(results))
+	var failed int64
+	for i, r := range results {
+		outcomes[i] = outbox.Outcome{SFID: r.ID, Created: r.Created}
+		if !r.Success {
+			failed++
+			outcomes[i].Failure = &outbox.Failure{Class: outbox.Permanent, Code: "UNKNOWN", Message: "Salesforce gave no reason"}
+			if len(r.Errors) > 0 {
+				outcomes[i].Failure = failure(r.Errors[0])
+			}
+		}
+	}
+	now := time.Now()
+	d.s.board.Object(call.Object, func(o *status.Object) {
+		o.LastWriteAt = &now
+		o.Counters.WritesSent += int64(len(results)) - failed
+		o.Counters.WritesFailed += failed
+	})
+	return outcomes, nil
+}
+
+func (d sender) request(ctx context.Context, call outbox.Call) ([]salesforce.SaveResult, error) {
+	records := make([]map[string]any, len(call.Records))
+	for i, r := range call.Records {
+		records[i] = r.Fields
+	}
+	switch call.Op {
+	case outbox.Insert:
+		return d.s.sf.InsertAll(ctx, call.Object, records)
+	case outbox.Upsert:
+		return d.s.sf.UpsertAll(ctx, call.Object, call.ExternalID, records)
+	case outbox.Update:
+		for i, r := range call.Records {
+			records[i]["Id"] = r.SFID
+		}
+		return d.s.sf.UpdateAll(ctx, call.Object, records)
+	case outbox.Delete:
+		ids := make([]string, len(call.Records))
+		for i, r := range call.Records {
+			ids[i] = r.SFID
+		}
+		return d.s.sf.DeleteAll(ctx, ids)
+	}
+	return nil, fmt.Errorf("unknown operation %v", call.Op)
+}
+
+// failure puts Salesforce's error into the outbox's terms.
+func failure(err error) *outbox.Failure {
+	var se *salesforce.Error
+	if !errors.As(err, &se) {
+		return &outbox.Failure{Class: outbox.Transient, Code: "UNAVAILABLE", Message: err.Error()}
+	}
+	f := &outbox.Failure{Code: se.Code, Message: se.Message, Fields: se.Fields, InDoubt: se.InDoubt, Class: outbox.Permanent}
+	switch se.Class {
+	case salesforce.Transient, salesforce.Auth:
+		f.Class = outbox.Transient
+	case salesforce.Limit:
+		f.Class = outbox.Limit
+	case salesforce.Conflict:
+		f.Class = outbox.Conflict
+	case salesforce.Permanent:
+	}
+	if f.Message == "" {
+		f.Message = err.Error()
+	}
+	return f
+}
+
+// settled runs in the transaction that records an answer: what Salesforce
+// stored is read back into the row.
+func (s *session) settled(ctx context.Context, tx pgx.Tx, done []outbox.Settled) error {
+	var marks []pgsink.Mark
+	for _, d := range done {
+		if !d.OK || d.Op == outbox.Delete || d.SFID == "" {
+			continue
+		}
+		if o := s.byTable[d.Table]; o != nil {
+			marks = append(marks, pgsink.Mark{Object: o.cfg.Name, SFID: d.SFID, Reason: "written"})
+		}
+	}
+	if len(marks) == 0 {
+		return nil
+	}
+	if err := s.sink.Mark(ctx, tx, marks); err != nil {
+		return err
+	}
+	s.wakeHydrator() // it looks again shortly, should this transaction commit later
+	return nil
+}

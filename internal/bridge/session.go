@@ -1,0 +1,242 @@
+package bridge
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"hcbridge/config"
+	"hcbridge/internal/poll"
+	"hcbridge/internal/retry"
+	"hcbridge/internal/salesforce"
+	"hcbridge/internal/status"
+	"hcbridge/outbox"
+	"hcbridge/pgsink"
+)
+
+//go:embed sql/pin.sql
+var pinSQL string
+
+// session is the work of one holder of the lease.
+type session struct {
+	*Bridge
+	pool    *pgxpool.Pool
+	sf      *salesforce.Client
+	sink    *pgsink.Sink
+	reader  *poll.Reader
+	in      *inbound
+	stream  *stream
+	orgID   string
+	objects []*object
+	byTable map[string]*object
+	marked  chan struct{}          // capacity 1: there are marks to read back
+	trouble atomic.Pointer[string] // connection state that the last answer of Salesforce calls for; empty if none
+}
+
+func newSession(b *Bridge, pool *pgxpool.Pool, sf *salesforce.Client) *session {
+	s := &session{Bridge: b, pool: pool, sf: sf, byTable: map[string]*object{}, marked: make(chan struct{}, 1)}
+	s.sink = pgsink.New(pool, b.cfg.Schema, b.log)
+	s.reader = poll.New(sf, s.sink, b.log)
+	s.in = newInbound(s)
+	return s
+}
+
+// run maps the objects and then keeps them in step until ctx ends.
+func (s *session) run(ctx context.Context) error {
+	if err := s.login(ctx); err != nil {
+		return ignoreEnd(ctx, err)
+	}
+	if err := s.mapAll(ctx); err != nil {
+		return ignoreEnd(ctx, err)
+	}
+	var positions map[string]pgsink.Position
+	if err := s.forever(ctx, "set up", func(ctx context.Context) (err error) {
+		if err := s.install(ctx); err != nil {
+			return err
+		}
+		positions, err = s.sink.Positions(ctx)
+		return err
+	}); err != nil {
+		return ignoreEnd(ctx, err)
+	}
+	st, err := newStream(s)
+	if err != nil {
+		return err
+	}
+	s.stream = st
+	writer, listener, err := s.outbound(ctx)
+	if err != nil {
+		return ignoreEnd(ctx, err)
+	}
+
+	s.resume("start")
+	s.board.Connection(func(c *status.Connection) { c.State = status.Idle })
+	s.log.Info().Str("component", "bridge").Str("event", "running").Int("objects", len(s.objects)).Msg("both directions run")
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.stream.run(ctx, positions) })
+	g.Go(func() error { return s.stream.keep(ctx, positions) })
+	g.Go(func() error { return s.in.run(ctx) })
+	g.Go(func() error { return s.hydrate(ctx) })
+	g.Go(func() error { return s.refresh(ctx, listener) })
+	for _, o := range s.objects {
+		g.Go(func() error { return s.runObject(ctx, o) })
+	}
+	if writer != nil {
+		g.Go(func() error { return listener.Run(ctx) })
+		g.Go(func() error { return writer.Run(ctx) })
+	}
+	return g.Wait()
+}
+
+// login gets the first token. Credentials that Salesforce refuses are a
+// configuration error: trying them again could lock the user out.
+func (s *session) login(ctx context.Context) error {
+	return s.forever(ctx, "login", func(ctx context.Context) error {
+		sess, err := s.sf.Login(ctx)
+		if err != nil {
+			state := status.SFUnavailable
+			if ce := authConfigError(s.cfg, err); ce != nil {
+				state, err = status.Unauthorized, ce
+			}
+			s.board.Connection(func(c *status.Connection) { c.State = state })
+			s.stop("salesforce", err.Error())
+			return err
+		}
+		s.resume("salesforce")
+		s.orgID = sess.OrgID
+		s.board.Connection(func(c *status.Connection) {
+			c.OrgID, c.Username, c.InstanceURL = sess.OrgID, sess.Username, sess.InstanceURL
+		})
+		return s.pin(ctx)
+	})
+}
+
+// pin binds the schema to the org: rows of one org must never be sent to
+// another, such as a sandbox's to production.
+func (s *session) pin(ctx context.Context) error {
+	var org string
+	if err := s.pool.QueryRow(ctx, pinSQL, s.cfg.Schema, s.orgID).Scan(&org); err != nil {
+		return fmt.Errorf("pin org: %w", err)
+	}
+	if org != s.orgID {
+		return &ConfigError{Variable: "HC_SCHEMA", Text: fmt.Sprintf("schema %s belongs to org %s, but the user logs in to org %s: use another schema or the other org's user", s.cfg.Schema, org, s.orgID)}
+	}
+	return nil
+}
+
+// mapAll resolves every object of the configuration. One that cannot be
+// mapped is left out and shown as MAPPING_ERROR.
+func (s *session) mapAll(ctx context.Context) error {
+	for _, cfg := range s.cfg.Objects {
+		var m *mapping
+		err := retry.Forever(ctx, s.log, "describe", heals, func(ctx context.Context) (err error) {
+			m, err = mapObject(ctx, s.sf, cfg, s.cfg.Schema, s.cfg.NumberType == "numeric")
+			return err
+		})
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			s.mappingFailed(cfg, err)
+			continue
+		}
+		s.objects = append(s.objects, newObject(m))
+	}
+	return nil
+}
+
+// install makes tables, triggers and the trigger log what the mapping says.
+func (s *session) install(ctx context.Context) error {
+	var kept []*object
+	for _, o := range s.objects {
+		err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{s.cfg.Schema}.Sanitize()); err != nil {
+				return err
+			}
+			report, err := o.table.Ensure(ctx, tx)
+			if err == nil && (report.Created || len(report.Columns)+len(report.Indexes)+len(report.Widened) > 0) {
+				s.log.Info().Str("component", "pgsink").Str("event", "table_changed").Str("object", o.cfg.Name).Str("table", o.table.Name).
+					Bool("created", report.Created).Strs("columns", report.Columns).Strs("indexes", report.Indexes).Strs("widened", report.Widened).Msg("table set up")
+			}
+			return err
+		})
+		var mismatch *pgsink.Mismatch
+		switch {
+		case errors.As(err, &mismatch):
+			s.mappingFailed(o.cfg, err)
+			continue
+		case err != nil:
+			return fmt.Errorf("table %s: %w", o.table.Name, err)
+		}
+		kept = append(kept, o)
+		s.byTable[o.table.Name] = o
+		s.board.Object(o.cfg.Name, func(b *status.Object) { b.Table = s.cfg.Schema + "." + o.table.Name })
+	}
+	s.objects = kept
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		return outbox.Install(ctx, tx, s.cfg.Schema, s.outboxTables(), s.orgID)
+	})
+}
+
+func (s *session) outboxTables() []outbox.Table {
+	tables := make([]outbox.Table, 0, len(s.objects))
+	for _, o := range s.objects {
+		tables = append(tables, o.outbox)
+	}
+	return tables
+}
+
+// outbound prepares the writer, or nothing if every object is read only.
+func (s *session) outbound(ctx context.Context) (*outbox.Worker, *outbox.Listener, error) {
+	writes := false
+	for _, o := range s.objects {
+		writes = writes || o.cfg.Access == accessReadWrite
+	}
+	if !writes {
+		return nil, nil, nil
+	}
+	url := s.cfg.ListenDatabaseURL.Reveal()
+	if url == "" {
+		url = s.cfg.DatabaseURL.Reveal()
+	}
+	listener := outbox.NewListener(func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, url) }, outbox.Channel(s.cfg.Schema), s.log)
+	worker, err := outbox.New(s.pool, outbox.Config{
+		Schema: s.cfg.Schema, Algorithm: s.cfg.WriteAlgorithm, Tables: s.outboxTables(), Sender: sender{s}, Settle: s.settled,
+		Wake: listener.Wake(), Log: s.log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return worker, listener, s.forever(ctx, "recover", worker.Recover)
+}
+
+// forever repeats op until it works, while time can heal it.
+func (s *session) forever(ctx context.Context, name string, op func(context.Context) error) error {
+	return retry.Forever(ctx, s.log.With().Str("component", "bridge").Logger(), name, func(err error) bool {
+		var ce *ConfigError
+		return !errors.As(err, &ce) && (isDatabaseDown(err) || salesforce.ClassOf(err) != salesforce.Permanent && !isDatabase(err))
+	}, op)
+}
+
+// authConfigError explains credentials that Salesforce refused, or returns nil
+// if err is something else.
+func authConfigError(cfg *config.Config, err error) error {
+	var se *salesforce.Error
+	if !errors.As(err, &se) || se.Class != salesforce.Auth && se.Class != salesforce.Permanent {
+		return nil
+	}
+	variable := map[config.Auth]string{
+		config.AuthPassword: "HC_SALESFORCE_USERNAME, HC_SALESFORCE_PASSWORD", config.AuthJWT: "HC_SALESFORCE_JWT_KEY, HC_SALESFORCE_USERNAME",
+		config.AuthRefreshToken: "HC_SALESFORCE_REFRESH_TOKEN", config.AuthClientCredentials: "HC_SALESFORCE_CLIENT_ID, HC_SALESFORCE_CLIENT_SECRET",
+	}[cfg.Salesforce.Auth]
+	if se.Code == "invalid_client_id" || se.Code == "invalid_client" {
+		variable = "HC_SALESFORCE_CLIENT_ID, HC_SALESFORCE_CLIENT_SECRET"
+	}
+	return &ConfigError{Variable: variable, Text: "Salesforce refuses the login: " + se.Error()}
+}

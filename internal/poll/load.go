@@ -1,0 +1,157 @@
+package poll
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"hcbridge/internal/salesforce"
+	"hcbridge/pgsink"
+)
+
+// loadPage is how many records one page of Bulk results holds, and so how much
+// a crash repeats.
+const loadPage = 50_000
+
+// Progress hears how far a load has come.
+type Progress func(loaded, total int64)
+
+// Load reads every record of o, beside live changes: a row that is newer than
+// the loaded record stays. It resumes a load that a crash broke off, and
+// returns at once if the object is loaded already.
+func (r *Reader) Load(ctx context.Context, o Object, progress Progress) error {
+	state, err := r.sink.ReadState(ctx, o.Name)
+	if err != nil {
+		return err
+	}
+	if !state.LoadedAt.IsZero() {
+		return nil
+	}
+	if state.LoadStarted.IsZero() {
+		if state, err = r.begin(ctx, o); err != nil {
+			return err
+		}
+	}
+	progress(state.Loaded, state.ToLoad)
+	if state.LoadJob == "" && state.ToLoad <= smallLoad {
+		err = r.loadREST(ctx, o, progress, state.ToLoad)
+	} else {
+		err = r.loadBulk(ctx, o, state, progress)
+		if se := (*salesforce.Error)(nil); errors.As(err, &se) && se.Class == salesforce.Permanent {
+			// An org may keep the Bulk API from this user or object; REST is slower
+			// and does the same.
+			r.log.Warn().Str("event", "bulk_refused").Str("object", o.Name).Err(err).Msg("loading by REST instead")
+			err = r.loadREST(ctx, o, progress, state.ToLoad)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) {
+		s.LoadedAt = time.Now()
+		s.LoadJob, s.LoadLocator = "", ""
+	})
+}
+
+// begin counts the records and notes the server's time: everything that
+// changes after it is the poll's, however long the load takes.
+func (r *Reader) begin(ctx context.Context, o Object) (pgsink.State, error) {
+	total, err := r.sf.Count(ctx, "SELECT COUNT() FROM "+o.Name)
+	if err != nil {
+		return pgsink.State{}, err
+	}
+	started := r.sf.ServerTime()
+	err = r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) {
+		s.ToLoad, s.Loaded = int64(total), 0
+		s.LoadStarted, s.PollMark, s.DeletedMark = started, started, started
+	})
+	return pgsink.State{ToLoad: int64(total), LoadStarted: started}, err
+}
+
+func (r *Reader) loadREST(ctx context.Context, o Object, progress Progress, total int64) error {
+	var loaded int64
+	soql := fmt.Sprintf("SELECT %s FROM %s", strings.Join(o.Fields, ","), o.Name)
+	return r.pages(ctx, soql, salesforce.QueryOpts{}, func(records []json.RawMessage) error {
+		changes, err := rows(o, records, pgsink.Read)
+		if err != nil {
+			return err
+		}
+		if _, err := r.sink.Apply(ctx, pgsink.Batch{Changes: changes}); err != nil {
+			return err
+		}
+		loaded += int64(len(records))
+		progress(loaded, total)
+		return nil
+	})
+}
+
+func (r *Reader) loadBulk(ctx context.Context, o Object, state pgsink.State, progress Progress) error {
+	if state.LoadJob == "" {
+		job, err := r.sf.CreateQueryJob(ctx, fmt.Sprintf("SELECT %s FROM %s", strings.Join(o.Fields, ","), o.Name), false)
+		if err != nil {
+			return err
+		}
+		state.LoadJob = job.ID
+		if err := r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) { s.LoadJob, s.LoadLocator, s.Loaded = job.ID, "", 0 }); err != nil {
+			return err
+		}
+	}
+	if err := r.await(ctx, state.LoadJob); err != nil {
+		if se := (*salesforce.Error)(nil); errors.As(err, &se) && se.Status == http.StatusNotFound {
+			// Results live for seven days. What was loaded stays; the rest is
+			// loaded by a new job.
+			return errors.Join(err, r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) { s.LoadJob, s.LoadLocator = "", "" }))
+		}
+		return err
+	}
+	for locator, loaded := state.LoadLocator, state.Loaded; ; {
+		results, err := r.sf.QueryResults(ctx, state.LoadJob, locator, loadPage)
+		if err != nil {
+			return err
+		}
+		n, err := r.sink.LoadPage(ctx, o.Table, results.Body, pgsink.Page{Job: state.LoadJob, NextLocator: results.Locator, Last: results.Locator == ""})
+		if cerr := results.Body.Close(); err == nil {
+			err = cerr
+		}
+		if err != nil {
+			return err
+		}
+		loaded += n
+		progress(loaded, max(loaded, state.ToLoad))
+		if locator = results.Locator; locator == "" {
+			break
+		}
+	}
+	if err := r.sf.DeleteQueryJob(ctx, state.LoadJob); err != nil {
+		r.log.Debug().Str("event", "job_kept").Str("object", o.Name).Err(err).Msg("Salesforce removes the job after seven days")
+	}
+	return nil
+}
+
+// await polls a Bulk query job until its results are there, ever more slowly.
+func (r *Reader) await(ctx context.Context, id string) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for wait := 100 * time.Millisecond; ; wait = min(wait*3/2, 10*time.Second) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+		}
+		job, err := r.sf.QueryJob(ctx, id)
+		if err != nil {
+			return err
+		}
+		switch job.State {
+		case salesforce.JobComplete:
+			return nil
+		case salesforce.JobFailed, salesforce.JobAborted:
+			return &salesforce.Error{Code: "BULK_JOB_" + strings.ToUpper(job.State), Message: job.ErrorMessage, Class: salesforce.Permanent, Op: "bulk query"}
+		}
+		timer.Reset(wait)
+	}
+}

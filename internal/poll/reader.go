@@ -1,0 +1,140 @@
+package poll
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"hcbridge/internal/salesforce"
+	"hcbridge/pgsink"
+)
+
+const (
+	// Lookback is how far behind the newest stamp that was seen a poll begins:
+	// long transactions commit with stamps from their beginning.
+	Lookback = 15 * time.Minute
+	// pageSize is the most that Salesforce puts on one page of a query.
+	pageSize = 2000
+	// deletesEvery is how often getDeleted is asked; Salesforce throttles more
+	// than one call in five minutes (SOAP API Developer Guide, "Polling for
+	// Changes").
+	deletesEvery = 5 * time.Minute
+	// deletesReach is how far back getDeleted is asked: Salesforce keeps 15 days.
+	deletesReach = 14 * 24 * time.Hour
+	// readBack is the most records that one call reads by id.
+	readBack = 2000
+	// maxQuery bounds a query's text: URI and headers together may have 16,384
+	// bytes (REST API Developer Guide, "Status Codes and Error Responses").
+	maxQuery = 12_000
+	// smallLoad is how many records are loaded by REST rather than by Bulk API:
+	// what one page holds.
+	smallLoad = pageSize
+)
+
+// Source is what a Reader needs of Salesforce. *salesforce.Client has it.
+type Source interface {
+	Query(ctx context.Context, soql string, opts salesforce.QueryOpts) (*salesforce.Page, error)
+	Next(ctx context.Context, page *salesforce.Page) (*salesforce.Page, error)
+	Retrieve(ctx context.Context, object string, ids, fields []string) ([]json.RawMessage, error)
+	Deleted(ctx context.Context, object string, from, to time.Time) (salesforce.DeletedRecords, error)
+	Count(ctx context.Context, soql string) (int, error)
+	CreateQueryJob(ctx context.Context, soql string, all bool) (salesforce.Job, error)
+	QueryJob(ctx context.Context, id string) (salesforce.Job, error)
+	QueryResults(ctx context.Context, id, locator string, limit int) (salesforce.Results, error)
+	DeleteQueryJob(ctx context.Context, id string) error
+	ServerTime() time.Time
+}
+
+var _ Source = (*salesforce.Client)(nil)
+
+// Object is one mapped object as this package needs it.
+type Object struct {
+	Name     string        // API name
+	Table    *pgsink.Table // where its rows go
+	Fields   []string      // API names to read, with Id and SystemModstamp; parents' as Account.External_Id__c
+	Deletes  bool          // has IsDeleted, so records of it can be deleted
+	Streamed func() bool   // events of it arrive now; false makes reads within the second of the stamp repeat
+}
+
+// Reader reads Salesforce into one sink.
+type Reader struct {
+	sf   Source
+	sink *pgsink.Sink
+	log  zerolog.Logger
+}
+
+// New returns a reader from sf into sink.
+func New(sf Source, sink *pgsink.Sink, log zerolog.Logger) *Reader {
+	return &Reader{sf: sf, sink: sink, log: log.With().Str("component", "poll").Logger()}
+}
+
+// pages calls fn with the records of each page of a query until there are no
+// more.
+func (r *Reader) pages(ctx context.Context, soql string, opts salesforce.QueryOpts, fn func([]json.RawMessage) error) error {
+	page, err := r.sf.Query(ctx, soql, opts)
+	for {
+		if err != nil {
+			return err
+		}
+		if err := fn(page.Records); err != nil {
+			return err
+		}
+		if page.Done {
+			return nil
+		}
+		page, err = r.sf.Next(ctx, page)
+	}
+}
+
+// rows decodes records into changes of kind k.
+func rows(o Object, records []json.RawMessage, k pgsink.Kind) ([]pgsink.Change, error) {
+	changes := make([]pgsink.Change, 0, len(records))
+	for _, record := range records {
+		if len(record) == 0 || string(record) == "null" {
+			continue
+		}
+		row, err := o.Table.Decode(record)
+		if err != nil {
+			return nil, fmt.Errorf("%s record: %w", o.Name, err)
+		}
+		changes = append(changes, pgsink.Change{Table: o.Table, Kind: k, Row: row})
+	}
+	return changes, nil
+}
+
+// inList renders ids for an IN condition. Ids hold letters and digits only;
+// anything else is left out, so that no text from outside gets into a query.
+func inList(ids []string) string {
+	var b strings.Builder
+	for _, id := range ids {
+		if !isID(id) {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteByte('\'')
+		b.WriteString(id)
+		b.WriteByte('\'')
+	}
+	return b.String()
+}
+
+func isID(s string) bool {
+	if len(s) != 15 && len(s) != 18 {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return true
+}
+
+// soqlTime renders t as a SOQL literal. Salesforce keeps whole seconds.
+func soqlTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }

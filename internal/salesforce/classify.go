@@ -1,0 +1,97 @@
+package salesforce
+
+import (
+	"net/http"
+	"strings"
+)
+
+// classify sorts a failure by its errorCode. The status decides only where there
+// is no code that we know, because Salesforce sends the same code with different
+// statuses (UNABLE_TO_LOCK_ROW arrives as 400 and as 500).
+//
+// Codes: SOAP API Developer Guide, "Core Data Types Used in API Calls"; REST API
+// Developer Guide, "Status Codes and Error Responses".
+func classify(status int, code, message string) (class Class, brief bool) {
+	switch code {
+	case "UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "UNKNOWN_EXCEPTION", "QUERY_TIMEOUT",
+		"REQUEST_RUNNING_TOO_LONG", "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE",
+		"ENTITY_IS_LOCKED", "API_CURRENTLY_DISABLED", "FUNCTIONALITY_TEMPORARILY_UNAVAILABLE",
+		"TOO_MANY_LOCK_FAILURE", "TooManyLockFailure":
+		return Transient, false
+	case CodeRequestLimit:
+		// "ConcurrentRequests (Concurrent API Requests) Limit exceeded." against
+		// "TotalRequests Limit exceeded.", which lasts up to a day.
+		return Limit, strings.HasPrefix(message, "Concurrent")
+	case "STORAGE_LIMIT_EXCEEDED", "LIMIT_EXCEEDED", "EXCEEDED_QUOTA", "ExceededQuota":
+		return Limit, false
+	case CodeInvalidSession, "INVALID_AUTH_HEADER":
+		return Auth, false
+	case CodeDuplicateValue, CodeDuplicateExtID, CodeDeleted:
+		return Conflict, false
+	case "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "CANNOT_EXECUTE_FLOW_TRIGGER":
+		// A trigger or flow failed; what failed inside it is only in its text.
+		if strings.Contains(message, "UNABLE_TO_LOCK_ROW") {
+			return Transient, false
+		}
+		return Permanent, false
+	}
+	switch {
+	case status == http.StatusUnauthorized:
+		return Auth, false
+	case status == http.StatusMultipleChoices, status == http.StatusPreconditionFailed:
+		return Conflict, false
+	case status == http.StatusTooManyRequests:
+		return Limit, true
+	case tooLarge(status):
+		return Permanent, false
+	case status >= 500, status == 420: // 420: Salesforce Edge has no route to the org
+		return Transient, false
+	default:
+		return Permanent, false
+	}
+}
+
+// known reports whether the API itself, not something in front of it, says that
+// a request failed; a request it answers so has been rolled back.
+func known(status int, code string) bool {
+	class, _ := classify(0, code, "")
+	return code != "" && (status < 500 || class != Permanent)
+}
+
+// tooLarge reports statuses with which a server refuses a request for its size,
+// before it does anything and for ever.
+func tooLarge(status int) bool {
+	return status == http.StatusRequestEntityTooLarge || status == http.StatusRequestURITooLong ||
+		status == http.StatusRequestHeaderFieldsTooLarge
+}
+
+// untouched reports statuses that say by themselves, whatever the body, that the
+// request was not carried out.
+func untouched(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusTooManyRequests,
+		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	default:
+		return tooLarge(status)
+	}
+}
+
+// classifyOAuth sorts an answer of the token host. What it refuses it refuses
+// again, and repeated attempts lock the user out, so the default is Auth.
+//
+// Codes: Salesforce Help, "OAuth 2.0 Authorization Errors".
+func classifyOAuth(status int, code, description string) (class Class, brief bool) {
+	switch {
+	case status >= 500, status == http.StatusTooManyRequests,
+		code == "server_error", code == "temporarily_unavailable", code == "unknown_error":
+		return Transient, false
+	case code == "rate_limit_exceeded",
+		strings.Contains(strings.ToLower(description), "rate exceeded"):
+		return Limit, false
+	case code == "":
+		return Transient, false
+	default:
+		return Auth, false
+	}
+}

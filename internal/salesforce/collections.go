@@ -1,0 +1,160 @@
+package salesforce
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// MaxCollection is the most records that one call of InsertAll, UpdateAll,
+// UpsertAll or DeleteAll can write.
+const MaxCollection = 200
+
+// SaveResult is what became of one record of a call.
+type SaveResult struct {
+	ID      string // 18 characters; "" for a record that was not created
+	Success bool
+	Created bool     // by an insert or upsert
+	Errors  []*Error // at least one if not Success
+}
+
+// InsertAll creates up to [MaxCollection] records of one object. Each stands or falls
+// alone, and results are in the order of records. An error means that the whole
+// call failed; if it is InDoubt, each record may or may not exist.
+//
+// REST API Developer Guide, "Create Multiple Records with Fewer Round-Trips".
+func (c *Client) InsertAll(ctx context.Context, object string, records []map[string]any) ([]SaveResult, error) {
+	results, err := c.saveAll(ctx, "insert", http.MethodPost, object, "", records)
+	for i := range results {
+		results[i].Created = results[i].Success
+	}
+	return results, err
+}
+
+// UpdateAll changes up to [MaxCollection] records of one object, each named by its
+// "Id"; otherwise as InsertAll. An id must not occur twice.
+func (c *Client) UpdateAll(ctx context.Context, object string, records []map[string]any) ([]SaveResult, error) {
+	for _, r := range records {
+		id, _ := r["Id"].(string)
+		if lower, ok := r["id"].(string); ok {
+			id = lower
+		}
+		if !idForm(id) {
+			return nil, invalid("update", "a record without an id")
+		}
+	}
+	return c.saveAll(ctx, "update", http.MethodPatch, object, "", records)
+}
+
+// UpsertAll creates or changes up to [MaxCollection] records of one object by the
+// value that each has in the external id field extField; otherwise as InsertAll. A
+// value must not occur twice. If several records have it, that record fails with
+// [CodeDuplicateExtID].
+//
+// REST API Developer Guide, "Upsert Multiple Records with Fewer Round-Trips".
+func (c *Client) UpsertAll(ctx context.Context, object, extField string, records []map[string]any) ([]SaveResult, error) {
+	if !nameForm(extField) {
+		return nil, invalid("upsert", "%q is not an API name", extField)
+	}
+	for _, r := range records {
+		if r[extField] == nil || r[extField] == "" {
+			return nil, invalid("upsert "+object, "a record without %s", extField)
+		}
+	}
+	return c.saveAll(ctx, "upsert", http.MethodPatch, object, extField, records)
+}
+
+// DeleteAll moves up to [MaxCollection] records, of any objects, to the recycle bin;
+// otherwise as InsertAll.
+func (c *Client) DeleteAll(ctx context.Context, ids []string) ([]SaveResult, error) {
+	const op = "delete records"
+	if err := fits(op, len(ids)); err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	for _, id := range ids {
+		if !idForm(id) {
+			return nil, invalid(op, "not an id")
+		}
+	}
+	q := url.Values{"ids": {strings.Join(ids, ",")}, "allOrNone": {"false"}}
+	return c.results(ctx, request{
+		op: op, method: http.MethodDelete, write: true,
+		path: c.base() + "/composite/sobjects?" + q.Encode(),
+	}, len(ids))
+}
+
+func (c *Client) saveAll(ctx context.Context, op, method, object, extField string, records []map[string]any) ([]SaveResult, error) {
+	if !nameForm(object) {
+		return nil, invalid(op, "%q is not an API name", object)
+	}
+	op += " " + object
+	if err := fits(op, len(records)); err != nil || len(records) == 0 {
+		return nil, err
+	}
+	typed := make([]map[string]any, len(records))
+	for i, r := range records {
+		typed[i] = maps.Clone(r)
+		if typed[i] == nil {
+			typed[i] = map[string]any{}
+		}
+		typed[i]["attributes"] = map[string]string{"type": object}
+	}
+	body, err := encode(op, map[string]any{"allOrNone": false, "records": typed})
+	if err != nil {
+		return nil, err
+	}
+	path := c.base() + "/composite/sobjects"
+	if extField != "" {
+		path += "/" + object + "/" + extField
+	}
+	return c.results(ctx, request{op: op, method: method, path: path, body: body, write: true}, len(records))
+}
+
+// results sends a call for n records and matches its answer by position: it is not
+// believed at all unless there is exactly one result for each record.
+func (c *Client) results(ctx context.Context, r request, n int) ([]SaveResult, error) {
+	var wire []saved
+	a, err := c.call(ctx, r, &wire)
+	if err != nil {
+		return nil, err
+	}
+	if len(wire) != n {
+		return nil, c.mismatch(a, "not as many results as records")
+	}
+	out := make([]SaveResult, n)
+	for i, w := range wire {
+		out[i] = c.result(a, w)
+	}
+	return out, nil
+}
+
+// result reads one record's outcome. One that claims neither success with an id
+// nor failure with a reason leaves the record in doubt.
+func (c *Client) result(a *answer, w saved) SaveResult {
+	s := SaveResult{Created: w.Created}
+	if idForm(w.ID) {
+		s.ID = id18(w.ID)
+	}
+	for _, e := range w.Errors {
+		s.Errors = append(s.Errors, c.newError(a.req.op, 0, e, true))
+	}
+	switch {
+	case w.Success != nil && *w.Success && s.ID != "" && len(s.Errors) == 0:
+		s.Success = true
+	case w.Success != nil && !*w.Success && len(s.Errors) > 0:
+	default:
+		doubt := c.unreadable(a.req, a.status, "a result without id or reason", nil)
+		s.Errors = append([]*Error{doubt}, s.Errors...)
+	}
+	return s
+}
+
+// fits refuses a call that the org would refuse.
+func fits(op string, n int) error {
+	if n > MaxCollection {
+		return invalid(op, "%d records in one call, at most %d", n, MaxCollection)
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package salesforce
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"hcbridge/internal/retry"
+)
+
+// How far logins are apart. A user has few sessions, of which a new one pushes
+// out the oldest, and 3,600 logins an hour; a wrong password locks the user out.
+const (
+	loginEvery   = 10 * time.Second // after a login that gave a session, or was refused
+	loginRetry   = time.Second      // after one that got no answer
+	suspectEvery = time.Minute      // when the instance host, not the token, is the trouble
+)
+
+// Session is what a login gave. It does not print its token.
+type Session struct {
+	Token       string `json:"-"`
+	InstanceURL string // scheme and host, for example "https://acme.my.salesforce.com"
+	OrgID       string // 18 characters; "" if the token response had no id
+	UserID      string // 18 characters; likewise
+	Username    string // best effort; "" if the org does not tell
+}
+
+// String keeps the token out of every fmt verb that prints a Session.
+func (s Session) String() string {
+	return "{" + s.InstanceURL + " " + s.OrgID + " " + s.UserID + " " + s.Username + "}"
+}
+
+// GoString does the same for %#v.
+func (s Session) GoString() string { return "salesforce.Session" + s.String() }
+
+// Login makes sure of a session that is at most 10 s old, logging in if there is
+// none. It fails as [Client.Token] does.
+func (c *Client) Login(ctx context.Context) (Session, error) {
+	c.mu.Lock()
+	s, age := c.session, time.Since(c.lastLogin)
+	c.mu.Unlock()
+	if s.Token == "" || age < loginEvery {
+		return c.Token(ctx, "")
+	}
+	return c.Token(ctx, s.Token)
+}
+
+// Token returns the present session, logging in if there is none or if refused,
+// the token that the server has just refused ("" if none was), is the present one.
+//
+// All callers share one login at a time and its outcome, so any number of refusals
+// of one token cause one login. After a login the next one is at least 10 s away;
+// Token waits for that, or for ctx. After credentials were refused it fails with
+// the same error for 10 s without asking again.
+//
+// The error is an [*Error]: Auth if the org refused the credentials, Permanent if
+// its answer must not be trusted, else Transient or Limit.
+func (c *Client) Token(ctx context.Context, refused string) (Session, error) {
+	c.mu.Lock()
+	if refused != "" && refused == c.session.Token {
+		c.refused = refused
+	}
+	s, ok, seen := c.session, c.usable(), c.flights
+	c.mu.Unlock()
+	if ok {
+		return s, nil
+	}
+
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return Session{}, loginError(ctx.Err())
+	}
+
+	c.mu.Lock()
+	s, ok = c.session, c.usable()
+	shared, wait := c.failure, c.holdOff()
+	fresh := c.flights != seen // someone logged in while we waited for our turn
+	c.mu.Unlock()
+	switch {
+	case ok:
+		return s, nil
+	case shared != nil && (fresh || wait > 0 && shared.Class != Transient):
+		return Session{}, shared
+	}
+	if err := retry.Sleep(ctx, wait); err != nil {
+		return Session{}, loginError(err)
+	}
+	return c.logIn(ctx)
+}
+
+// usable reports whether the session may be handed out. Call with mu held.
+func (c *Client) usable() bool {
+	if c.session.Token == "" || c.session.Token == c.refused {
+		return false
+	}
+	return !c.suspect || time.Since(c.lastTry) < suspectEvery
+}
+
+// holdOff returns how long the next login must wait. Call with mu held.
+func (c *Client) holdOff() time.Duration {
+	switch {
+	case c.lastTry.IsZero():
+		return 0
+	case c.failure != nil && c.failure.Class == Transient:
+		return max(loginRetry-time.Since(c.lastTry), 0)
+	default:
+		return max(loginEvery-time.Since(c.lastTry), 0)
+	}
+}
+
+// logIn asks the token host; the caller has the turn. The outcome is kept for
+// those who wait, unless it is only that this caller went away.
+func (c *Client) logIn(ctx context.Context) (Session, error) {
+	start := time.Now()
+	s, failure := c.authorize(ctx)
+	if failure != nil && ctx.Err() != nil {
+		return Session{}, failure
+	}
+	c.mu.Lock()
+	c.flights++
+	c.lastTry, c.failure = time.Now(), failure
+	kept := c.session
+	if failure == nil {
+		c.session, c.suspect, c.lastLogin = s, false, c.lastTry
+		if s.Token == c.refused {
+			// The org handed out the same session again: it takes it back, so let
+			// the next answer decide.
+			c.refused = ""
+		}
+	}
+	works := c.suspect && kept.Token != c.refused && kept.Token != ""
+	c.mu.Unlock()
+	switch {
+	case failure != nil && works:
+		// Nobody refused this token; it stays in use until the token host is back.
+		return kept, nil
+	case failure != nil:
+		return Session{}, failure
+	}
+	c.log.Info().Str("event", "logged_in").Str("org_id", s.OrgID).Str("instance_url", s.InstanceURL).
+		Dur("took_ms", time.Since(start)).Msg("logged in to Salesforce")
+	return s, nil
+}
+
+// doubtInstance has the next request ask the token host where the org lives: it
+// may have moved to another instance, which the old host does not say.
+func (c *Client) doubtInstance(s Session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.Token == c.session.Token {
+		c.suspect = true
+	}
+}
+
+// loginError is a login that its caller gave up.
+func loginError(err error) *Error {
+	return &Error{Op: "login", Class: Transient, Err: err}
+}
+
+// sameOrg guards against credentials that come to lead to another org, for
+// example from production to a sandbox, while rows of the first are in hand.
+func (c *Client) sameOrg(s Session) *Error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if was := c.session.OrgID; was != "" && s.OrgID != "" && was != s.OrgID {
+		return &Error{
+			Op: "login", Status: http.StatusOK, Code: CodeOtherOrg, Class: Permanent,
+			Err: errors.New("org is " + s.OrgID + ", was " + was),
+		}
+	}
+	return nil
+}

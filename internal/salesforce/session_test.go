@@ -1,0 +1,498 @@
+package salesforce
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+const (
+	expired    = `[{"message":"Session expired or invalid","errorCode":"INVALID_SESSION_ID"}]`
+	refusal    = `{"error":"invalid_grant","error_description":"authentication failure"}`
+	limitsBody = `{"DailyApiRequests":{"Max":15000,"Remaining":14998}}`
+)
+
+// numbered gives every login its own token, of which only the newest is valid.
+func (o *fakeOrg) numbered() {
+	o.token = func(n int) string { return fmt.Sprintf("00Dx0000000BV7z!token-%d", n) }
+	o.api = func(w http.ResponseWriter, r *http.Request) {
+		o.mu.Lock()
+		valid := r.Header.Get("Authorization") == "Bearer "+o.token(o.logins)
+		o.mu.Unlock()
+		if !valid {
+			reply(w, 401, expired)
+			return
+		}
+		reply(w, 200, limitsBody)
+	}
+}
+
+func TestSessionFromGrant(t *testing.T) {
+	t.Parallel()
+	o := newOrg(t)
+	s, err := o.client().Login(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Session{
+		Token: canaryToken, InstanceURL: o.URL, Username: "sync@acme.example",
+		OrgID: "00Dx0000000BV7zEAG", UserID: "005x00000012Q9PAAU",
+	}
+	if s != want {
+		t.Errorf("got %#v, want %#v", s, want)
+	}
+	if o.apiCalls() != 0 {
+		t.Error("asked for a user name that the configuration holds")
+	}
+}
+
+func TestRefusedTokenIsReplacedAndTheRequestRepeatedOnce(t *testing.T) {
+	t.Parallel()
+	o := newOrg(t)
+	o.numbered()
+	c := o.client()
+	if _, err := c.Limits(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o.mu.Lock()
+	o.logins++ // revokes the first token
+	o.mu.Unlock()
+	c.longAgo()
+	if _, err := c.Limits(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := o.loginCount(); got != 3 {
+		t.Errorf("%d logins, want one more", got-1)
+	}
+
+	// A server that refuses every token is asked twice, not for ever.
+	o.answers(401, expired)
+	calls := o.apiCalls()
+	c.longAgo()
+	_, err := c.Limits(t.Context())
+	expect(t, err, Auth, CodeInvalidSession, false)
+	if got := o.apiCalls() - calls; got != 2 {
+		t.Errorf("%d requests, want 2", got)
+	}
+}
+
+func TestManyRefusalsCauseOneLogin(t *testing.T) {
+	t.Parallel()
+	o := newOrg(t)
+	o.numbered()
+	c := o.client()
+	if _, err := c.Login(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o.mu.Lock()
+	o.logins++
+	o.mu.Unlock()
+	c.longAgo()
+
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if _, err := c.Limits(context.WithoutCancel(t.Context())); err != nil {
+				t.Errorf("a worker failed: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := o.loginCount() - 1; got != 2 {
+		t.Errorf("%d logins for 50 refusals, want 1", got-1)
+	}
+}
+
+func TestManyFailuresShareOneLogin(t *testing.T) {
+	t.Parallel()
+	o := newOrg(t)
+	release := make(chan struct{})
+	o.grant = func(w http.ResponseWriter, _ *http.Request) {
+		<-release
+		reply(w, 400, refusal)
+	}
+	c := o.client()
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			_, err := c.Token(t.Context(), "")
+			if ClassOf(err) != Auth || CodeOf(err) != "invalid_grant" {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	close(release)
+	wg.Wait()
+	if got := o.loginCount(); got != 1 {
+		t.Errorf("%d attempts with refused credentials, want 1: more lock the user out", got)
+	}
+}
+
+func TestManyCallersShareOneOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		attempts := 0
+		c := newClient(t, "http://127.0.0.1:9", func(cfg *Config) {
+			cfg.HTTPClient = inMemory(func(w http.ResponseWriter, _ *http.Request) {
+				attempts++
+				time.Sleep(5 * time.Second)
+				reply(w, 503, `{"error":"server_error"}`)
+			})
+		})
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				if _, err := c.Token(t.Context(), ""); ClassOf(err) != Transient {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		if attempts != 1 || time.Since(start) != 5*time.Second {
+			t.Errorf("%d attempts in %s, want all to share one", attempts, time.Since(start))
+		}
+
+		// The next attempt is a second away, not ten: no session was lost.
+		_, _ = c.Token(t.Context(), "")
+		if attempts != 2 || time.Since(start) != 11*time.Second {
+			t.Errorf("%d attempts in %s", attempts, time.Since(start))
+		}
+	})
+}
+
+// A caller that goes away takes only its own attempt with it.
+func TestOneCallersEndIsNotTheOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		attempts := 0
+		c := newClient(t, "http://127.0.0.1:9", func(cfg *Config) {
+			next := inMemory(func(w http.ResponseWriter, _ *http.Request) { writeGrant(w, "http://127.0.0.1:9", canaryToken) }).Transport
+			cfg.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				attempts++
+				select {
+				case <-time.After(5 * time.Second):
+					return next.RoundTrip(r)
+				case <-r.Context().Done():
+					return nil, r.Context().Err()
+				}
+			})}
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := c.Token(ctx, "")
+			expect(t, err, Transient, "", false)
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			if _, err := c.Token(t.Context(), ""); err != nil {
+				t.Errorf("failed with another's context: %v", err)
+			}
+		})
+		wg.Wait()
+		if attempts != 2 {
+			t.Errorf("%d attempts, want 2", attempts)
+		}
+	})
+}
+
+func TestSomeRefusalsAreNotTheTokensFault(t *testing.T) {
+	t.Parallel()
+	for _, message := range []string{"Connected app is not attached to Agent", "This session is not valid for use with the REST API"} {
+		o := newOrg(t)
+		o.answers(401, `[{"message":"`+message+`","errorCode":"INVALID_SESSION_ID"}]`)
+		_, err := o.client().Limits(t.Context())
+		expect(t, err, Auth, CodeInvalidSession, false)
+		if o.loginCount() != 1 || o.apiCalls() != 1 {
+			t.Errorf("%s: %d logins and %d requests, want one each", message, o.loginCount(), o.apiCalls())
+		}
+	}
+}
+
+func TestLoginsAreTenSecondsApart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var at []time.Time
+		start := time.Now()
+		c := newClient(t, "http://127.0.0.1:9", func(cfg *Config) {
+			cfg.HTTPClient = inMemory(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != tokenPath {
+					reply(w, 401, expired)
+					return
+				}
+				at = append(at, time.Now())
+				writeGrant(w, "http://127.0.0.1:9", fmt.Sprintf("00D!token-%d", len(at)))
+			})
+		})
+		for range 10 {
+			_, err := c.Limits(t.Context())
+			expect(t, err, Auth, CodeInvalidSession, false)
+		}
+		if len(at) < 5 {
+			t.Fatalf("only %d logins", len(at))
+		}
+		for i := 1; i < len(at); i++ {
+			if gap := at[i].Sub(at[i-1]); gap < 10*time.Second {
+				t.Errorf("login %d came %s after the one before", i+1, gap)
+			}
+		}
+		if took := time.Since(start); took > 2*time.Minute {
+			t.Errorf("ten requests took %s", took)
+		}
+
+		// Waiting for the next login ends with the caller's context.
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		before := time.Now()
+		_, err := c.Token(ctx, c.session.Token)
+		expect(t, err, Transient, "", false)
+		if time.Since(before) != time.Second {
+			t.Errorf("waited %s", time.Since(before))
+		}
+	})
+}
+
+func TestTheSameTokenHandedOutAgainIsUsed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		broken := true
+		logins := 0
+		c := newClient(t, "http://127.0.0.1:9", func(cfg *Config) {
+			cfg.HTTPClient = inMemory(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.URL.Path == tokenPath:
+					logins++
+					writeGrant(w, "http://127.0.0.1:9", canaryToken)
+					broken = logins < 2
+				case broken:
+					reply(w, 401, expired)
+				default:
+					reply(w, 200, limitsBody)
+				}
+			})
+		})
+		if _, err := c.Limits(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Limits(t.Context()); err != nil || logins != 2 {
+			t.Errorf("%d logins, want 2 and no more; %v", logins, err)
+		}
+	})
+}
+
+func TestRefusedCredentialsAreNotTriedAgainAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		attempts := 0
+		c := newClient(t, "http://127.0.0.1:9", func(cfg *Config) {
+			cfg.HTTPClient = inMemory(func(w http.ResponseWriter, _ *http.Request) {
+				attempts++
+				reply(w, 400, refusal)
+			})
+		})
+		start := time.Now()
+		for range 100 {
+			_, err := c.Token(t.Context(), "")
+			expect(t, err, Auth, "invalid_grant", false)
+		}
+		if attempts != 1 || time.Since(start) != 0 {
+			t.Errorf("%d attempts in %s, want 1 at once", attempts, time.Since(start))
+		}
+		time.Sleep(loginEvery)
+		_, _ = c.Token(t.Context(), "")
+		if attempts != 2 {
+			t.Errorf("%d attempts after 10 s, want 2", attempts)
+		}
+	})
+}
+
+func TestTokenHostInTroubleIsTransient(t *testing.T) {
+	t.Parallel()
+	for name, grant := range map[string]http.HandlerFunc{
+		"503 html": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(503)
+			_, _ = w.Write([]byte("<html>down for maintenance</html>"))
+		},
+		"200 html": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = w.Write([]byte("<html>down for maintenance</html>"))
+		},
+		"400 html": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(400)
+		},
+		"500 json":     func(w http.ResponseWriter, _ *http.Request) { reply(w, 500, refusal) },
+		"200 no token": func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, `{"instance_url":"https://x"}`) },
+		"200 bad token": func(w http.ResponseWriter, _ *http.Request) {
+			writeGrant(w, "http://127.0.0.1", "a\r\nX-Evil: 1")
+		},
+		"302": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://evil.example/", 302) },
+		"cut": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOrg(t)
+			o.Config.ErrorLog = nil
+			o.grant = grant
+			_, err := o.client().Token(t.Context(), "")
+			e := asError(t, err)
+			if e.Class != Transient || e.InDoubt || e.Op != "login" {
+				t.Errorf("got %s in doubt %t: %v", e.Class, e.InDoubt, err)
+			}
+		})
+	}
+}
+
+func TestOAuthRefusals(t *testing.T) {
+	t.Parallel()
+	for body, class := range map[string]Class{
+		`{"error":"invalid_grant","error_description":"authentication failure - Invalid Password"}`: Auth,
+		`{"error":"invalid_grant","error_description":"expired access/refresh token"}`:              Auth,
+		`{"error":"invalid_grant","error_description":"user hasn't approved this consumer"}`:        Auth,
+		`{"error":"invalid_client_id","error_description":"client identifier invalid"}`:             Auth,
+		`{"error":"invalid_client"}`: Auth,
+		`{"error":"unsupported_grant_type","error_description":"grant type not supported"}`: Auth,
+		`{"error":"rate_limit_exceeded"}`:                                     Limit,
+		`{"error":"invalid_grant","error_description":"login rate exceeded"}`: Limit,
+		`{"error":"server_error"}`:                                            Transient,
+	} {
+		o := newOrg(t)
+		o.grant = func(w http.ResponseWriter, _ *http.Request) { reply(w, 400, body) }
+		_, err := o.client().Token(t.Context(), "")
+		e := asError(t, err)
+		if e.Class != class || e.Status != 400 || !strings.Contains(body, e.Code) || e.Code == "" {
+			t.Errorf("%s: got %s %q", body, e.Class, e.Code)
+		}
+		if e.Message != "" && !strings.Contains(err.Error(), e.Message) {
+			t.Errorf("the operator does not see %q in %q", e.Message, err)
+		}
+	}
+}
+
+func TestInstanceMove(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		home, logins := "http://127.0.0.1:81", 0
+		c := newClient(t, "http://127.0.0.1:9", func(cfg *Config) {
+			cfg.HTTPClient = inMemory(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.URL.Path == tokenPath:
+					logins++
+					writeGrant(w, home, fmt.Sprintf("00D!token-%d", logins))
+				case "http://"+r.URL.Host == home:
+					reply(w, 200, limitsBody)
+				default:
+					w.Header().Set("Location", home+r.URL.Path)
+					w.WriteHeader(302)
+				}
+			})
+		})
+		if _, err := c.Limits(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		home = "http://127.0.0.1:82"
+		time.Sleep(time.Hour)
+		_, err := c.Limits(t.Context())
+		expect(t, err, Transient, "", false)
+		if _, err = c.Limits(t.Context()); err != nil {
+			t.Errorf("the instance moved and was not found again: %v", err)
+		}
+		if logins != 2 {
+			t.Errorf("%d logins, want 2", logins)
+		}
+	})
+}
+
+func TestAnotherOrgIsRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		org := "00Dx0000000BV7z"
+		c := newClient(t, "http://127.0.0.1:9", func(cfg *Config) {
+			cfg.HTTPClient = inMemory(func(w http.ResponseWriter, _ *http.Request) {
+				reply(w, 200, `{"id":"https://login.salesforce.com/id/`+org+`/005x00000012Q9P","instance_url":"http://127.0.0.1:9","access_token":"`+org+`!x"}`)
+			})
+		})
+		s, err := c.Login(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		org = "00Dx0000000SBOX"
+		_, err = c.Token(t.Context(), s.Token)
+		expect(t, err, Permanent, CodeOtherOrg, false)
+	})
+}
+
+func TestUsernameIsAskedForWhereNotConfigured(t *testing.T) {
+	t.Parallel()
+	refresh := func(cfg *Config) {
+		cfg.Auth, cfg.Username, cfg.Password, cfg.RefreshToken = AuthRefreshToken, "", "", "CANARYrefreshtoken"
+	}
+	o := newOrg(t)
+	o.api = func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/services/oauth2/userinfo" {
+			t.Errorf("asked %s", r.URL.Path)
+		}
+		reply(w, 200, `{"user_id":"005x00000012Q9P","preferred_username":"who@acme.example"}`)
+	}
+	s, err := o.client(refresh).Login(t.Context())
+	if err != nil || s.Username != "who@acme.example" {
+		t.Errorf("got %q, %v", s.Username, err)
+	}
+
+	o.api = func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/id/00Dx0000000BV7zEAG/005x00000012Q9PAAU" {
+			reply(w, 403, "Bad_OAuth_Token")
+			return
+		}
+		reply(w, 200, `{"user_id":"005x00000012Q9P","username":"id@acme.example"}`)
+	}
+	s, err = o.client(refresh).Login(t.Context())
+	if err != nil || s.Username != "id@acme.example" {
+		t.Errorf("got %q, %v", s.Username, err)
+	}
+
+	o.html(500, "<html>")
+	if s, err = o.client(refresh).Login(t.Context()); err != nil || s.Username != "" {
+		t.Errorf("not knowing the name is no reason to fail: %q, %v", s.Username, err)
+	}
+}
+
+func TestRotatedRefreshTokenIsKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var sent []string
+		var log bytes.Buffer
+		c := newClient(t, "http://127.0.0.1:9", func(cfg *Config) {
+			cfg.Auth, cfg.RefreshToken, cfg.Log = AuthRefreshToken, "refresh-0", zerolog.New(&log)
+			cfg.HTTPClient = inMemory(func(w http.ResponseWriter, r *http.Request) {
+				_ = r.ParseForm()
+				sent = append(sent, r.Form.Get("refresh_token"))
+				reply(w, 200, fmt.Sprintf(`{"instance_url":"http://127.0.0.1:9","access_token":"00D!%d","refresh_token":"refresh-%d"}`, len(sent), len(sent)))
+			})
+		})
+		s, err := c.Login(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = c.Token(t.Context(), s.Token); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(sent, " "); got != "refresh-0 refresh-1" {
+			t.Errorf("sent %s", got)
+		}
+		if !strings.Contains(log.String(), "refresh_token_rotated") || strings.Contains(log.String(), "refresh-1") {
+			t.Errorf("log: %s", log.String())
+		}
+	})
+}

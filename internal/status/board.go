@@ -1,0 +1,130 @@
+package status
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Board remembers the status. The zero value is not usable; see [New].
+type Board struct {
+	mu      sync.Mutex
+	conn    Connection
+	objects map[string]*Object
+	order   []string
+	stops   map[string]Stop
+	changed chan struct{}
+}
+
+// Stop says that a part of a flow has come to a halt.
+type Stop struct {
+	Part   string    `json:"part"`   // for example "database", "stream", "Account"
+	Reason string    `json:"reason"` // what a person reads
+	Since  time.Time `json:"since"`
+}
+
+// New returns a board whose connection is STARTING and whose only stop is that
+// fact.
+func New() *Board {
+	b := &Board{
+		conn:    Connection{State: Starting, Streaming: "off", Role: "standby"},
+		objects: map[string]*Object{},
+		stops:   map[string]Stop{},
+		changed: make(chan struct{}),
+	}
+	b.Stop("start", "starting")
+	return b
+}
+
+// Connection changes the connection's state by fn, which must not call the
+// board.
+func (b *Board) Connection(fn func(*Connection)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	fn(&b.conn)
+	b.wake()
+}
+
+// Object changes the state of one object by fn, which must not call the board.
+// An object named for the first time is added after the others.
+func (b *Board) Object(name string, fn func(*Object)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	o, ok := b.objects[name]
+	if !ok {
+		o = &Object{Object: name, State: Initial, RowsSalesforce: -1, RowsPostgres: -1}
+		b.objects[name] = o
+		b.order = append(b.order, name)
+	}
+	fn(o)
+	b.wake()
+}
+
+// Stop records that part has halted. It reports whether that is news: a stop
+// whose reason is known already changes nothing.
+func (b *Board) Stop(part, reason string) (news bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	old, ok := b.stops[part]
+	if ok && old.Reason == reason {
+		return false
+	}
+	since := time.Now()
+	if ok {
+		since = old.Since
+	}
+	b.stops[part] = Stop{Part: part, Reason: reason, Since: since}
+	b.wake()
+	return true
+}
+
+// Go takes a stop back and reports whether there was one, and for how long.
+func (b *Board) Go(part string) (was bool, after time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s, ok := b.stops[part]
+	if !ok {
+		return false, 0
+	}
+	delete(b.stops, part)
+	b.wake()
+	return true, time.Since(s.Since)
+}
+
+// Ready reports whether both directions flow, and what has stopped otherwise,
+// by part.
+func (b *Board) Ready() (bool, []Stop) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	stops := make([]Stop, 0, len(b.stops))
+	for _, s := range b.stops {
+		stops = append(stops, s)
+	}
+	slices.SortFunc(stops, func(x, y Stop) int { return strings.Compare(x.Part, y.Part) })
+	return len(stops) == 0, stops
+}
+
+// Snapshot returns a copy of everything, objects in the order they were named.
+func (b *Board) Snapshot() Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := Status{Connection: b.conn, Objects: make([]Object, 0, len(b.order))}
+	for _, name := range b.order {
+		s.Objects = append(s.Objects, *b.objects[name])
+	}
+	return s
+}
+
+// Changed returns a channel that is closed at the next change. Take it before
+// a snapshot, and no change is missed.
+func (b *Board) Changed() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.changed
+}
+
+func (b *Board) wake() {
+	close(b.changed)
+	b.changed = make(chan struct{})
+}

@@ -1,0 +1,20 @@
+// Package status holds what is going on: the state of the connection and of
+// each object, as the status page, the API, the metrics and the status command
+// show it.
+//
+//	bridge, poll, outbox ──▶ Board ──▶ web, status command
+//
+// A [Board] only remembers what it is told; it asks nobody. Counts that cost a
+// query (rows, pending writes) are put on it by the bridge's own refresher.
+//
+// # Stops
+//
+// Every part of the two flows that has come to a halt says so with
+// [Board.Stop] and takes it back with [Board.Go]. A board without stops is
+// ready; [Board.Ready] gives the reasons otherwise. Nothing else decides
+// readiness, so /readyz, the status command and the log cannot disagree.
+//
+// # Concurrency
+//
+// All methods of Board are safe for concurrent use. Snapshots are copies.
+package status

@@ -1,0 +1,28 @@
+// Package web serves the status page, the JSON API, health and metrics.
+//
+//	GET /                     the status page
+//	GET /api/status           what `hcbridge status --json` prints
+//	GET /api/objects[/NAME]   the objects, or one of them
+//	GET /api/errors           failed writes and failed reads
+//	GET /healthz              200 while the process lives
+//	GET /readyz               200 while both directions flow, else 503 and why
+//	GET /metrics              Prometheus
+//
+// # Access
+//
+// Health and metrics are open: they tell counts, never values. On a loopback
+// address the page and the API are open too, but only under a loopback host
+// name, so that a page elsewhere cannot reach them by DNS rebinding. On any
+// other address they want the token, as a bearer token or as the password of
+// HTTP Basic (which browsers ask for); without a token configured they stay
+// shut.
+//
+// # Errors
+//
+// [Server.Run] returns an error when the address cannot be listened on.
+//
+// # Concurrency
+//
+// The handlers only read the board and ask [Errors], and may run in any
+// number at once.
+package web

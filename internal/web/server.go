@@ -1,0 +1,110 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"hcbridge/internal/status"
+)
+
+// Failure is a write that Salesforce refused or a record that could not be
+// stored.
+type Failure struct {
+	Direction string    `json:"direction"` // "write" to Salesforce or "read" from it
+	ID        int64     `json:"id,omitempty"`
+	Object    string    `json:"object"`
+	Table     string    `json:"table"`
+	RecordID  int64     `json:"record_id,omitempty"`
+	SFID      string    `json:"sfid,omitempty"`
+	Action    string    `json:"action,omitempty"`
+	Code      string    `json:"code,omitempty"`
+	Message   string    `json:"message"`
+	At        time.Time `json:"at"`
+}
+
+// Errors lists what failed, newest first, at most limit.
+type Errors func(ctx context.Context, limit int) ([]Failure, error)
+
+// Config says what to serve and to whom.
+type Config struct {
+	Board   *status.Board
+	Errors  Errors
+	Addr    string // host:port
+	Token   string // empty = none
+	Version string
+}
+
+// Server serves the pages. See the package comment for who may see what.
+type Server struct {
+	cfg      Config
+	loopback bool
+	handler  http.Handler
+}
+
+// New returns a server. It does no I/O.
+func New(cfg Config) *Server {
+	s := &Server{cfg: cfg, loopback: isLoopback(cfg.Addr)}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		newCollector(cfg.Board, cfg.Version),
+	)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", s.healthz)
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /{$}", s.guard(s.page))
+	mux.Handle("GET /api/status", s.guard(s.status))
+	mux.Handle("GET /api/errors", s.guard(s.errors))
+	mux.Handle("GET /api/objects", s.guard(s.objects))
+	mux.Handle("GET /api/objects/{name}", s.guard(s.object))
+	s.handler = secure(mux)
+	return s
+}
+
+// ServeHTTP serves one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Run listens until ctx ends. It returns nil exactly when ctx ended.
+func (s *Server) Run(ctx context.Context) error {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", s.cfg.Addr)
+	if err != nil {
+		return fmt.Errorf("HC_HTTP_ADDR: %w", err)
+	}
+	server := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       60 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+	}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve http: %w", err)
+	}
+	return nil
+}
+
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		host = addr
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

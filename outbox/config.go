@@ -1,0 +1,111 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/rs/zerolog"
+)
+
+// Write algorithms.
+const (
+	Ordered = "ordered" // every change is a request of its own, in order
+	Merged  = "merged"  // the newest value of each field; the rest is MERGED
+)
+
+// Config tunes a [Worker]. Schema, Tables and Sender are required; the zero
+// value of any other field means its default.
+type Config struct {
+	Schema    string
+	Algorithm string // Ordered (default) or Merged
+	Tables    []Table
+	Sender    Sender
+
+	// Settle is called in the transaction that writes results down, so that
+	// what the caller stores about them is durable with them. An error rolls
+	// the transaction back and it is tried again. nil = nothing to do.
+	Settle func(ctx context.Context, tx pgx.Tx, done []Settled) error
+
+	// Wake cuts an idle wait short. Feed it from a [Listener]; nil means
+	// polling only, as behind a transaction-mode pooler. A wake-up is a hint:
+	// nothing depends on its arrival.
+	Wake <-chan struct{}
+
+	Log zerolog.Logger
+
+	BatchSize  int           // records per call; default 200, Salesforce's limit
+	Window     int           // entries looked at per run; default 5,000
+	IdlePoll   time.Duration // wait between runs with nothing to do; default 1 s
+	ArchiveFor time.Duration // how long the archive is kept; default 31 days
+	TidyEvery  time.Duration // pause between rounds of archiving, requeueing and purging; default 1 s
+
+	CallTimeout time.Duration // longest a call may take; default 2 min
+	StopGrace   time.Duration // longest a call in hand may take once Run's context ended; default 20 s
+
+	// Backoff is the wait before attempt n+1 (n counts from 1) of a record, or
+	// of the whole worker after a Limit or an outage. Default: 500 ms doubling
+	// to 1 min, jittered by a quarter.
+	Backoff func(n int) time.Duration
+}
+
+// withDefaults fills in what is not set and reports every mistake at once.
+func (c Config) withDefaults() (Config, error) {
+	var errs []error
+	if c.Schema == "" {
+		errs = append(errs, errors.New("schema is empty"))
+	}
+	if c.Sender == nil {
+		errs = append(errs, errors.New("sender is nil"))
+	}
+	switch c.Algorithm {
+	case "":
+		c.Algorithm = Ordered
+	case Ordered, Merged:
+	default:
+		errs = append(errs, fmt.Errorf("algorithm %q is neither %s nor %s", c.Algorithm, Ordered, Merged))
+	}
+	for i := range c.Tables {
+		t := &c.Tables[i]
+		if t.ExternalID != "" && t.external() == nil {
+			errs = append(errs, fmt.Errorf("table %s: external id %s is not mapped", t.Name, t.ExternalID))
+		}
+	}
+	orInt(&c.BatchSize, 200)
+	orInt(&c.Window, 5000)
+	orDur(&c.IdlePoll, time.Second)
+	orDur(&c.ArchiveFor, 31*24*time.Hour)
+	orDur(&c.TidyEvery, time.Second)
+	orDur(&c.CallTimeout, 2*time.Minute)
+	orDur(&c.StopGrace, 20*time.Second)
+	if c.Backoff == nil {
+		c.Backoff = backoff
+	}
+	c.Log = c.Log.With().Str("component", "outbox").Logger()
+	return c, errors.Join(errs...)
+}
+
+func orInt(p *int, def int) {
+	if *p <= 0 {
+		*p = def
+	}
+}
+
+func orDur(p *time.Duration, def time.Duration) {
+	if *p <= 0 {
+		*p = def
+	}
+}
+
+// backoff doubles from 500 ms to a minute, less up to a quarter so that records
+// that failed together do not come back together.
+func backoff(n int) time.Duration {
+	d := time.Minute
+	if n < 8 {
+		d = min(d, 500*time.Millisecond<<max(n-1, 0))
+	}
+	return d - time.Duration(rand.Int64N(int64(d)/4)) //nolint:gosec // jitter, not a secret
+}

@@ -1,0 +1,267 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/rs/zerolog"
+)
+
+// deliver claims the items of a call, sends them and settles the answers. whole
+// is the failure of the call as a whole, nil if it was answered record by
+// record.
+//
+// From the claim on the call is ours: a stop does not tear it apart, since what
+// is PENDING without an answer is in doubt.
+func (w *Worker) deliver(ctx context.Context, c *call) (n int, whole *Failure, err error) {
+	ctx, cancel := hold(ctx, w.cfg.CallTimeout, w.cfg.StopGrace)
+	defer cancel()
+
+	s := &settlement{}
+	var ready []*item
+	var records []Record
+	for _, i := range c.items {
+		if i.blocked() {
+			continue
+		}
+		fields, r := i.request(c)
+		if r != nil {
+			s.results = append(s.results, r)
+			continue
+		}
+		ready = append(ready, i)
+		records = append(records, Record{SFID: i.sfid, Fields: fields})
+	}
+	ready, records, err = w.claim(ctx, ready, records)
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(ready) > 0 {
+		request := Call{Object: c.table.Object, Op: c.op, Records: records}
+		if c.op == Upsert {
+			request.ExternalID = c.table.ExternalID
+		}
+		var answers []*result
+		answers, whole = w.send(ctx, request, ready)
+		s.results = append(s.results, answers...)
+	}
+	n, err = w.settle(ctx, s)
+	return n, whole, err
+}
+
+// hold is a context for a call in hand: it does not end with parent, but grace
+// after it, and after limit in any case.
+func hold(parent context.Context, limit, grace time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(parent), limit, fmt.Errorf("no answer within %s", limit))
+	ctx, cut := context.WithCancelCause(ctx)
+	var timer *time.Timer
+	armed := make(chan struct{})
+	stop := context.AfterFunc(parent, func() {
+		timer = time.AfterFunc(grace, func() { cut(errors.New("the grace of a stop is over")) })
+		close(armed)
+	})
+	return ctx, func() {
+		if !stop() {
+			<-armed
+			timer.Stop()
+		}
+		cut(context.Canceled)
+		cancel()
+	}
+}
+
+// blocked reports whether something the item depends on was not done in this
+// run. It takes over the Salesforce id that an insert before it brought.
+func (i *item) blocked() bool {
+	for _, d := range i.hard {
+		if d.holds() && d.level < i.level {
+			return true
+		}
+		if d.key == i.key && d.sfid != "" && d.op != Delete {
+			i.sfid = d.sfid
+		}
+	}
+	return i.sfid == "" && !i.op.creates()
+}
+
+// request renders an item. A result instead means that there is nothing to
+// send: no field that may be written, or a value that has no form.
+func (i *item) request(c *call) (map[string]any, *result) {
+	if c.op == Delete {
+		return nil, nil
+	}
+	fields, err := fieldsOf(i.table, c.op, i.values)
+	if err != nil {
+		return nil, &result{item: i, outcome: refused, failure: failureOf(err)}
+	}
+	if len(fields) == 0 && !c.op.creates() {
+		return nil, &result{item: i, outcome: ignored, sfid: i.sfid}
+	}
+	return fields, nil
+}
+
+// claim marks the entries of items PENDING, and leaves out items of which a
+// user has dismissed an entry since they were planned.
+func (w *Worker) claim(ctx context.Context, items []*item, records []Record) ([]*item, []Record, error) {
+	var ids []int64
+	for _, i := range items {
+		for _, e := range i.entries {
+			ids = append(ids, e.id)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil, nil
+	}
+	var got map[int64]bool
+	rows, err := w.pool.Query(ctx, w.sql.claim, ids)
+	if err == nil {
+		got, err = idSet(rows)
+	}
+	if err != nil {
+		// The commit may have happened all the same; nothing was sent.
+		w.unsettled = append(w.unsettled, putBack(items))
+		return nil, nil, fmt.Errorf("claim: %w", err)
+	}
+	var lost []*item
+	keep := 0
+	for n, i := range items {
+		if !all(i.entries, func(e *entry) bool { return got[e.id] }) {
+			i.entries = onlyIn(i.entries, got)
+			lost = append(lost, i)
+			continue
+		}
+		items[keep], records[keep] = i, records[n]
+		keep++
+	}
+	if len(lost) > 0 {
+		if _, err := w.settle(ctx, putBack(lost)); err != nil {
+			w.unsettled = append(w.unsettled, putBack(items[:keep]))
+			return nil, nil, err
+		}
+	}
+	return items[:keep], records[:keep], nil
+}
+
+// putBack makes entries NEW again of which nothing was sent.
+func putBack(items []*item) *settlement {
+	s := &settlement{}
+	for _, i := range items {
+		s.results = append(s.results, &result{item: i, outcome: again, free: true})
+	}
+	return s
+}
+
+func onlyIn(entries []*entry, ids map[int64]bool) []*entry {
+	var out []*entry
+	for _, e := range entries {
+		if ids[e.id] {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func idSet(rows pgx.Rows) (map[int64]bool, error) {
+	set := map[int64]bool{}
+	var id int64
+	_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+		set[id] = true
+		return nil
+	})
+	return set, err //nolint:wrapcheck // wrapped by the caller
+}
+
+// send makes the request and judges the answer of every record.
+func (w *Worker) send(ctx context.Context, request Call, items []*item) (results []*result, whole *Failure) {
+	began := time.Now()
+	outcomes, err := w.cfg.Sender.Send(ctx, request)
+	if err == nil && len(outcomes) != len(items) {
+		err = &Failure{Class: Transient, InDoubt: true, Message: fmt.Sprintf("%d answers to %d records", len(outcomes), len(items))}
+	}
+	if err != nil {
+		whole = failureOf(err)
+	}
+	for n, i := range items {
+		o := Outcome{Failure: whole}
+		if whole == nil {
+			o = outcomes[n]
+		}
+		r := judge(i, request.Op, w.mayOverlap(i, request.Op, o))
+		if f := o.Failure; f != nil && f.Class == Limit && whole == nil {
+			whole = f // nothing else will get through either
+		}
+		results = append(results, r)
+	}
+	level := zerolog.DebugLevel
+	if whole != nil {
+		level = zerolog.WarnLevel
+	}
+	w.log.WithLevel(level).AnErr("error", cause(whole)).Str("event", "sent").Str("object", request.Object).Stringer("op", request.Op).Int("rows", len(items)).Dur("took_ms", time.Since(began)).Msg("call")
+	return results, whole
+}
+
+// mayOverlap gives an upsert that was refused as a duplicate another chance:
+// another writer may have made the record at the same moment, and now it is
+// found. If some other unique field is the reason, it is refused again.
+func (w *Worker) mayOverlap(i *item, op Op, o Outcome) Outcome {
+	if op == Upsert && o.Failure != nil && o.Failure.Code == "DUPLICATE_VALUE" && w.retries[i.key].attempts == 0 {
+		f := *o.Failure
+		f.Class = Transient
+		o.Failure = &f
+	}
+	return o
+}
+
+// cause is f as an error, nil without one.
+func cause(f *Failure) error {
+	if f == nil {
+		return nil
+	}
+	return f
+}
+
+// judge decides what an answer means for an item.
+func judge(i *item, op Op, o Outcome) *result {
+	r := &result{item: i, op: op, failure: o.Failure, sfid: i.sfid}
+	f := o.Failure
+	switch {
+	case f == nil && o.SFID == "" && op.creates():
+		// Accepted, but the answer does not say under which id.
+		r.failure = &Failure{Class: Transient, InDoubt: true, Message: "an answer without an id"}
+		return doubt(r)
+	case f == nil:
+		r.outcome = accepted
+		if o.SFID != "" {
+			r.sfid = o.SFID
+		}
+	case op == Delete && f.gone():
+		r.outcome, r.failure = accepted, nil
+	case f.InDoubt:
+		return doubt(r)
+	case f.Class == Limit:
+		r.outcome, r.free = again, true
+	case f.Class == Transient:
+		r.outcome = again
+	default:
+		r.outcome = refused
+	}
+	return r
+}
+
+// doubt repeats what can be repeated and parks a plain insert.
+func doubt(r *result) *result {
+	if r.op == Insert {
+		r.outcome, r.failure = inDoubt, parked(r.failure)
+		return r
+	}
+	r.outcome = again
+	if r.op == Upsert {
+		f := *r.failure
+		f.Message = CodeInDoubt + ": " + f.Message
+		r.failure = &f
+	}
+	return r
+}

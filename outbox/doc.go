@@ -1,0 +1,58 @@
+// Package outbox carries committed changes of mapped tables from Postgres to
+// Salesforce: it captures them by triggers, plans them, hands them to a
+// [Sender] and writes down what came of each.
+//
+// The queue is the trigger log that Heroku Connect made known, <schema>._trigger_log,
+// with its archive beside it. The app's transaction only appends to it; every
+// other step belongs to the one [Worker] that holds the schema:
+//
+//	app's commit
+//	     │ trigger                        user: state = 'NEW'
+//	     ▼            claim (committed)   ┌───────────────────────────┐
+//	   ┌─────┐  ────────────────────▶ ┌───┴─────┐  refused        ┌───┴────┐
+//	   │ NEW │                        │ PENDING ├────────────────▶│ FAILED │
+//	   └──▲──┘ ◀──────────────────────┴───┬─────┘  insert in doubt└───┬────┘
+//	      │     transient: back-off       │ answered                  │ user: 'IGNORED'
+//	      │                               ▼                           ▼
+//	┌─────┴─────────────────────────────────────────────────────────────────┐
+//	│ archive: SUCCESS, MERGED, IGNORE, IGNORED, READONLY, REQUEUE(D)       │
+//	└───────────────────────────────────────────────────────────────────────┘
+//
+// [Install] makes log, functions and triggers. [Worker.Run] decides when;
+// [Worker.RunOnce] reads the oldest NEW entries, plans them (plan.go, pure) and
+// works through the calls of the plan: claim, send, settle. [Listener] turns
+// notifications into wake-ups.
+//
+// # Delivery
+//
+// Entries are found by their state, never by a position: ids are drawn before
+// the commit, so a reader that remembers the highest id loses what commits
+// late. Per record the order of ids is the order of commits, because an id is
+// drawn while the row is locked and the sequence caches nothing. Across records
+// only what depends on each other is ordered: a parent's insert goes before the
+// children that name it by external id, a delete goes after the earlier changes
+// that mention the record.
+//
+// An entry is PENDING, committed, before its request leaves, and no transaction
+// is open while it travels. A crash therefore leaves PENDING entries whose fate
+// is unknown. Updates, deletes and upserts are repeated; a plain insert is not:
+// it is parked as FAILED with code [CodeInDoubt].
+//
+// # Errors
+//
+// What Salesforce refuses is a [Failure], and its [Class] decides: Transient
+// waits and is sent again, only that record; Limit stops the worker for a
+// while; Permanent and Conflict are written to the log (sf_message) and the row
+// (_hc_err). Errors that RunOnce returns are about the database or the link.
+//
+// # Concurrency
+//
+// One Worker per schema; Run, RunOnce and Recover must not overlap. The
+// functions of admin.go and users' SQL on the log may run beside it. Nothing
+// here starts a goroutine.
+//
+// # Time
+//
+// Back-off, polls and retention follow the clock of this process; what is
+// written to the log follows the clock of the database.
+package outbox

@@ -1,0 +1,62 @@
+package outbox
+
+import "strings"
+
+// States of a log entry that the outbox reads or writes.
+const (
+	stateNew     = "NEW"
+	statePending = "PENDING"
+	stateSuccess = "SUCCESS"
+	stateMerged  = "MERGED"
+	stateFailed  = "FAILED"
+	stateIgnore  = "IGNORE"
+	stateIgnored = "IGNORED"
+)
+
+// Actions of a log entry.
+const (
+	actionInsert = "INSERT"
+	actionUpdate = "UPDATE"
+	actionDelete = "DELETE"
+)
+
+// key names a row of a mapped table, which is what changes are ordered by: the
+// Salesforce id may not be known yet.
+type key struct {
+	table string
+	id    int64
+}
+
+// entry is one row of the trigger log.
+type entry struct {
+	id      int64
+	key     key
+	state   string
+	action  string
+	sfid    string // "" = none
+	message string // sf_message
+
+	values map[string]*string // row after, or what changed
+	old    map[string]*string // row before; not read for inserts
+	broken error              // values or old could not be read
+}
+
+// inDoubt reports whether the entry may already have taken effect. The mark is
+// in the log, so that it outlives the process.
+func (e *entry) inDoubt() bool { return strings.HasPrefix(e.message, CodeInDoubt) }
+
+// backlog is what one run plans over: the oldest NEW entries and what else is
+// known about their records.
+type backlog struct {
+	entries []*entry           // NEW, ids ascending
+	open    map[key][]*entry   // PENDING, FAILED, and deletes that are IGNORE; ids ascending
+	rows    map[key]string     // rows that exist, with their sfid; asked only for those in asked
+	asked   map[key]bool       // rows that were looked up
+	lost    map[reference]bool // external ids of records whose insert FAILED
+}
+
+// reference names a record by an external id field of its object. Which object
+// is not known to a mapping; a namesake costs an extra wait, never an error.
+type reference struct{ field, value string }
+
+func refTo(field, value string) reference { return reference{strings.ToLower(field), value} }

@@ -1,0 +1,113 @@
+package outbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Codes that the outbox itself writes to _hc_err, beside those of Salesforce.
+const (
+	CodeInDoubt  = "IN_DOUBT"       // the answer to an insert was lost; the record may exist in Salesforce
+	CodeNoSFID   = "NO_SFID"        // an update of a row that Salesforce does not know
+	CodeBadValue = "INVALID_VALUE"  // a captured value has no form that Salesforce takes
+	CodeTaken    = "DUPLICATE_SFID" // Salesforce answered with an id that another row holds
+)
+
+// ErrOtherOrg reports that the schema belongs to another Salesforce org than
+// the one given. Nothing has been changed.
+var ErrOtherOrg = errors.New("schema belongs to another org")
+
+// Class says what to do about a failure.
+type Class int
+
+// The classes of a failure. The zero value is Transient.
+const (
+	Transient Class = iota // try again after a while; only this record waits
+	Limit                  // the org is out of calls; everything waits, no attempt is counted
+	Permanent              // a person must change something
+	Conflict               // the record is not as we think, such as deleted
+)
+
+// String returns the class in lower case, as in log lines.
+func (c Class) String() string {
+	switch c {
+	case Transient:
+		return "transient"
+	case Limit:
+		return "limit"
+	case Permanent:
+		return "permanent"
+	case Conflict:
+		return "conflict"
+	}
+	return "unknown"
+}
+
+// Failure is why a record, or a whole call, was not written.
+type Failure struct {
+	Class   Class
+	InDoubt bool   // the request may have taken effect all the same
+	Code    string // Salesforce's, "REQUIRED_FIELD_MISSING"
+	Message string
+	Fields  []string
+}
+
+// Error returns code and message.
+func (f *Failure) Error() string {
+	if f.Code == "" {
+		return f.Message
+	}
+	return f.Code + ": " + f.Message
+}
+
+// failureOf turns whatever a Sender returned into a Failure. An error of
+// another type says nothing about the request's fate, so it is in doubt.
+func failureOf(err error) *Failure {
+	if f, ok := errors.AsType[*Failure](err); ok {
+		return f
+	}
+	return &Failure{Class: Transient, InDoubt: true, Message: err.Error()}
+}
+
+// gone reports whether the failure says that the record does not exist any
+// more, which is what a delete wanted.
+func (f *Failure) gone() bool {
+	switch f.Code {
+	case "ENTITY_IS_DELETED", "NOT_FOUND", "404", "INVALID_CROSS_REFERENCE_KEY":
+		return true
+	}
+	return false
+}
+
+// column is the JSON text for _hc_err.
+func (f *Failure) column(at time.Time) string {
+	fields := f.Fields
+	if fields == nil {
+		fields = []string{}
+	}
+	b, err := json.Marshal(struct {
+		Code    string    `json:"code"`
+		Message string    `json:"message"`
+		Fields  []string  `json:"fields"`
+		At      time.Time `json:"at"`
+	}{f.Code, f.Message, fields, at.UTC().Truncate(time.Millisecond)})
+	if err != nil { // strings and a time always marshal
+		return `{"code":"","message":"","fields":[]}`
+	}
+	return string(b)
+}
+
+// parked is the failure of an insert whose answer was lost.
+func parked(cause *Failure) *Failure {
+	why := "the bridge stopped before it arrived"
+	if cause != nil && cause.Message != "" {
+		why = cause.Message
+	}
+	return &Failure{
+		Class: Permanent, InDoubt: true, Code: CodeInDoubt,
+		Message: fmt.Sprintf("%s: the answer to this insert was lost (%s). The record may exist in Salesforce, so the insert is not sent again "+
+			"by itself. Look for it there: if it exists, dismiss this entry (state IGNORED); if not, retry it by its id, or set state NEW and sf_message NULL.", CodeInDoubt, why),
+	}
+}

@@ -1,0 +1,125 @@
+package outbox
+
+import (
+	"fmt"
+	"strings"
+)
+
+// parseHStore reads the text form of hstore, as the log columns old and values
+// hold it: "key"=>"value", "other"=>NULL. A nil value is NULL. Keys and values
+// without quotes are taken as hstore itself takes them, because users write log
+// rows too (PostgreSQL, F.18 hstore, "hstore External Representation").
+//
+// Of a key given twice the first wins, as in hstore.
+func parseHStore(text string) (map[string]*string, error) {
+	p := hstoreParser{rest: text}
+	pairs := map[string]*string{}
+	p.space()
+	for p.rest != "" {
+		key, _, err := p.word("=,")
+		if err != nil {
+			return nil, err
+		}
+		p.space()
+		if !strings.HasPrefix(p.rest, "=>") {
+			return nil, p.fail("=> expected")
+		}
+		p.rest = p.rest[2:]
+		p.space()
+		value, quoted, err := p.word(",")
+		if err != nil {
+			return nil, err
+		}
+		if _, twice := pairs[key]; !twice {
+			pairs[key] = &value
+			if !quoted && strings.EqualFold(value, "null") {
+				pairs[key] = nil
+			}
+		}
+		p.space()
+		if p.rest == "" {
+			break
+		}
+		if p.rest[0] != ',' {
+			return nil, p.fail("comma expected")
+		}
+		p.rest = p.rest[1:]
+		p.space()
+	}
+	return pairs, nil
+}
+
+// formatHStore is the inverse: the text that hstore itself would write, but for
+// the order of keys.
+func formatHStore(pairs map[string]*string) string {
+	quote := func(b *strings.Builder, s string) {
+		b.WriteByte('"')
+		for i := range len(s) {
+			if s[i] == '"' || s[i] == '\\' {
+				b.WriteByte('\\')
+			}
+			b.WriteByte(s[i])
+		}
+		b.WriteByte('"')
+	}
+	var b strings.Builder
+	for key, value := range pairs {
+		if b.Len() > 0 {
+			b.WriteString(", ")
+		}
+		quote(&b, key)
+		b.WriteString("=>")
+		if value == nil {
+			b.WriteString("NULL")
+			continue
+		}
+		quote(&b, *value)
+	}
+	return b.String()
+}
+
+type hstoreParser struct{ rest string }
+
+func (p *hstoreParser) fail(what string) error {
+	return fmt.Errorf("hstore: %s, %d bytes before the end", what, len(p.rest))
+}
+
+func (p *hstoreParser) space() { p.rest = strings.TrimLeft(p.rest, " \t\n\r\v\f") }
+
+// word takes a quoted or bare word. A bare one ends at white space or at one of
+// the bytes of stop.
+func (p *hstoreParser) word(stop string) (word string, quoted bool, err error) {
+	if p.rest == "" {
+		return "", false, p.fail("a word expected")
+	}
+	if p.rest[0] == '"' {
+		p.rest = p.rest[1:]
+		quoted = true
+	}
+	var b strings.Builder
+	for i := 0; i < len(p.rest); i++ {
+		switch c := p.rest[i]; {
+		case c == '\\':
+			if i++; i == len(p.rest) {
+				return "", false, p.fail("the text ends within an escape")
+			}
+			b.WriteByte(p.rest[i])
+		case quoted && c == '"':
+			p.rest = p.rest[i+1:]
+			return b.String(), true, nil
+		case !quoted && strings.IndexByte(stop+" \t\n\r\v\f", c) >= 0:
+			if b.Len() == 0 {
+				return "", false, p.fail("a word expected")
+			}
+			p.rest = p.rest[i:]
+			return b.String(), false, nil
+		default:
+			b.WriteByte(c)
+		}
+	}
+	if quoted {
+		return "", false, p.fail("the text ends within quotes")
+	}
+	p.rest = ""
+	return b.String(), false, nil
+}

@@ -1,0 +1,255 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Install makes, in tx, everything that captures changes in schema: the
+// extension hstore, _trigger_log and its archive, _hcmeta with orgID, the
+// switch get_xmlbinary, the capture functions, and functions and triggers of
+// every table. The schema and the tables must exist.
+//
+// It may be run at every start: what is there and right is left alone, without
+// a lock on the tables; what Heroku Connect left is adopted. A table that is no
+// longer among tables loses its triggers. orgID "" leaves the org open; another
+// org than the one recorded is [ErrOtherOrg].
+//
+// The functions belong to, and act with the rights of, the role of tx.
+func Install(ctx context.Context, tx pgx.Tx, schema string, tables []Table, orgID string) error {
+	i := installer{Tx: tx, schema: schema}
+	steps := []func(context.Context) error{
+		i.lock, i.checkOrg(orgID), i.findHStore, i.makeLog, i.writeOrg(orgID), i.makeSwitch,
+		func(ctx context.Context) error { return i.makeTables(ctx, tables) },
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return fmt.Errorf("outbox: install in schema %s: %w", schema, err)
+		}
+	}
+	return nil
+}
+
+// installer is one run of Install.
+type installer struct {
+	pgx.Tx
+	schema string
+	hstore string // schema of the extension
+	flip   string // qualified name of get_xmlbinary, quoted
+}
+
+// installed is a trigger found in the schema.
+type installed struct {
+	table, name, function, mark string
+	disabled                    bool
+}
+
+func (i *installer) lock(ctx context.Context) error {
+	_, err := i.Exec(ctx, "SELECT pg_advisory_xact_lock($1, $2)", int32(installClass), lockKey(i.schema))
+	if err != nil {
+		return fmt.Errorf("lock: %w", err)
+	}
+	return nil
+}
+
+// checkOrg refuses a schema that is bound to another org. Ids of 15 and 18
+// characters are the same.
+func (i *installer) checkOrg(orgID string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		var there bool
+		if err := i.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", ident(i.schema, "_hcmeta")).Scan(&there); err != nil {
+			return fmt.Errorf("marker: %w", err)
+		}
+		if !there || orgID == "" {
+			return nil
+		}
+		var bound string
+		err := i.QueryRow(ctx, "SELECT org_id FROM "+ident(i.schema, "_hcmeta")+" WHERE org_id <> '' ORDER BY id DESC LIMIT 1").Scan(&bound)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			return nil
+		case err != nil:
+			return fmt.Errorf("marker: %w", err)
+		case first15(bound) != first15(orgID):
+			return fmt.Errorf("%w: %s, not %s", ErrOtherOrg, bound, orgID)
+		}
+		return nil
+	}
+}
+
+func first15(id string) string { return id[:min(len(id), 15)] }
+
+func (i *installer) writeOrg(orgID string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		meta := ident(i.schema, "_hcmeta")
+		_, err := i.Exec(ctx, "UPDATE "+meta+" SET org_id = $1 WHERE $1 <> '' AND COALESCE(org_id, '') = ''", orgID)
+		if err == nil {
+			_, err = i.Exec(ctx, "INSERT INTO "+meta+" (hcver, org_id, details) SELECT 1, NULLIF($1, ''), 'hcbridge' WHERE NOT EXISTS (SELECT FROM "+meta+")", orgID)
+		}
+		if err != nil {
+			return fmt.Errorf("marker: %w", err)
+		}
+		return nil
+	}
+}
+
+// findHStore finds the schema of hstore, whichever it is, and creates the
+// extension in public if there is none.
+func (i *installer) findHStore(ctx context.Context) error {
+	const find = "SELECT n.nspname::text FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'hstore'"
+	err := i.QueryRow(ctx, find).Scan(&i.hstore)
+	if errors.Is(err, pgx.ErrNoRows) {
+		if _, err = i.Exec(ctx, "CREATE EXTENSION IF NOT EXISTS hstore SCHEMA public"); err == nil {
+			err = i.QueryRow(ctx, find).Scan(&i.hstore)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("extension hstore: %w", err)
+	}
+	return nil
+}
+
+func (i *installer) makeLog(ctx context.Context) error {
+	// Heroku Connect's capture functions return integer; a return type cannot
+	// be replaced.
+	for _, name := range []string{"hc_capture_insert_from_row", "hc_capture_update_from_row"} {
+		var narrow bool
+		signature := fmt.Sprintf("%s(%s.hstore, varchar, text[])", ident(i.schema, name), ident(i.hstore))
+		err := i.QueryRow(ctx, "SELECT COALESCE((SELECT prorettype <> 'int8'::regtype FROM pg_proc WHERE oid = to_regprocedure($1)), false)", signature).Scan(&narrow)
+		if err == nil && narrow {
+			_, err = i.Exec(ctx, "DROP FUNCTION "+signature)
+		}
+		if err != nil {
+			return fmt.Errorf("function %s: %w", name, err)
+		}
+	}
+	sql, err := logSQL(i.schema, i.hstore)
+	if err != nil {
+		return err
+	}
+	if _, err := i.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+		return fmt.Errorf("trigger log: %w", err)
+	}
+	return nil
+}
+
+// makeSwitch creates get_xmlbinary in public, leaves one that is not ours, and
+// where public is closed to us makes do with the mapped schema.
+func (i *installer) makeSwitch(ctx context.Context) error {
+	var exists, ours, may bool
+	err := i.QueryRow(ctx, `SELECT f.oid IS NOT NULL,
+			COALESCE(obj_description(f.oid, 'pg_proc') = 'hcbridge' AND pg_has_role(p.proowner, 'USAGE'), false),
+			COALESCE(has_schema_privilege(to_regnamespace('public')::oid, 'CREATE'), false)
+		FROM (SELECT to_regprocedure('public.get_xmlbinary()')::oid AS oid) AS f
+		LEFT JOIN pg_proc AS p ON p.oid = f.oid`).Scan(&exists, &ours, &may)
+	if err != nil {
+		return fmt.Errorf("function get_xmlbinary: %w", err)
+	}
+	i.flip = ident("public", "get_xmlbinary")
+	if exists && !ours {
+		return nil
+	}
+	if !exists && !may {
+		i.flip = ident(i.schema, "get_xmlbinary")
+	}
+	sql, err := switchSQL(i.flip)
+	if err != nil {
+		return err
+	}
+	if _, err := i.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+		return fmt.Errorf("function get_xmlbinary: %w", err)
+	}
+	return nil
+}
+
+func (i *installer) makeTables(ctx context.Context, tables []Table) error {
+	found, err := i.triggers(ctx)
+	if err != nil {
+		return err
+	}
+	wanted := map[[2]string]bool{}
+	if err := i.makeTriggers(ctx, "_trigger_log", []trigger{notifyTrigger(i.schema)}, found, wanted); err != nil {
+		return err
+	}
+	for _, t := range tables {
+		sql, err := tableSQL(i.schema, i.hstore, i.flip, t)
+		if err != nil {
+			return err
+		}
+		if _, err := i.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+			return fmt.Errorf("functions of %s: %w", t.Name, err)
+		}
+		if err := i.makeTriggers(ctx, t.Name, triggersOf(i.schema, i.flip, t), found, wanted); err != nil {
+			return err
+		}
+	}
+	return i.dropOthers(ctx, found, wanted)
+}
+
+func (i *installer) triggers(ctx context.Context) (map[[2]string]installed, error) {
+	sql, err := files.ReadFile("sql/triggers.sql")
+	if err != nil {
+		return nil, fmt.Errorf("triggers: %w", err)
+	}
+	rows, err := i.Query(ctx, string(sql), i.schema)
+	if err != nil {
+		return nil, fmt.Errorf("triggers: %w", err)
+	}
+	found := map[[2]string]installed{}
+	var f installed
+	_, err = pgx.ForEachRow(rows, []any{&f.table, &f.name, &f.function, &f.mark, &f.disabled}, func() error {
+		found[[2]string{f.table, f.name}] = f
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("triggers: %w", err)
+	}
+	return found, nil
+}
+
+// makeTriggers creates what is missing or differs. A trigger that is right is
+// not touched, because replacing it would lock the table against its app.
+func (i *installer) makeTriggers(ctx context.Context, table string, list []trigger, found map[[2]string]installed, wanted map[[2]string]bool) error {
+	for _, t := range list {
+		key := [2]string{table, t.name}
+		wanted[key] = true
+		if f, ok := found[key]; ok {
+			if f.mark == t.mark() && !f.disabled {
+				continue
+			}
+			if _, err := i.Exec(ctx, "DROP TRIGGER "+ident(t.name)+" ON "+ident(i.schema, table)); err != nil {
+				return fmt.Errorf("trigger %s: %w", t.name, err)
+			}
+		}
+		if _, err := i.Exec(ctx, t.sql); err != nil {
+			return fmt.Errorf("trigger %s: %w", t.name, err)
+		}
+		comment := fmt.Sprintf("COMMENT ON TRIGGER %s ON %s IS %s", ident(t.name), ident(i.schema, table), literal(t.mark()))
+		if _, err := i.Exec(ctx, comment); err != nil {
+			return fmt.Errorf("trigger %s: %w", t.name, err)
+		}
+	}
+	return nil
+}
+
+// dropOthers takes the triggers off tables that are not mapped any more.
+func (i *installer) dropOthers(ctx context.Context, found map[[2]string]installed, wanted map[[2]string]bool) error {
+	for key, f := range found {
+		if wanted[key] {
+			continue
+		}
+		if _, err := i.Exec(ctx, "DROP TRIGGER "+ident(f.name)+" ON "+ident(i.schema, f.table)); err != nil {
+			return fmt.Errorf("trigger %s: %w", f.name, err)
+		}
+		if f.function != statusFunction(f.table) && f.function != logFunction(f.table) {
+			continue // shared, or not ours
+		}
+		if _, err := i.Exec(ctx, "DROP FUNCTION IF EXISTS "+ident(i.schema, f.function)+"()"); err != nil {
+			return fmt.Errorf("function %s: %w", f.function, err)
+		}
+	}
+	return nil
+}

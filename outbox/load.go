@@ -1,0 +1,128 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// load reads the backlog of one run: two round trips, a third where a child
+// names a parent that is not on its way.
+func (w *Worker) load(ctx context.Context) (backlog, error) {
+	b := backlog{open: map[key][]*entry{}, rows: map[key]string{}, asked: map[key]bool{}}
+	rows, err := w.pool.Query(ctx, w.sql.window, w.writable, w.cfg.Window)
+	if err != nil {
+		return b, fmt.Errorf("entries: %w", err)
+	}
+	if b.entries, err = scanEntries(rows); err != nil {
+		return b, fmt.Errorf("entries: %w", err)
+	}
+	if len(b.entries) == 0 {
+		return b, nil
+	}
+	if err := w.loadRecords(ctx, &b); err != nil {
+		return b, fmt.Errorf("records: %w", err)
+	}
+	if b.lost, err = w.loadLost(ctx, b.entries); err != nil {
+		return b, fmt.Errorf("refused parents: %w", err)
+	}
+	return b, nil
+}
+
+// loadRecords finds what else is open for the records of a window, and the
+// Salesforce ids of those whose entries do not tell it.
+func (w *Worker) loadRecords(ctx context.Context, b *backlog) error {
+	var tables []string
+	var ids []int64
+	unknown := map[string][]int64{}
+	seen := map[key]bool{}
+	for _, e := range b.entries {
+		if !seen[e.key] {
+			seen[e.key] = true
+			tables, ids = append(tables, e.key.table), append(ids, e.key.id)
+		}
+		if e.sfid == "" && !b.asked[e.key] {
+			b.asked[e.key] = true
+			unknown[e.key.table] = append(unknown[e.key.table], e.key.id)
+		}
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(w.sql.open, tables, ids).Query(func(rows pgx.Rows) error {
+		open, err := scanEntries(rows)
+		for _, e := range open {
+			b.open[e.key] = append(b.open[e.key], e)
+		}
+		return err
+	})
+	for table, ids := range unknown {
+		batch.Queue(w.sql.sfids[table], ids).Query(func(rows pgx.Rows) error {
+			return scanSFIDs(rows, table, b.rows)
+		})
+	}
+	return w.pool.SendBatch(ctx, batch).Close() //nolint:wrapcheck // wrapped by load
+}
+
+// loadLost finds the external ids of records whose insert was refused, if any
+// entry names a parent by external id.
+func (w *Worker) loadLost(ctx context.Context, entries []*entry) (map[reference]bool, error) {
+	naming := false
+	for _, e := range entries {
+		i := item{table: w.tables[e.key.table]}
+		naming = naming || len(i.parentRefs(e.values)) > 0
+	}
+	if !naming {
+		return nil, nil
+	}
+	rows, err := w.pool.Query(ctx, w.sql.lost)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // wrapped by load
+	}
+	refused, err := scanEntries(rows)
+	lost := map[reference]bool{}
+	named := w.planner.namedFields()
+	for _, e := range refused {
+		if t := w.tables[e.key.table]; t != nil {
+			for _, r := range (&item{table: t}).externals(named, e.values) {
+				lost[r] = true
+			}
+		}
+	}
+	return lost, err
+}
+
+func scanEntries(rows pgx.Rows) ([]*entry, error) {
+	var list []*entry
+	for rows.Next() {
+		e := &entry{}
+		var values, old *string
+		if err := rows.Scan(&e.id, &e.key.table, &e.key.id, &e.state, &e.action, &e.sfid, &e.message, &values, &old); err != nil {
+			return nil, err //nolint:wrapcheck // wrapped by load
+		}
+		e.values = e.read(values)
+		e.old = e.read(old)
+		list = append(list, e)
+	}
+	return list, rows.Err() //nolint:wrapcheck // wrapped by load
+}
+
+func (e *entry) read(text *string) map[string]*string {
+	if text == nil {
+		return nil
+	}
+	pairs, err := parseHStore(*text)
+	if err != nil {
+		e.broken = err
+	}
+	return pairs
+}
+
+func scanSFIDs(rows pgx.Rows, table string, into map[key]string) error {
+	var id int64
+	var sfid string
+	_, err := pgx.ForEachRow(rows, []any{&id, &sfid}, func() error {
+		into[key{table, id}] = sfid
+		return nil
+	})
+	return err //nolint:wrapcheck // wrapped by the caller
+}

@@ -1,0 +1,167 @@
+package outbox
+
+import (
+	"cmp"
+	"slices"
+)
+
+// planner turns a backlog into calls. It is pure: no database, no clock.
+type planner struct {
+	tables   map[string]*Table
+	merged   bool
+	batch    int
+	attempts func(key) int  // failed attempts so far of a record
+	waits    func(key) bool // the record's back-off is not over
+}
+
+// plan is what to do about a backlog. Entries in neither list wait.
+type plan struct {
+	calls []*call
+	drops []drop
+}
+
+// drop is an entry, or several of one record, that will not be sent.
+type drop struct {
+	item    *item
+	failure *Failure // nil = IGNORED
+}
+
+// call is a request to be: items of one table and operation, none of which
+// depends on another.
+type call struct {
+	table *Table
+	op    Op
+	items []*item
+}
+
+// item is what is sent for one record: one entry, or several folded into one.
+type item struct {
+	key     key
+	table   *Table
+	op      Op
+	entries []*entry           // ids ascending
+	carrier *entry             // becomes SUCCESS, the others MERGED
+	values  map[string]*string // newest of each column
+	old     map[string]*string // oldest of each column
+	sfid    string             // "" until the insert before it is settled
+
+	hard    []*item // must be done first
+	soft    []*item // go first if they go in this run
+	waiting bool
+	level   int
+	visit   int // 0 not yet, 1 on the stack, 2 done
+
+	status status
+	gone   bool // the row did not exist when the result was written
+}
+
+// status is what became of an item in this run.
+type status int
+
+const (
+	waits  status = iota // not sent, or put back
+	done                 // in Salesforce
+	failed               // refused
+)
+
+// holds reports whether the item keeps those that depend on it from being sent:
+// it was put back, or it is a record that still does not exist.
+func (i *item) holds() bool {
+	return i.status == waits || i.status == failed && i.op.creates()
+}
+
+func (p planner) plan(b backlog) plan {
+	var out plan
+	var items []*item
+	byRecord := map[key][]*entry{}
+	var order []key
+	for _, e := range b.entries {
+		if byRecord[e.key] == nil {
+			order = append(order, e.key)
+		}
+		byRecord[e.key] = append(byRecord[e.key], e)
+	}
+	for _, k := range order {
+		made, drops := p.record(p.tables[k.table], byRecord[k], b)
+		items = append(items, made...)
+		out.drops = append(out.drops, drops...)
+	}
+	slices.SortFunc(items, func(x, y *item) int { return cmp.Compare(x.position(), y.position()) })
+	p.depend(items, b.lost)
+	for _, i := range items {
+		if i.visit == 0 {
+			i.place()
+		}
+	}
+	out.calls = p.batches(items)
+	return out
+}
+
+// position is where an item stands in the log: by its oldest NEW entry, since
+// FAILED ones that are sent again had their turn.
+func (i *item) position() int64 {
+	for _, e := range i.entries {
+		if e.state == stateNew {
+			return e.id
+		}
+	}
+	return i.carrier.id
+}
+
+// place puts an item one level below the deepest it depends on. Where
+// dependencies run in a circle, the edge that closes it is dropped.
+func (i *item) place() {
+	i.visit = 1
+	for n, deps := range [][]*item{i.hard, i.soft} {
+		for _, d := range deps {
+			if d.visit == 0 {
+				d.place()
+			}
+			if d.visit == 1 {
+				continue
+			}
+			if d.waiting {
+				i.waiting = i.waiting || n == 0
+				continue
+			}
+			i.level = max(i.level, d.level+1)
+		}
+	}
+	i.visit = 2
+}
+
+// batches groups what may go by level, table and operation. A record that
+// failed with its whole call goes in smaller ones, down to a call of its own:
+// so one that breaks every call it is in does not take others with it.
+func (p planner) batches(items []*item) []*call {
+	type group struct {
+		level, size int
+		table       string
+		op          Op
+	}
+	groups := map[group][]*item{}
+	var order []group
+	for _, i := range items {
+		if i.waiting {
+			continue
+		}
+		g := group{i.level, p.size(i.key), i.table.Name, i.op}
+		if groups[g] == nil {
+			order = append(order, g)
+		}
+		groups[g] = append(groups[g], i)
+	}
+	slices.SortStableFunc(order, func(x, y group) int { return cmp.Compare(x.level, y.level) })
+	var calls []*call
+	for _, g := range order {
+		for chunk := range slices.Chunk(groups[g], g.size) {
+			calls = append(calls, &call{table: chunk[0].table, op: g.op, items: chunk})
+		}
+	}
+	return calls
+}
+
+// size is the largest call a record may be part of.
+func (p planner) size(k key) int {
+	return max(1, p.batch>>min(3*p.attempts(k), 30))
+}

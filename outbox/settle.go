@@ -1,0 +1,305 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/rs/zerolog"
+)
+
+// outcome is what becomes of an item.
+type outcome int
+
+const (
+	accepted outcome = iota + 1 // Salesforce has it: SUCCESS, the folded ones MERGED
+	refused                     // FAILED
+	again                       // back to NEW
+	ignored                     // IGNORED, nothing to send
+	inDoubt                     // the insert FAILED, what was folded into it back to NEW
+)
+
+// result is an item with its outcome.
+type result struct {
+	item    *item
+	op      Op // as sent; 0 = not sent
+	outcome outcome
+	sfid    string
+	failure *Failure
+	free    bool // again, and not the record's fault: no attempt, no back-off
+	note    string
+}
+
+// settlement is the results of one call. It is written in one transaction.
+type settlement struct{ results []*result }
+
+func dropped(d drop) *result {
+	if d.failure == nil {
+		return &result{item: d.item, outcome: ignored, sfid: d.item.sfid}
+	}
+	out := refused
+	if d.failure.Code == CodeInDoubt {
+		out = inDoubt
+	}
+	return &result{item: d.item, outcome: out, sfid: d.item.sfid, failure: d.failure}
+}
+
+// settle writes results down: rows, log, archive and whatever Config.Settle
+// adds, all or nothing. Results it cannot write yet are kept for finish: all
+// of them after an error, and those of rows that an app holds locked.
+func (w *Worker) settle(ctx context.Context, s *settlement) (n int, err error) {
+	if len(s.results) == 0 {
+		return 0, nil
+	}
+	// An answer is worth more than the deadline that it came in under.
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), 15*time.Second, errors.New("results not written within 15s"))
+	defer cancel()
+	var now, later []*result
+	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+		if now, later, err = w.lockRows(ctx, tx, s.results); err != nil {
+			return fmt.Errorf("lock: %w", err)
+		}
+		if err := w.keepAnswers(ctx, tx, later); err != nil {
+			return fmt.Errorf("answers: %w", err)
+		}
+		if err := w.writeRows(ctx, tx, now); err != nil {
+			return fmt.Errorf("rows: %w", err)
+		}
+		if err := w.writeLog(ctx, tx, now); err != nil {
+			return fmt.Errorf("log: %w", err)
+		}
+		if list := report(now); w.cfg.Settle != nil && len(list) > 0 {
+			return w.cfg.Settle(ctx, tx, list)
+		}
+		return nil
+	})
+	if err != nil {
+		w.unsettled = append(w.unsettled, s)
+		return 0, fmt.Errorf("settle %d records: %w", len(s.results), err)
+	}
+	if len(later) > 0 {
+		w.unsettled = append(w.unsettled, &settlement{later})
+	}
+	for _, r := range now {
+		n += w.remember(r)
+	}
+	return n, nil
+}
+
+// lockRows locks the rows that results are written to, and tells apart those
+// that somebody else holds. A row that is gone has nothing to be locked.
+func (w *Worker) lockRows(ctx context.Context, tx pgx.Tx, results []*result) (now, later []*result, err error) {
+	ids := map[string][]int64{}
+	for _, r := range results {
+		if r.touchesRow() {
+			ids[r.item.key.table] = append(ids[r.item.key.table], r.item.key.id)
+		}
+	}
+	there := map[key]string{}
+	locked := map[key]bool{}
+	batch := &pgx.Batch{}
+	batch.Queue("SELECT set_config('xmlbinary', 'hex', true), set_config('lock_timeout', '5s', true)")
+	for table, list := range ids {
+		batch.Queue(w.sql.sfids[table], list).Query(func(rows pgx.Rows) error { return scanSFIDs(rows, table, there) })
+		batch.Queue(w.sql.lock[table], list).Query(func(rows pgx.Rows) error {
+			set, err := idSet(rows)
+			for id := range set {
+				locked[key{table, id}] = true
+			}
+			return err
+		})
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, nil, err //nolint:wrapcheck // wrapped by settle
+	}
+	for _, r := range results {
+		k := r.item.key
+		if _, exists := there[k]; exists && r.touchesRow() && !locked[k] {
+			later = append(later, r)
+			continue
+		}
+		r.item.gone, r.note = r.touchesRow() && !locked[k], ""
+		now = append(now, r)
+	}
+	return now, later, nil
+}
+
+// touchesRow reports whether the result shows at the row.
+func (r *result) touchesRow() bool {
+	return (r.outcome == accepted || r.outcome == refused || r.outcome == inDoubt) && r.item.op != Delete
+}
+
+// keepAnswers makes the ids of new records durable although their rows are
+// locked, so that a crash leaves no insert in doubt that was answered.
+func (w *Worker) keepAnswers(ctx context.Context, tx pgx.Tx, later []*result) error {
+	var ids []int64
+	var sfids []string
+	for _, r := range later {
+		if r.outcome == accepted && r.op.creates() {
+			ids, sfids = append(ids, r.item.carrier.id), append(sfids, r.sfid)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, w.sql.answered, ids, sfids)
+	return err //nolint:wrapcheck // wrapped by settle
+}
+
+// rowWrite is what is written to the rows of one table.
+type rowWrite struct {
+	results []*result
+	ids     []int64
+	sfids   []*string
+	lastOps []string
+	errs    []*string
+}
+
+func (b *rowWrite) add(r *result, sfid *string, lastOp string, err *string) {
+	b.results = append(b.results, r)
+	b.ids = append(b.ids, r.item.key.id)
+	b.sfids = append(b.sfids, sfid)
+	b.lastOps = append(b.lastOps, lastOp)
+	b.errs = append(b.errs, err)
+}
+
+func (w *Worker) writeRows(ctx context.Context, tx pgx.Tx, results []*result) error {
+	writes := map[string]*rowWrite{}
+	for _, r := range results {
+		if !r.touchesRow() || r.item.gone {
+			continue
+		}
+		b := writes[r.item.key.table]
+		if b == nil {
+			b = &rowWrite{}
+			writes[r.item.key.table] = b
+		}
+		if r.outcome == accepted {
+			lastOp := "UPDATED"
+			if r.op.creates() {
+				lastOp = "INSERTED"
+			}
+			b.add(r, &r.sfid, lastOp, nil)
+			continue
+		}
+		text := r.failure.column(time.Now())
+		b.add(r, nil, "FAILED", &text)
+	}
+	for table, b := range writes {
+		err := w.tryRows(ctx, tx, table, b)
+		if err != nil && rowFault(err) {
+			err = w.singly(ctx, tx, table, b.results)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tryRows writes in a savepoint, so that a row which does not take its result
+// does not undo the others.
+func (w *Worker) tryRows(ctx context.Context, tx pgx.Tx, table string, b *rowWrite) error {
+	return pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { //nolint:wrapcheck // wrapped by settle
+		_, err := tx.Exec(ctx, w.sql.row[table], b.ids, b.sfids, b.lastOps, b.errs)
+		return err //nolint:wrapcheck // wrapped by settle
+	})
+}
+
+// rowFault reports whether an error is about the row: a constraint, a value, or
+// an exception from a user's trigger. Anything else heals by trying again.
+func rowFault(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || len(e.Code) != 5 {
+		return false
+	}
+	switch e.Code[:2] {
+	case "08", "25", "40", "53", "55", "57", "58", "XX":
+		return false
+	}
+	return true
+}
+
+// singly writes each result on its own. Where the row refuses it, the log tells
+// what Salesforce answered and the row, if it can, that it does not show it.
+func (w *Worker) singly(ctx context.Context, tx pgx.Tx, table string, results []*result) error {
+	for _, r := range results {
+		one := &rowWrite{}
+		if r.outcome == accepted {
+			lastOp := "UPDATED"
+			if r.op.creates() {
+				lastOp = "INSERTED"
+			}
+			one.add(r, &r.sfid, lastOp, nil)
+		} else {
+			text := r.failure.column(time.Now())
+			one.add(r, nil, "FAILED", &text)
+		}
+		err := w.tryRows(ctx, tx, table, one)
+		if err == nil {
+			continue
+		}
+		if !rowFault(err) {
+			return err
+		}
+		r.note = "written, but the row refused the answer: " + err.Error()
+		w.log.Error().Err(err).Str("event", "row_refused").Str("object", r.item.table.Object).Str("sfid", r.sfid).Msg("a row does not take what Salesforce answered")
+		f := &Failure{Class: Permanent, Code: CodeTaken, Message: r.note}
+		text := f.column(time.Now())
+		one = &rowWrite{}
+		one.add(r, nil, "FAILED", &text)
+		if err := w.tryRows(ctx, tx, table, one); err != nil && !rowFault(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// report lists what the caller is told.
+func report(results []*result) []Settled {
+	var list []Settled
+	for _, r := range results {
+		if r.outcome == again {
+			continue
+		}
+		list = append(list, Settled{
+			Table: r.item.key.table, RecordID: r.item.key.id, SFID: r.sfid, Op: r.item.op,
+			OK: r.outcome == accepted || r.outcome == ignored,
+		})
+	}
+	return list
+}
+
+// remember keeps what the rest of the run, and the back-off, go by. It returns
+// how many entries are settled.
+func (w *Worker) remember(r *result) int {
+	i := r.item
+	switch r.outcome {
+	case again:
+		if !r.free {
+			n := w.retries[i.key].attempts + 1
+			wait := w.cfg.Backoff(n)
+			w.retries[i.key] = retry{attempts: n, due: time.Now().Add(wait)}
+			w.log.Debug().Str("event", "write_retry").Str("object", i.table.Object).Int64("entry", i.carrier.id).Int("attempt", n).Dur("wait_ms", wait).
+				Str("error", r.failure.Code).Msg("will be sent again")
+		}
+		return 0
+	case accepted, ignored:
+		i.status = done
+		if r.op.creates() {
+			i.sfid = r.sfid
+		}
+	case refused, inDoubt:
+		i.status = failed
+		level := zerolog.DebugLevel
+		if r.outcome == inDoubt {
+			level = zerolog.ErrorLevel
+		}
+		w.log.WithLevel(level).Str("event", "write_failed").Str("object", i.table.Object).Str("sfid", r.sfid).Int64("entry", i.carrier.id).Str("error", r.failure.Code).Msg("refused")
+	}
+	delete(w.retries, i.key)
+	return len(i.entries)
+}

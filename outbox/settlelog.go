@@ -1,0 +1,112 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// logWrite is what becomes of log entries.
+type logWrite struct {
+	// to the archive
+	done     []int64
+	states   []string
+	sfids    []*string
+	messages []*string
+	carriers []*int64
+
+	// staying in the log
+	kept         []int64
+	keptStates   []string
+	keptMessages []*string
+
+	// rows that went while their insert was on its way
+	goneRows  map[string][]int64
+	goneSFIDs map[string][]string
+}
+
+func (w *Worker) writeLog(ctx context.Context, tx pgx.Tx, results []*result) error {
+	b := &logWrite{goneRows: map[string][]int64{}, goneSFIDs: map[string][]string{}}
+	for _, r := range results {
+		b.add(r)
+	}
+	batch := &pgx.Batch{}
+	if len(b.done) > 0 {
+		batch.Queue(w.sql.archive, b.done, b.states, b.sfids, b.messages, b.carriers)
+	}
+	if len(b.kept) > 0 {
+		batch.Queue(w.sql.mark, b.kept, b.keptStates, b.keptMessages)
+	}
+	for table, ids := range b.goneRows {
+		batch.Queue(w.sql.revive, table, ids, b.goneSFIDs[table])
+	}
+	return tx.SendBatch(ctx, batch).Close() //nolint:wrapcheck // wrapped by settle
+}
+
+func (b *logWrite) add(r *result) {
+	i := r.item
+	for _, e := range i.entries {
+		carrier := e == i.carrier
+		switch r.outcome {
+		case accepted:
+			if carrier {
+				b.archive(e, stateSuccess, r.sfid, r.note, nil)
+			} else {
+				b.archive(e, stateMerged, r.sfid, fmt.Sprintf("merged into %d", i.carrier.id), &i.carrier.id)
+			}
+		case ignored:
+			b.archive(e, stateIgnored, r.sfid, "nothing to send", nil)
+		case refused:
+			b.keep(e, stateFailed, r.failure.text())
+		case again:
+			message := e.message
+			if !r.free {
+				message = r.failure.text()
+				if e.inDoubt() && !r.failure.InDoubt { // it remains so until it is answered
+					message = CodeInDoubt + ": " + message
+				}
+			}
+			b.keep(e, stateNew, message)
+		case inDoubt:
+			if carrier {
+				b.keep(e, stateFailed, r.failure.text())
+			} else {
+				b.keep(e, stateNew, "")
+			}
+		}
+	}
+	if r.outcome == accepted && r.op.creates() && i.gone {
+		t := i.key.table
+		b.goneRows[t], b.goneSFIDs[t] = append(b.goneRows[t], i.key.id), append(b.goneSFIDs[t], r.sfid)
+	}
+}
+
+func (b *logWrite) archive(e *entry, state, sfid, message string, carrier *int64) {
+	b.done = append(b.done, e.id)
+	b.states = append(b.states, state)
+	b.sfids = append(b.sfids, orNull(sfid))
+	b.messages = append(b.messages, orNull(message))
+	b.carriers = append(b.carriers, carrier)
+}
+
+func (b *logWrite) keep(e *entry, state, message string) {
+	b.kept = append(b.kept, e.id)
+	b.keptStates = append(b.keptStates, state)
+	b.keptMessages = append(b.keptMessages, orNull(message))
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// text is the failure for sf_message: what Salesforce said.
+func (f *Failure) text() string {
+	if f.Message == "" {
+		return f.Code
+	}
+	return f.Message
+}

@@ -1,0 +1,54 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// How much one round of tidying does at most, in entries.
+const (
+	tidyBatch  = 2000
+	purgeBatch = 5000
+	purgeEvery = time.Minute
+)
+
+// tidyIfDue archives what needs no sync, brings back what a user asked to have
+// again, and purges the archive. Full rounds are repeated at the next run.
+func (w *Worker) tidyIfDue(ctx context.Context) error {
+	now := time.Now()
+	if now.Sub(w.lastTidy) < w.cfg.TidyEvery {
+		return nil
+	}
+	if _, err := w.pool.Exec(ctx, w.sql.tidyFailed); err != nil {
+		return ended(ctx, "dismiss", err)
+	}
+	tag, err := w.pool.Exec(ctx, w.sql.tidyArchive, tidyBatch, w.writable)
+	if err != nil {
+		return ended(ctx, "archive", err)
+	}
+	if tag.RowsAffected() < tidyBatch {
+		w.lastTidy = now
+	}
+	if _, err := w.pool.Exec(ctx, w.sql.tidyRequeue); err != nil {
+		return ended(ctx, "requeue", err)
+	}
+	if now.Sub(w.lastPurge) < purgeEvery {
+		return nil
+	}
+	if tag, err = w.pool.Exec(ctx, w.sql.tidyPurge, w.cfg.ArchiveFor, purgeBatch); err != nil {
+		return ended(ctx, "purge", err)
+	}
+	if tag.RowsAffected() < purgeBatch {
+		w.lastPurge = now
+	}
+	return nil
+}
+
+// ended is err, unless it came of a stop.
+func ended(ctx context.Context, what string, err error) error {
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // a requested stop is not a failure
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}

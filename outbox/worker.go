@@ -1,0 +1,286 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/rs/zerolog"
+)
+
+// Worker sends what is in the trigger log of one schema. Make it with [New].
+type Worker struct {
+	pool    *pgxpool.Pool
+	cfg     Config
+	log     zerolog.Logger
+	sql     statements
+	planner planner
+
+	tables   map[string]*Table
+	writable []string // names of the read_write tables
+
+	retries   map[key]retry // records whose last attempt failed for now
+	unsettled []*settlement // answers that are not written down yet
+	down      bool          // the last calls failed as a whole
+	planned   time.Time     // when the last plan was made
+	lastTidy  time.Time
+	lastPurge time.Time
+}
+
+// retry is a record's back-off. It is not stored: after a restart everything is
+// tried at once.
+type retry struct {
+	attempts int
+	due      time.Time
+}
+
+// New makes a worker; it does no I/O. Install must have run for the schema.
+func New(pool *pgxpool.Pool, cfg Config) (*Worker, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("outbox: %w", err)
+	}
+	w := &Worker{pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, retries: map[key]retry{}}
+	if w.sql, err = statementsFor(cfg.Schema, cfg.Tables); err != nil {
+		return nil, fmt.Errorf("outbox: %w", err)
+	}
+	w.writable = []string{}
+	for i := range cfg.Tables {
+		t := &cfg.Tables[i]
+		w.tables[t.Name] = t
+		if t.ReadWrite {
+			w.writable = append(w.writable, t.Name)
+		}
+	}
+	w.planner = planner{
+		tables: w.tables, merged: cfg.Algorithm == Merged, batch: cfg.BatchSize,
+		attempts: func(k key) int { return w.retries[k].attempts },
+		waits:    func(k key) bool { return time.Now().Before(w.retries[k].due) },
+	}
+	return w, nil
+}
+
+// RunOnce looks at the oldest entries once and sends what may go. It returns
+// how many entries it settled: sent, refused, or found to need no sending.
+//
+// Errors of single records are not errors of RunOnce. It returns a [Failure]
+// where Salesforce takes nothing at all (class Limit, or two whole calls in a
+// row that failed), else the error of the database. Once ctx ends no call is
+// begun; the one in hand finishes, within Config.StopGrace.
+func (w *Worker) RunOnce(ctx context.Context) (n int, err error) {
+	if n, err = w.finish(ctx); err == nil {
+		var sent int
+		sent, err = w.drain(ctx)
+		n += sent
+	}
+	if err == nil && ctx.Err() == nil {
+		err = w.tidyIfDue(ctx)
+	}
+	if err != nil {
+		return n, fmt.Errorf("outbox: %w", err)
+	}
+	return n, nil
+}
+
+// drain plans and works through the calls of the plan.
+func (w *Worker) drain(ctx context.Context) (n int, err error) {
+	b, err := w.load(ctx)
+	if err != nil {
+		return 0, ended(ctx, "read the log", err)
+	}
+	w.forget(b)
+	w.planned = time.Now()
+	p := w.planner.plan(b)
+	if len(p.drops) > 0 {
+		var results []*result
+		for _, d := range p.drops {
+			results = append(results, dropped(d))
+		}
+		settled, err := w.settle(ctx, &settlement{results: results})
+		if n += settled; err != nil {
+			return n, err
+		}
+	}
+	lost := 0 // whole calls in a row
+	for _, c := range p.calls {
+		if ctx.Err() != nil {
+			return n, nil //nolint:nilerr // a requested stop is not a failure
+		}
+		settled, whole, failed := w.deliver(ctx, c)
+		if n += settled; failed != nil {
+			return n, failed
+		}
+		switch {
+		case whole == nil:
+			lost, w.down = 0, false
+		case whole.Class == Limit:
+			return n, whole
+		default:
+			// One call may break by what is in it; two in a row, or one more
+			// after that, are an outage.
+			if lost++; lost == 2 || w.down {
+				w.down = true
+				return n, whole
+			}
+		}
+	}
+	return n, nil
+}
+
+// forget drops the back-off of records whose time has come and of which nothing
+// waits any more, because somebody dismissed it.
+func (w *Worker) forget(b backlog) {
+	now := time.Now()
+	waiting := map[key]bool{}
+	for _, e := range b.entries {
+		waiting[e.key] = true
+	}
+	for k, r := range w.retries {
+		if !waiting[k] && !now.Before(r.due) {
+			delete(w.retries, k)
+		}
+	}
+}
+
+// finish writes down answers that could not be written before.
+func (w *Worker) finish(ctx context.Context) (n int, err error) {
+	waiting := w.unsettled
+	w.unsettled = nil
+	for i, s := range waiting {
+		settled, err := w.settle(ctx, s)
+		if n += settled; err != nil {
+			w.unsettled = append(w.unsettled, waiting[i+1:]...)
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// Run recovers what a crash left and then sends what is committed, until ctx
+// ends. It returns nil exactly then; whatever goes wrong is waited out.
+//
+// It looks at the log after every wake-up, 20, 100 and 250 ms later for
+// transactions that were not yet committed then, and every Config.IdlePoll.
+func (w *Worker) Run(ctx context.Context) error {
+	r := runner{Worker: w, timer: time.NewTimer(0)}
+	defer r.timer.Stop()
+	for r.wait(ctx) {
+		r.step(ctx)
+	}
+	w.stop(ctx)
+	return nil
+}
+
+// runner is the state of one Run: when to look next.
+type runner struct {
+	*Worker
+	timer     *time.Timer
+	held      bool        // a wake-up does not cut this wait short
+	echoes    []time.Time // polls that still follow the last wake-up
+	recovered bool
+	failures  int
+	since     time.Time
+}
+
+// wait blocks until it is time to look, and reports whether to go on.
+func (r *runner) wait(ctx context.Context) bool {
+	wake := r.cfg.Wake
+	if r.held {
+		wake = nil
+	}
+	select {
+	case <-ctx.Done():
+	case <-wake:
+		now := time.Now()
+		r.echoes = []time.Time{now.Add(20 * time.Millisecond), now.Add(100 * time.Millisecond), now.Add(250 * time.Millisecond)}
+	case <-r.timer.C:
+	}
+	return ctx.Err() == nil
+}
+
+func (r *runner) step(ctx context.Context) {
+	n, err := 0, error(nil)
+	if !r.recovered {
+		err = r.Recover(ctx)
+		r.recovered = err == nil
+	}
+	if err == nil {
+		n, err = r.RunOnce(ctx)
+	}
+	r.held = false
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		r.stalled(err)
+	default:
+		r.flowing()
+		r.timer.Reset(r.next(n))
+	}
+}
+
+// stalled says once, and again with every growing wait, that nothing moves.
+func (r *runner) stalled(err error) {
+	if r.failures == 0 {
+		r.since = time.Now()
+	}
+	r.failures++
+	wait := r.cfg.Backoff(r.failures)
+	event := "stalled"
+	if f, ok := errors.AsType[*Failure](err); ok && f.Class == Limit {
+		event = "limit_reached"
+	}
+	r.log.Warn().Err(err).Str("event", event).Int("attempt", r.failures).Dur("wait_ms", wait).Msg("nothing can be written for now")
+	r.held = true
+	r.timer.Reset(wait)
+}
+
+func (r *runner) flowing() {
+	if r.failures > 0 {
+		r.log.Info().Str("event", "recovered").Int("attempt", r.failures).Dur("took_ms", time.Since(r.since)).Msg("writing again")
+		r.failures = 0
+	}
+}
+
+// next is the wait before the log is looked at again.
+func (r *runner) next(n int) time.Duration {
+	if n > 0 {
+		return 0
+	}
+	wait := r.cfg.IdlePoll
+	if len(r.unsettled) > 0 {
+		wait = min(wait, 50*time.Millisecond)
+	}
+	now := time.Now()
+	for len(r.echoes) > 0 && !now.Before(r.echoes[0]) {
+		r.echoes = r.echoes[1:]
+	}
+	if len(r.echoes) > 0 {
+		wait = min(wait, r.echoes[0].Sub(now))
+	}
+	for _, again := range r.retries {
+		if again.due.After(r.planned) { // the others had their chance
+			wait = min(wait, again.due.Sub(now))
+		}
+	}
+	return max(wait, time.Millisecond)
+}
+
+// stop writes down what is still in memory, as long as the grace lasts. What
+// it cannot write stays PENDING, for Recover.
+func (w *Worker) stop(ctx context.Context) {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), w.cfg.StopGrace, errors.New("no database within the grace of a stop"))
+	defer cancel()
+	for len(w.unsettled) > 0 && ctx.Err() == nil {
+		if _, err := w.finish(ctx); err == nil && len(w.unsettled) == 0 {
+			return
+		}
+		pause := time.NewTimer(100 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+		case <-pause.C:
+		}
+		pause.Stop()
+	}
+}

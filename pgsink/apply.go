@@ -1,0 +1,310 @@
+package pgsink
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+//go:embed sql/lock_marks.sql
+var lockMarksSQL string
+
+//go:embed sql/renew_marks.sql
+var renewMarksSQL string
+
+//go:embed sql/answer_marks.sql
+var answerMarksSQL string
+
+const (
+	// maxAttempts is how often a transaction is run that lost a deadlock or
+	// waited too long for a table; the caller may well try again later.
+	maxAttempts = 4
+	// firstWait is the wait before the second attempt; it doubles.
+	firstWait = 20 * time.Millisecond
+	// rollbackTimeout bounds the clean-up of a failed transaction.
+	rollbackTimeout = 5 * time.Second
+)
+
+// Apply writes a batch in one transaction: rows, marks and positions are
+// durable together or not at all. The batch is sent in one go, without waiting
+// for an answer in between.
+//
+// An error means that nothing is known to be written; after a lost connection
+// the commit may still have happened. Applying the same batch again is always
+// right. Records that Postgres refuses are no error: they go to
+// hcbridge.read_error and the others are written.
+func (s *Sink) Apply(ctx context.Context, b Batch) (Result, error) {
+	p, err := s.fold(b)
+	if err != nil {
+		return Result{}, err
+	}
+	if len(p.groups)+len(p.done)+len(p.marks)+len(p.positions) == 0 {
+		return Result{}, nil
+	}
+	run, looking, wait := s.pipelined, false, firstWait
+	for attempt := 1; ; attempt++ {
+		res, err := run(ctx, p)
+		if err == nil {
+			return res, nil
+		}
+		if _, ok := dataError(err); ok && !looking {
+			run, looking = s.isolated, true // for the record
+			continue
+		}
+		if !isConflict(err) || attempt >= maxAttempts {
+			return Result{}, fmt.Errorf("pgsink: apply %d changes: %w", len(b.Changes), err)
+		}
+		s.log.Debug().Str("event", "apply_retry").Int("attempt", attempt).Err(err).Msg("the transaction is run again")
+		if err := sleep(ctx, wait); err != nil {
+			return Result{}, err
+		}
+		wait *= 2
+	}
+}
+
+// sleep waits or ends with the context.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
+
+// step is one statement of a transaction. read takes its rows, if it has any.
+type step struct {
+	sql  string
+	args []any
+	read func(pgx.Rows) error
+	wrap func(error) error
+}
+
+// before are the steps that come ahead of the rows.
+func (s *Sink) before(p *plan) []step {
+	var steps []step
+	if s.Fence != nil {
+		sql, args := s.Fence()
+		steps = append(steps, step{sql: sql, args: args, wrap: fence})
+	}
+	steps = append(steps, step{sql: ownSQL})
+	if len(p.done) > 0 {
+		objects, sfids, seqs := doneArrays(p.done)
+		steps = append(steps, step{sql: lockMarksSQL, args: []any{s.schema, objects, sfids, seqs}})
+	}
+	if len(p.deleted) > 0 {
+		objects, sfids, _ := doneArrays(p.deleted)
+		steps = append(steps, step{sql: renewMarksSQL, args: []any{s.schema, objects, sfids}})
+	}
+	return steps
+}
+
+// after are the steps that follow the rows.
+func (s *Sink) after(p *plan) []step {
+	var steps []step
+	if len(p.done) > 0 {
+		objects, sfids, seqs := doneArrays(p.done)
+		steps = append(steps, step{sql: answerMarksSQL, args: []any{s.schema, objects, sfids, seqs}})
+	}
+	if args := s.markArgs(p.marks); args != nil {
+		steps = append(steps, step{sql: markSQL, args: args})
+	}
+	if len(p.positions) > 0 {
+		steps = append(steps, step{sql: positionSQL, args: s.positionArgs(p.positions)})
+	}
+	return steps
+}
+
+// pipelined runs the whole transaction in one round trip.
+func (s *Sink) pipelined(ctx context.Context, p *plan) (Result, error) {
+	res := Result{Marked: len(p.marks)}
+	steps := append([]step{{sql: "BEGIN"}}, s.before(p)...)
+	for _, g := range p.groups {
+		sql, args := g.statement()
+		steps = append(steps, step{sql: sql, args: args, read: func(rows pgx.Rows) error { return res.read(g.table.Object, rows) }})
+	}
+	steps = append(append(steps, s.after(p)...), step{sql: "COMMIT"})
+
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer conn.Release()
+	if err := prepare(ctx, conn, p.groups); err != nil {
+		return Result{}, err
+	}
+	if err := send(ctx, conn, steps); err != nil {
+		rollback(ctx, conn)
+		return Result{}, err
+	}
+	return res, nil
+}
+
+// prepare makes the statements that this connection meets for the first time.
+// pgx would do it by itself, but outside the transaction, where it waits for an
+// exclusive lock on the table as long as that is held.
+func prepare(ctx context.Context, conn *pgxpool.Conn, groups []*group) error {
+	switch conn.Conn().Config().DefaultQueryExecMode {
+	case pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe:
+	default:
+		return nil // a pooler in between: nothing is prepared at all
+	}
+	known := conn.Conn().PgConn().CustomData()
+	var missing []string
+	for _, g := range groups {
+		sql := g.text()
+		if _, ok := known[sql]; !ok {
+			missing = append(missing, sql)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, ownSQL); err != nil {
+			return err
+		}
+		for _, sql := range missing {
+			if _, err := tx.Prepare(ctx, sql, sql); err != nil {
+				return fmt.Errorf("prepare: %w", err)
+			}
+		}
+		for _, sql := range missing {
+			known[sql] = true
+		}
+		return nil
+	})
+}
+
+// send queues all steps and reads their answers. The first error is the one
+// that matters; what follows it was not run.
+func send(ctx context.Context, conn *pgxpool.Conn, steps []step) error {
+	batch := &pgx.Batch{}
+	for _, st := range steps {
+		batch.Queue(st.sql, st.args...)
+	}
+	replies := conn.SendBatch(ctx, batch)
+	for _, st := range steps {
+		rows, err := replies.Query()
+		if err == nil && st.read != nil {
+			err = st.read(rows)
+		}
+		rows.Close()
+		if err == nil {
+			err = rows.Err()
+		}
+		if err != nil {
+			if st.wrap != nil {
+				err = st.wrap(err)
+			}
+			_ = replies.Close() // says the same again
+			return err
+		}
+	}
+	return replies.Close()
+}
+
+// rollback ends a failed transaction, so that the pool can keep the
+// connection. The caller's context may be over.
+func rollback(ctx context.Context, conn *pgxpool.Conn) {
+	if conn.Conn().IsClosed() || conn.Conn().PgConn().TxStatus() == 'I' {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+	defer cancel()
+	if _, err := conn.Exec(ctx, "ROLLBACK"); err != nil {
+		return // the pool throws the connection away
+	}
+}
+
+// text is the SQL of a group, built once.
+func (g *group) text() string {
+	if g.sql == "" {
+		g.sql = g.table.applySQL(g.columns, fromArrays)
+	}
+	return g.sql
+}
+
+// statement is the SQL of a group and its arguments, one array per column.
+func (g *group) statement() (string, []any) {
+	n := len(g.items)
+	sfids, kinds, seqs := make([]string, n), make([]string, n), make([]int64, n)
+	values := make([][]*string, len(g.columns))
+	cells := make([]*string, n*len(g.columns))
+	for c := range g.columns {
+		values[c] = cells[c*n : (c+1)*n : (c+1)*n]
+	}
+	for at, it := range g.items {
+		sfids[at], kinds[at], seqs[at] = it.row.SFID, it.kind.String(), it.seq
+		for c, i := range g.columns {
+			if it.kind != Delete {
+				values[c][at] = it.row.Values[i]
+			}
+		}
+	}
+	args := make([]any, 0, 5+len(values))
+	args = append(args, g.table.Schema, g.table.Object, sfids, kinds, seqs)
+	for _, column := range values {
+		args = append(args, column)
+	}
+	return g.text(), args
+}
+
+// String is the kind's name in the apply statement.
+func (k Kind) String() string {
+	switch k {
+	case Event:
+		return "event"
+	case Read:
+		return "read"
+	case Delete:
+		return "delete"
+	}
+	return "unknown"
+}
+
+// read adds up the verdicts of an apply statement on an object's table.
+func (r *Result) read(object string, rows pgx.Rows) error {
+	var verdict string
+	var n int
+	_, err := pgx.ForEachRow(rows, []any{&verdict, &n}, func() error {
+		switch verdict {
+		case verdictInsert:
+			r.Inserted += n
+			r.count(object, Written{Inserted: n})
+		case verdictUpdate:
+			r.Updated += n
+			r.count(object, Written{Updated: n})
+		case verdictDelete:
+			r.Deleted += n
+			r.count(object, Written{Deleted: n})
+		case verdictSame:
+			r.Unchanged += n
+			r.count(object, Written{Unchanged: n})
+		case verdictStale, verdictSuperseded:
+			r.Stale += n
+		case verdictHeld:
+			r.Held += n
+		case verdictEqual:
+			r.Marked += n
+		default:
+			return fmt.Errorf("unknown verdict %q", verdict)
+		}
+		return nil
+	})
+	return err
+}
+
+// isServer reports an answer of Postgres, as opposed to a lost connection.
+func isServer(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg)
+}

@@ -1,0 +1,189 @@
+package pgsink
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+func TestApply(t *testing.T) {
+	t.Parallel()
+
+	t.Run("InsertsAndUpdatesFromNewerEvents", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		b.applyChanges(Result{Inserted: 2}, b.change(Event, 1, at(1), "Name", "one"), b.change(Event, 2, at(1), "Name", "two"))
+		b.applyChanges(Result{Updated: 1}, b.change(Event, 1, at(2), "Name", "uno"))
+		if got := b.name(1); got != "uno" {
+			t.Errorf("name is %q, want uno", got)
+		}
+		b.want("SYNCED", `SELECT _hc_lastop FROM salesforce.account WHERE sfid = $1`, id(1))
+	})
+
+	t.Run("IgnoresAnOlderEvent", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(5), "Name", "new"))
+		b.applyChanges(Result{Stale: 1}, b.change(Event, 1, at(4), "Name", "old"))
+		if got := b.name(1); got != "new" {
+			t.Errorf("name is %q, want new", got)
+		}
+	})
+
+	t.Run("DoesNotWriteARowThatIsRightAlready", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		same := []Change{b.change(Event, 1, at(1), "Name", "one", "Amount__c", 0.1), b.change(Read, 2, at(1), "Name", "two")}
+		b.applyChanges(Result{Inserted: 2}, same...)
+		before := b.one(`SELECT string_agg(ctid::text || xmin::text, ',') FROM salesforce.account`)
+		b.applyChanges(Result{Unchanged: 2}, same...)
+		b.want(before, `SELECT string_agg(ctid::text || xmin::text, ',') FROM salesforce.account`)
+	})
+
+	t.Run("MarksAnEventOfTheSameSecondWithOtherValues", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1), "Name", "first"))
+		b.applyChanges(Result{Marked: 1}, b.change(Event, 1, at(1), "Name", "second"))
+		if name, reason := b.name(1), b.reason(1); name != "first" || reason != ReasonEqual {
+			t.Errorf("name %q and mark %q, want first and equal", name, reason)
+		}
+	})
+
+	t.Run("WritesAReadOfTheSameSecond", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1), "Name", "first"))
+		b.applyChanges(Result{Updated: 1}, b.change(Read, 1, at(1), "Name", "second"))
+		b.applyChanges(Result{Stale: 1}, b.change(Read, 1, at(0), "Name", "zeroth"))
+		if got := b.name(1); got != "second" {
+			t.Errorf("name is %q, want second", got)
+		}
+	})
+
+	t.Run("MarksAnEventWithoutAllFields", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		c := b.change(Event, 1, at(1), "Name", "one")
+		c.Row.Missing = []string{"Ext__c"}
+		noStamp := b.change(Event, 2, at(1), "Name", "two")
+		noStamp.Row.Stamp = time.Time{}
+		b.applyChanges(Result{Marked: 2}, c, noStamp)
+		if name, reason := b.name(1), b.reason(1); name != "<none>" || reason != ReasonMissing {
+			t.Errorf("name %q and mark %q, want no row and missing", name, reason)
+		}
+	})
+
+	t.Run("LeavesColumnsAloneThatAReadDoesNotMention", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		b.applyChanges(Result{Inserted: 1}, b.change(Read, 1, at(1), "Name", "one", "Ext__c", "kept"))
+		c := b.change(Read, 1, at(2), "Name", "uno")
+		c.Row.Missing = []string{"Ext__c"}
+		b.applyChanges(Result{Updated: 1, Inserted: 1}, c, b.change(Read, 2, at(1)))
+		b.want("kept", `SELECT ext__c FROM salesforce.account WHERE name = 'uno'`)
+	})
+
+	t.Run("Deletes", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		b.applyChanges(Result{Inserted: 2}, b.change(Event, 1, at(1)), b.change(Event, 2, at(1)))
+		deleted := b.change(Read, 2, at(2), "IsDeleted", true)
+		b.applyChanges(Result{Deleted: 2, Unchanged: 1}, b.remove(1), deleted, b.remove(3))
+		b.want("0", `SELECT count(*) FROM salesforce.account`)
+	})
+
+	t.Run("KeepsTheRowOnUndelete", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1)))
+		b.applyChanges(Result{Marked: 1}, b.remove(1), b.change(Event, 1, at(2)))
+		if reason := b.reason(1); reason != ReasonOrder {
+			t.Errorf("mark is %q, want order", reason)
+		}
+	})
+
+	t.Run("FoldsARecordsChangesToTheNewest", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		b.applyChanges(Result{Inserted: 1},
+			b.change(Event, 1, at(1), "Name", "a"), b.change(Event, 1, at(3), "Name", "c"), b.change(Event, 1, at(2), "Name", "b"))
+		if got := b.name(1); got != "c" {
+			t.Errorf("name is %q, want c", got)
+		}
+		b.applyChanges(Result{Marked: 1}, b.change(Event, 1, at(9), "Name", "x"), b.change(Event, 1, at(9), "Name", "y"))
+		b.applyChanges(Result{Updated: 1}, b.change(Event, 1, at(9), "Name", "x"), b.change(Event, 1, at(9), "Name", "y"), b.change(Event, 1, at(10), "Name", "z"))
+		b.applyChanges(Result{Updated: 1, Marked: 1}, b.change(Read, 1, at(11), "Name", "r"), b.change(Event, 1, at(11), "Name", "e"))
+		if got := b.name(1); got != "r" {
+			t.Errorf("name is %q, want r", got)
+		}
+		b.applyChanges(Result{Deleted: 1}, b.change(Event, 1, at(20)), b.remove(1))
+	})
+
+	t.Run("MovesPositionsWithTheRows", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		b.apply(Result{Inserted: 1}, Batch{
+			Changes:   []Change{b.change(Event, 1, at(1))},
+			Positions: []Position{{Channel: "/topic/a", ReplayID: 7}, {Channel: "/topic/a", TopicID: "0IF", ReplayID: 8, EventAt: at(3)}},
+		})
+		got, err := b.sink.Positions(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := (Position{"/topic/a", "0IF", 8, at(3)}); got["/topic/a"] != want {
+			t.Errorf("position %+v, want %+v", got["/topic/a"], want)
+		}
+	})
+
+	t.Run("WritesNothingWhenFenced", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		b.sink.Fence = func() (string, []any) { return `SELECT 1 / $1::int`, []any{0} }
+		_, err := b.sink.Apply(t.Context(), Batch{
+			Changes:   []Change{b.change(Event, 1, at(1))},
+			Positions: []Position{{Channel: "c", ReplayID: 1}},
+		})
+		if !errors.Is(err, ErrFenced) {
+			t.Fatalf("got %v, want ErrFenced", err)
+		}
+		if err := b.sink.WriteState(t.Context(), "Account", func(*State) {}); !errors.Is(err, ErrFenced) {
+			t.Errorf("state: got %v, want ErrFenced", err)
+		}
+		b.want("0", `SELECT (SELECT count(*) FROM salesforce.account) + (SELECT count(*) FROM hcbridge.position)`)
+		b.sink.Fence = func() (string, []any) { return `SELECT 1 / $1::int`, []any{1} }
+		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1)))
+	})
+
+	t.Run("IsTheBridgesOwnChangeAndLeavesTheSessionAsItWas", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		b.exec(`CREATE TABLE seen (x text);
+			CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO seen VALUES (current_setting('xmlbinary')); RETURN NULL; END $$;
+			CREATE TRIGGER see AFTER INSERT OR UPDATE OR DELETE ON salesforce.account FOR EACH ROW EXECUTE FUNCTION see()`)
+		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1)))
+		b.applyChanges(Result{Deleted: 1}, b.remove(1))
+		b.want("hex,hex", `SELECT string_agg(x, ',') FROM seen`)
+		for range 10 {
+			b.want("base64", `SELECT current_setting('xmlbinary')`)
+			b.want("0", `SELECT current_setting('lock_timeout')`)
+		}
+	})
+
+	t.Run("RefusesWhatCannotBeApplied", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		read := b.change(Read, 1, at(1))
+		read.Row.Stamp = time.Time{}
+		other := b.change(Event, 1, at(1))
+		other.Row.Values = other.Row.Values[:2]
+		for _, c := range []Change{read, other} {
+			var re *RecordError
+			if _, err := b.sink.Apply(t.Context(), Batch{Changes: []Change{c}}); !errors.As(err, &re) {
+				t.Errorf("got %v, want a RecordError", err)
+			}
+		}
+		b.apply(Result{}, Batch{Changes: []Change{{Table: b.table, Kind: Delete, Row: Row{SFID: "x'"}}}})
+		b.apply(Result{}, Batch{})
+	})
+}

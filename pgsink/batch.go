@@ -1,0 +1,99 @@
+package pgsink
+
+import "time"
+
+// Kind says where a change comes from, and with it which rule decides.
+type Kind int
+
+const (
+	// Event is a complete record from an event. It is written where the row
+	// is older; equal stamps with other values leave a mark.
+	Event Kind = iota + 1
+	// Read is a record read back from Salesforce. It is written where the row
+	// is not newer.
+	Read
+	// Delete removes the row. Only the row's SFID is looked at.
+	Delete
+)
+
+// Row is one record in canonical form.
+type Row struct {
+	SFID    string    // 18 characters
+	Stamp   time.Time // SystemModstamp, zero if the record has none
+	Values  []*string // aligned with Table.Columns; nil is null
+	Missing []string  // mapped fields that the record does not mention, API names
+	Deleted bool      // IsDeleted is true
+}
+
+// Change is one record to apply.
+type Change struct {
+	Table *Table
+	Kind  Kind
+	Row   Row
+}
+
+// Position is how far a channel's events are durable.
+type Position struct {
+	Channel  string
+	TopicID  string // empty if unknown
+	ReplayID int64
+	EventAt  time.Time // zero if unknown
+}
+
+// Done names a mark that a Read or Delete of the same batch answers. The mark
+// is removed only if nobody has set it again since; else the change is not
+// applied either, because the record was read too early.
+type Done struct {
+	Object, SFID string
+	Seq          int64
+}
+
+// Batch is what one transaction does.
+type Batch struct {
+	Changes   []Change
+	Marks     []Mark
+	Positions []Position
+	Done      []Done
+}
+
+// Result counts what became of a batch's records. Every record is counted once
+// among Inserted to Parked, except that Marked counts the marks set beside
+// that (Batch.Marks and records in need of reading).
+type Result struct {
+	Inserted, Updated, Deleted int
+	Unchanged                  int // already as it should be
+	Stale                      int // older than the row, or read before its mark was set again
+	Marked                     int // to be read: equal stamps, missing fields, or asked for by Batch.Marks
+	Held                       int // the app has an unsent change, or is writing the row now
+	Parked                     int // refused by Postgres, see hcbridge.read_error
+
+	// Objects has what was written, and what needed no writing, per object.
+	Objects map[string]Written
+}
+
+// Written is what became of one object's rows.
+type Written struct{ Inserted, Updated, Deleted, Unchanged int }
+
+// count adds to an object's figures.
+func (r *Result) count(object string, w Written) {
+	if r.Objects == nil {
+		r.Objects = map[string]Written{}
+	}
+	old := r.Objects[object]
+	r.Objects[object] = Written{old.Inserted + w.Inserted, old.Updated + w.Updated, old.Deleted + w.Deleted, old.Unchanged + w.Unchanged}
+}
+
+// add sums counts.
+func (r *Result) add(o Result) {
+	r.Inserted += o.Inserted
+	r.Updated += o.Updated
+	r.Deleted += o.Deleted
+	r.Unchanged += o.Unchanged
+	r.Stale += o.Stale
+	r.Marked += o.Marked
+	r.Held += o.Held
+	r.Parked += o.Parked
+	for object, w := range o.Objects {
+		r.count(object, w)
+	}
+}

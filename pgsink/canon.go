@@ -1,0 +1,201 @@
+package pgsink
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxExponent bounds how many zeros an exponent may write out. A double ends at
+// 308; what is larger goes to Postgres as it came, and Postgres refuses it.
+const maxExponent = 400
+
+// canon brings a value's text, whatever it came from, into the one form that
+// Postgres reads and that compares equal for equal values. nil is null. A text
+// that is no value of its type is returned as it is: Postgres refuses it then,
+// and the record is parked.
+func canon(k kind, text string) *string {
+	if text == "" {
+		return nil
+	}
+	switch k {
+	case kindID:
+		if id, ok := canonID(text); ok {
+			text = id
+		}
+	case kindBool:
+		text = canonBool(text)
+	case kindNumber:
+		text = canonNumber(text)
+	case kindDate:
+		text = strings.TrimSuffix(text, "Z")
+	case kindDatetime:
+		text = canonDatetime(text)
+	case kindTime:
+		text = canonTime(text)
+	case kindText:
+	}
+	return &text
+}
+
+// canonID turns 15 characters into 18; ok is false for what is no id.
+//
+// The last three characters say which of the first fifteen are capitals, five
+// to a character, the first in the lowest bit (Salesforce SOAP API Developer
+// Guide, "ID Field Type").
+func canonID(id string) (string, bool) {
+	if len(id) != 15 && len(id) != 18 {
+		return id, false
+	}
+	for i := range len(id) {
+		if c := id[i]; (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return id, false
+		}
+	}
+	if len(id) == 18 {
+		return id, true
+	}
+	const check = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+	full := make([]byte, 15, 18)
+	copy(full, id)
+	for group := 0; group < 15; group += 5 {
+		bits := 0
+		for i := range 5 {
+			if c := id[group+i]; c >= 'A' && c <= 'Z' {
+				bits |= 1 << i
+			}
+		}
+		full = append(full, check[bits])
+	}
+	return string(full), true
+}
+
+func canonBool(text string) string {
+	switch {
+	case strings.EqualFold(text, "true"), text == "1":
+		return "true"
+	case strings.EqualFold(text, "false"), text == "0":
+		return "false"
+	}
+	return text
+}
+
+// canonNumber writes out the exact digits: no exponent, no zeros before the
+// first digit or after the last one behind the point, no "-0". It never goes
+// through a float, which has 15 digits where Salesforce sends 18.
+func canonNumber(text string) string {
+	rest := text
+	negative := strings.HasPrefix(rest, "-")
+	if negative || strings.HasPrefix(rest, "+") {
+		rest = rest[1:]
+	}
+	mantissa, exponent := rest, 0
+	if i := strings.IndexAny(rest, "eE"); i >= 0 {
+		e, err := strconv.Atoi(rest[i+1:])
+		if err != nil || e < -maxExponent || e > maxExponent {
+			return text
+		}
+		mantissa, exponent = rest[:i], e
+	}
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	if whole+fraction == "" || !digits(whole) || !digits(fraction) {
+		return text
+	}
+	all, point := whole+fraction, len(whole)+exponent
+	if point < 0 {
+		all, point = strings.Repeat("0", -point)+all, 0
+	}
+	if point > len(all) {
+		all += strings.Repeat("0", point-len(all))
+	}
+	whole, fraction = strings.TrimLeft(all[:point], "0"), strings.TrimRight(all[point:], "0")
+	if whole == "" {
+		whole = "0"
+	}
+	if fraction != "" {
+		whole += "." + fraction
+	}
+	if negative && whole != "0" {
+		return "-" + whole
+	}
+	return whole
+}
+
+func digits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// Forms of a datetime on the wire. REST writes +0000 where events and Bulk
+// write Z (Salesforce REST API Developer Guide, "Valid Date and DateTime
+// Formats"); Go accepts a fraction after the seconds of each. The last is our
+// own form, so that canon does not change what it made.
+func datetimeForms() [5]string {
+	return [...]string{
+		"2006-01-02T15:04:05Z07:00",
+		"2006-01-02T15:04:05Z0700",
+		"2006-01-02T15:04:05Z07",
+		"2006-01-02T15:04:05",
+		"2006-01-02 15:04:05",
+	}
+}
+
+// parseDatetime reads a datetime in any of its forms, or as the milliseconds
+// since 1970 that some APIs send. The result is UTC and whole milliseconds.
+func parseDatetime(text string) (time.Time, bool) {
+	if len(text) > 10 && text[4] == '-' {
+		for _, form := range datetimeForms() {
+			if t, err := time.Parse(form, text); err == nil {
+				t = t.UTC().Truncate(time.Millisecond)
+				return t, t.Year() >= 1 && t.Year() <= 9999
+			}
+		}
+		return time.Time{}, false
+	}
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || ms < -62135596800000 || ms > 253402300799999 { // years 1 to 9999
+		return time.Time{}, false
+	}
+	return time.UnixMilli(ms).UTC(), true
+}
+
+func canonDatetime(text string) string {
+	t, ok := parseDatetime(text)
+	if !ok {
+		return text
+	}
+	if t.Nanosecond() == 0 {
+		return t.Format("2006-01-02 15:04:05")
+	}
+	return t.Format("2006-01-02 15:04:05.000")
+}
+
+// canonTime reads a time of day in UTC, or milliseconds since midnight.
+func canonTime(text string) string {
+	var t time.Time
+	ms, err := strconv.ParseInt(text, 10, 64)
+	switch {
+	case err == nil && ms >= 0 && ms < 24*60*60*1000:
+		t = time.UnixMilli(ms).UTC()
+	case err == nil:
+		return text
+	default:
+		for _, form := range []string{"15:04:05Z07:00", "15:04:05Z0700", "15:04:05"} {
+			if t, err = time.Parse(form, text); err == nil {
+				break
+			}
+		}
+		if err != nil {
+			return text
+		}
+		t = t.UTC().Truncate(time.Millisecond)
+	}
+	if t.Nanosecond() == 0 {
+		return t.Format("15:04:05")
+	}
+	return t.Format("15:04:05.000")
+}

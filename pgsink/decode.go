@@ -1,0 +1,185 @@
+package pgsink
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+)
+
+// Decode reads one record as JSON: the sobject of a PushTopic event or a
+// record of the REST API. Members that are not mapped are passed over. The
+// error is a *RecordError.
+//
+// Names are looked up as the mapping spells them, and without regard to case
+// only if that finds nothing. The parts of an address or location are taken
+// from their compound if they are not there themselves. U+0000 and what JSON
+// cannot say in UTF-8 stay in the value as Go decodes them; it is Postgres
+// that refuses the former, and then only this record is parked.
+func (t *Table) Decode(record []byte) (Row, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(record, &members); err != nil || members == nil {
+		return Row{}, &RecordError{Object: t.Object, Reason: "not a JSON object"}
+	}
+	d := decoder{members: members}
+	raw, ok := d.find("Id")
+	if !ok {
+		return Row{}, &RecordError{Object: t.Object, Reason: "no Id"}
+	}
+	id, ok := canonID(plain(raw))
+	if !ok {
+		return Row{}, &RecordError{Object: t.Object, Reason: "Id is not a Salesforce id"}
+	}
+	row := Row{SFID: id, Values: make([]*string, len(t.Columns))}
+	for i, c := range t.Columns {
+		raw, ok := d.field(c.Field)
+		if !ok {
+			row.Missing = append(row.Missing, c.Field)
+			continue
+		}
+		row.Values[i] = canon(c.kind, plain(raw))
+	}
+	t.finish(&row)
+	return row, nil
+}
+
+// finish fills in what the row's own columns say.
+func (t *Table) finish(row *Row) {
+	if v := row.Values[t.stamp]; v != nil {
+		row.Stamp, _ = parseDatetime(*v)
+	}
+	if t.deleted >= 0 {
+		v := row.Values[t.deleted]
+		row.Deleted = v != nil && *v == "true"
+	}
+}
+
+// decoder looks up the members of one record. Only what the common case needs
+// is made at once.
+type decoder struct {
+	members map[string]json.RawMessage
+	folded  map[string]json.RawMessage // lower-case names
+	parts   map[string]json.RawMessage // lower-case names of compound parts
+	parents map[string]*decoder
+}
+
+// find looks a member up by its exact name, then by its letters.
+func (d *decoder) find(name string) (json.RawMessage, bool) {
+	if raw, ok := d.members[name]; ok {
+		return raw, true
+	}
+	if d.folded == nil {
+		d.folded = make(map[string]json.RawMessage, len(d.members))
+		for name, raw := range d.members {
+			d.folded[strings.ToLower(name)] = raw
+		}
+	}
+	raw, ok := d.folded[strings.ToLower(name)]
+	return raw, ok
+}
+
+// field looks up a field, a parent's field or a part of a compound.
+func (d *decoder) field(name string) (json.RawMessage, bool) {
+	if parent, rest, dotted := strings.Cut(name, "."); dotted {
+		return d.parentField(parent, rest)
+	}
+	if raw, ok := d.find(name); ok {
+		return raw, true
+	}
+	if d.parts == nil {
+		d.parts = compoundParts(d.members)
+	}
+	raw, ok := d.parts[strings.ToLower(name)]
+	return raw, ok
+}
+
+// parentField looks into a nested parent. A parent that is null has null
+// fields (Salesforce REST API Developer Guide, "Query").
+func (d *decoder) parentField(parent, rest string) (json.RawMessage, bool) {
+	p, seen := d.parents[parent]
+	if !seen {
+		raw, ok := d.find(parent)
+		if !ok {
+			return nil, false
+		}
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(raw, &members); err != nil {
+			return nil, false
+		}
+		p = &decoder{members: members}
+		if d.parents == nil {
+			d.parents = make(map[string]*decoder)
+		}
+		d.parents[parent] = p
+	}
+	if p.members == nil {
+		return json.RawMessage("null"), true
+	}
+	return p.field(rest)
+}
+
+// compoundParts names the parts of every compound value. Events name the parts
+// in full ("BillingCity"), REST by their role ("city"); a compound that is
+// null has null parts.
+func compoundParts(members map[string]json.RawMessage) map[string]json.RawMessage {
+	parts := make(map[string]json.RawMessage)
+	for name, raw := range members {
+		name = strings.ToLower(name)
+		address, isAddress := strings.CutSuffix(name, "address")
+		custom, isCustom := strings.CutSuffix(name, "__c")
+		isNull := string(raw) == "null"
+		if (raw[0] != '{' && !isNull) || (!isAddress && !isCustom) {
+			continue
+		}
+		var inner map[string]json.RawMessage
+		switch {
+		case isNull:
+			inner = make(map[string]json.RawMessage)
+			for _, role := range roles() {
+				inner[role] = raw
+			}
+		case json.Unmarshal(raw, &inner) != nil:
+			continue
+		}
+		for role, raw := range inner {
+			role = strings.ToLower(role)
+			switch {
+			case isCustom && strings.HasSuffix(role, "__s"), isAddress && strings.HasPrefix(role, address):
+				parts[role] = raw
+			case isCustom:
+				parts[custom+"__"+role+"__s"] = raw
+			default:
+				parts[address+role] = raw
+			}
+		}
+	}
+	return parts
+}
+
+// roles are the parts that addresses and locations have.
+func roles() []string {
+	return []string{
+		"street", "city", "state", "postalcode", "country", "statecode", "countrycode",
+		"latitude", "longitude", "geocodeaccuracy",
+	}
+}
+
+// plain is the text of a JSON value: a string's content, the digits of a
+// number, the JSON of anything larger. Null and the empty string are "".
+func plain(raw json.RawMessage) string {
+	switch raw[0] {
+	case '"':
+		var s string
+		if json.Unmarshal(raw, &s) != nil {
+			return "" // not reached: raw has been scanned as part of the record
+		}
+		return s
+	case 'n':
+		return ""
+	case '{', '[':
+		var b bytes.Buffer
+		if json.Compact(&b, raw) == nil {
+			return b.String()
+		}
+	}
+	return string(raw)
+}

@@ -1,0 +1,54 @@
+// Package pgsink keeps Salesforce records in Postgres tables, laid out as
+// Heroku Connect lays them out.
+//
+// A [Table] knows an object's names, column types and SQL. Records come in
+// three forms, events, REST and Bulk CSV, and all become a [Row] of canonical
+// values: the same value is the same text, whichever way it came. A [Sink]
+// applies them:
+//
+//	event JSON ─┐           ┌─ Event: newer than the row ──────▶ written
+//	            ├─▶ Row ────┤         same second, other values ▶ mark
+//	REST JSON ──┘           │         older ────────────────────▶ ignored
+//	                        ├─ Read:  not older than the row ──▶ written
+//	                        ├─ Delete ─────────────────────────▶ row removed
+//	Bulk CSV ───▶ LoadPage ─┘
+//	                          in every case: equal ────────────▶ not written
+//	                          the app has an unsent change ────▶ held: mark
+//	                          Postgres refuses the record ─────▶ parked
+//
+// A mark (hcbridge.mark) says "this record must be read back". Whatever is not
+// provably right leaves one, and a Read that names the mark's seq answers it.
+// A mark set again meanwhile has another seq: it stays, and the Read, made too
+// early, is not applied.
+//
+// # Delivery
+//
+// [Sink.Apply] is one transaction, sent as one pipeline: rows, marks and
+// positions become durable together or not at all. Applying a batch again, or
+// an old one late, changes nothing that is newer. No record ever has two rows:
+// the unique index on sfid has the last word.
+//
+// A row is only written if it is still the version that the decision was made
+// on, and the decision sees the app's log entries of the same moment. So a
+// local change that was not sent is never overwritten, and a row that an app
+// holds locked is skipped and marked, not waited for.
+//
+// # Errors
+//
+// Records that Postgres refuses (a value, a constraint, the app's own trigger)
+// are found by halving and put into hcbridge.read_error with SQLSTATE and
+// message but without their values; the others go on. Deadlocks and lock
+// timeouts are tried again a few times. Everything else is returned and means
+// that the caller should come back later. [Mismatch] is a table that needs a
+// person, [RecordError] a record that is none, [ErrFenced] the end of a lease.
+//
+// # Concurrency
+//
+// Everything is safe for concurrent use. Nothing here starts a goroutine.
+// Batches of the same records are serialised by their rows and marks.
+//
+// # Time
+//
+// Only Salesforce's stamps are compared with each other, and only the
+// database's clock decides when a mark is due.
+package pgsink

@@ -1,0 +1,76 @@
+package pgsink
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// ErrFenced reports that the statement of [Sink.Fence] refused a transaction:
+// somebody else works on the schema now, and nothing was written.
+var ErrFenced = errors.New("fenced")
+
+// Mismatch reports a table that cannot be used as it is. Nothing was altered.
+// It needs a person: the table or the mapping must change.
+type Mismatch struct {
+	Table       string   // schema.table
+	Differences []string // one sentence each
+}
+
+func (e *Mismatch) Error() string {
+	return fmt.Sprintf("pgsink: table %s does not fit its mapping: %s", e.Table, strings.Join(e.Differences, "; "))
+}
+
+// RecordError reports a record that is not one: no JSON object, no id, no
+// stamp. It never holds a value of the record.
+type RecordError struct {
+	Object string
+	Reason string
+}
+
+func (e *RecordError) Error() string {
+	return fmt.Sprintf("pgsink: record of %s: %s", e.Object, e.Reason)
+}
+
+// SQLSTATE classes and codes that say nothing about the record being written
+// (PostgreSQL documentation, Appendix A).
+const (
+	codeSerialization = "40001"
+	codeDeadlock      = "40P01"
+	codeLockTimeout   = "55P03"
+	codeUnique        = "23505"
+)
+
+// isConflict reports an error that heals when the transaction is run again.
+func isConflict(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return false
+	}
+	switch pg.Code {
+	case codeSerialization, codeDeadlock, codeLockTimeout:
+		return true
+	}
+	return false
+}
+
+// dataError returns Postgres's error if it is about the record: its value, a
+// constraint, or the app's own trigger. Everything else is about the
+// connection, the server or the schema, and would hit the next record too.
+func dataError(err error) (*pgconn.PgError, bool) {
+	var pg *pgconn.PgError
+	if errors.Is(err, ErrFenced) || !errors.As(err, &pg) || len(pg.Code) < 2 {
+		return nil, false
+	}
+	switch pg.Code[:2] {
+	case "08", "0B", "25", "26", "28", "3D", "3F", "40", "53", "55", "57", "58", "F0", "XX":
+		return nil, false
+	case "42":
+		// A column or right that is missing to us stops everything; one that is
+		// missing to the app's trigger is a matter of this row.
+		return pg, strings.Contains(pg.Where, "function")
+	}
+	return pg, true
+}

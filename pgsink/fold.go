@@ -1,0 +1,223 @@
+package pgsink
+
+import (
+	"slices"
+	"strings"
+)
+
+// item is what a batch has to say about one record.
+type item struct {
+	kind Kind
+	row  Row
+	seq  int64 // of the mark it answers, 0 for none
+
+	conflict bool // two versions of one second: only Salesforce knows
+	unsure   bool // came after its own delete: only Salesforce knows
+}
+
+// group is the records that one statement applies: one table, one set of
+// columns.
+type group struct {
+	table   *Table
+	columns []int
+	missing []string
+	items   []item
+	sql     string // applySQL, once it is known
+}
+
+// plan is a batch put in order.
+type plan struct {
+	groups    []*group
+	deleted   []Done // deletes that answer no mark and therefore renew it
+	done      []Done
+	marks     []Mark
+	positions []Position
+}
+
+// recordKey names a record within a batch.
+type recordKey struct {
+	table *Table
+	sfid  string
+}
+
+// fold leaves one change per record, and marks where changes contradict each
+// other. A statement cannot write a row twice, and need not.
+func (s *Sink) fold(b Batch) (*plan, error) {
+	p := &plan{positions: b.Positions, done: b.Done}
+	type markKey struct{ object, sfid string }
+	answers := make(map[markKey]int64, len(b.Done))
+	for _, d := range b.Done {
+		if id, ok := canonID(d.SFID); ok {
+			answers[markKey{d.Object, id}] = d.Seq
+		}
+	}
+	items := make(map[recordKey]*item, len(b.Changes))
+	for _, c := range b.Changes {
+		next, key, ok, err := s.item(c)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		if next.kind == Event && (len(next.row.Missing) > 0 || next.row.Stamp.IsZero()) {
+			p.marks = append(p.marks, Mark{Object: c.Table.Object, SFID: key.sfid, Reason: ReasonMissing})
+			continue
+		}
+		if next.kind != Event {
+			next.seq = answers[markKey{c.Table.Object, key.sfid}]
+		}
+		if have, ok := items[key]; ok {
+			have.merge(next)
+		} else {
+			items[key] = &next
+		}
+	}
+	for _, key := range sortedKeys(items) {
+		p.place(key, *items[key])
+	}
+	p.marks = append(p.marks, b.Marks...)
+	return p, nil
+}
+
+// item checks one change. ok is false for a change without an id, which
+// nothing can be done about.
+func (s *Sink) item(c Change) (it item, key recordKey, ok bool, err error) {
+	id, ok := canonID(c.Row.SFID)
+	if !ok {
+		s.log.Error().Str("event", "record_invalid").Str("object", c.Table.Object).Msg("a change names no Salesforce id")
+		return it, key, false, nil
+	}
+	it = item{kind: c.Kind, row: c.Row}
+	it.row.SFID = id
+	if c.Row.Deleted {
+		it.kind = Delete
+	}
+	if it.kind == Read && it.row.Stamp.IsZero() {
+		return it, key, false, &RecordError{Object: c.Table.Object, Reason: "read back without SystemModstamp"}
+	}
+	if it.kind != Delete && len(it.row.Values) != len(c.Table.Columns) {
+		return it, key, false, &RecordError{Object: c.Table.Object, Reason: "decoded for another mapping"}
+	}
+	return it, recordKey{c.Table, id}, true, nil
+}
+
+// merge folds a later change of the same record in.
+func (it *item) merge(next item) {
+	switch {
+	case it.unsure:
+	case next.kind == Delete:
+		*it = next
+	case it.kind == Delete:
+		it.unsure = true
+	case next.row.Stamp.Before(it.row.Stamp):
+	case next.row.Stamp.After(it.row.Stamp):
+		*it = next
+	default:
+		// Events of one transaction may come in reverse order (Streaming API
+		// Developer Guide, "Message Order"), so the later of a second is not
+		// the newer. A record read back says what Salesforce holds.
+		differs := (it.kind == Event || next.kind == Event) && !sameValues(it.row, next.row)
+		if next.kind == Read || it.kind == Event {
+			conflict := it.conflict
+			*it = next
+			it.conflict = conflict
+		}
+		it.conflict = it.conflict || differs
+	}
+}
+
+func sameValues(a, b Row) bool {
+	return slices.Equal(a.Missing, b.Missing) && slices.EqualFunc(a.Values, b.Values, func(x, y *string) bool {
+		if x == nil || y == nil {
+			return x == y
+		}
+		return *x == *y
+	})
+}
+
+// sortedKeys orders records by table and id, deletes last, so that all
+// transactions lock in one order.
+func sortedKeys(items map[recordKey]*item) []recordKey {
+	keys := make([]recordKey, 0, len(items))
+	for key := range items {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, func(a, b recordKey) int {
+		if c := strings.Compare(a.table.Name, b.table.Name); c != 0 {
+			return c
+		}
+		if aLast, bLast := items[a].kind == Delete, items[b].kind == Delete; aLast != bLast {
+			if aLast {
+				return 1
+			}
+			return -1
+		}
+		return strings.Compare(a.sfid, b.sfid)
+	})
+	return keys
+}
+
+// place puts a folded change into its statement, or among the marks.
+func (p *plan) place(key recordKey, it item) {
+	t := key.table
+	if it.unsure || it.conflict {
+		reason := ReasonEqual
+		if it.unsure {
+			reason = ReasonOrder
+		}
+		p.marks = append(p.marks, Mark{Object: t.Object, SFID: key.sfid, Reason: reason})
+		if it.unsure || it.kind == Event {
+			return
+		}
+	}
+	if it.kind == Delete {
+		if it.seq == 0 {
+			p.deleted = append(p.deleted, Done{Object: t.Object, SFID: key.sfid})
+		}
+		it.row = Row{SFID: key.sfid}
+		if g := p.any(t); g != nil {
+			g.items = append(g.items, it)
+			return
+		}
+	}
+	g := p.group(t, it)
+	g.items = append(g.items, it)
+}
+
+// any is some statement of the table; a delete needs no columns of its own.
+func (p *plan) any(t *Table) *group {
+	for _, g := range p.groups {
+		if g.table == t {
+			return g
+		}
+	}
+	return nil
+}
+
+// group is the statement for an item's columns. Deletes come last, so that a
+// batch has one statement per table unless fields are missing.
+func (p *plan) group(t *Table, it item) *group {
+	for _, g := range p.groups {
+		if g.table == t && slices.Equal(g.missing, it.row.Missing) {
+			return g
+		}
+	}
+	g := &group{table: t, missing: it.row.Missing}
+	if it.kind != Delete {
+		g.columns = t.present(it.row.Missing)
+	}
+	p.groups = append(p.groups, g)
+	return g
+}
+
+// present are the indexes of the columns that are not missing.
+func (t *Table) present(missing []string) []int {
+	columns := make([]int, 0, len(t.Columns))
+	for i, c := range t.Columns {
+		if len(missing) == 0 || !slices.Contains(missing, c.Field) {
+			columns = append(columns, i)
+		}
+	}
+	return columns
+}

@@ -1,0 +1,284 @@
+package pgsink
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+func TestApplyHolds(t *testing.T) {
+	t.Parallel()
+
+	for _, state := range []string{"NEW", "PENDING"} {
+		t.Run("RowsWithAnEntryThatIs"+state, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, writable())
+			b.applyChanges(Result{Inserted: 3}, b.change(Event, 1, at(1), "Name", "one"), b.change(Event, 2, at(1)), b.change(Event, 3, at(1)))
+			b.entry(state, "UPDATE", b.rowID(1), id(1))
+			b.entry(state, "UPDATE", b.rowID(3), id(3))
+			b.applyChanges(Result{Held: 2, Updated: 1}, b.change(Event, 1, at(2), "Name", "uno"), b.change(Read, 2, at(2)), b.remove(3))
+			if name, reason := b.name(1), b.reason(1); name != "one" || reason != ReasonHeld {
+				t.Errorf("name %q and mark %q, want one and held", name, reason)
+			}
+			b.want("true", `SELECT due_at > now() AND due_at <= now() + interval '250 milliseconds' FROM hcbridge.mark WHERE sfid = $1`, id(1))
+			b.exec(`UPDATE salesforce._trigger_log SET state = 'SUCCESS'`)
+			b.apply(Result{Updated: 1}, Batch{Changes: []Change{b.change(Read, 1, at(2), "Name", "uno")}, Done: []Done{{"Account", id(1), b.seq(1)}}})
+			if got := b.seq(1); got != 0 {
+				t.Errorf("mark %d is left", got)
+			}
+		})
+	}
+
+	t.Run("NotRowsWhoseEntryIsSettled", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, writable())
+		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1)))
+		for _, state := range []string{"SUCCESS", "FAILED", "IGNORED", "MERGED"} {
+			b.entry(state, "UPDATE", b.rowID(1), id(1))
+			b.entry(state, "INSERT", "77", "")
+		}
+		b.applyChanges(Result{Updated: 1, Inserted: 1}, b.change(Event, 1, at(2)), b.change(Event, 2, at(2)))
+	})
+
+	t.Run("NothingOnAReadOnlyTable", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1)))
+		b.entry("NEW", "UPDATE", b.rowID(1), id(1))
+		b.applyChanges(Result{Updated: 1}, b.change(Event, 1, at(2)))
+	})
+
+	t.Run("UnknownRecordsWhileAnInsertIsPending", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, writable())
+		b.entry("NEW", "INSERT", "1", "")
+		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1)))
+		b.exec(`UPDATE salesforce._trigger_log SET state = 'PENDING'`)
+		b.exec(`INSERT INTO salesforce._trigger_log (state, action, table_name) VALUES ('PENDING', 'INSERT', 'contact')`)
+		b.applyChanges(Result{Held: 1, Unchanged: 1}, b.change(Event, 2, at(1)), b.remove(3))
+		b.exec(`UPDATE salesforce._trigger_log SET state = 'SUCCESS'`)
+		b.applyChanges(Result{Inserted: 1}, b.change(Event, 2, at(1)))
+	})
+
+	t.Run("ARecordThatWasDeletedHere", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, writable())
+		b.entry("NEW", "DELETE", "5", id(1))
+		b.applyChanges(Result{Held: 1}, b.change(Event, 1, at(1)))
+	})
+
+	t.Run("EverLongerButNotForEver", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, writable())
+		b.entry("NEW", "DELETE", "5", id(1))
+		for range 12 {
+			b.applyChanges(Result{Held: 1}, b.change(Event, 1, at(1)))
+		}
+		b.want("true", `SELECT due_at - now() BETWEEN interval '60 seconds' AND interval '64 seconds' FROM hcbridge.mark`)
+		b.mark(1)
+		b.want("0", `SELECT attempts FROM hcbridge.mark`)
+	})
+}
+
+func TestApplyMatchesExternalIDs(t *testing.T) {
+	t.Parallel()
+	b := setup(t, keyed())
+	b.exec(`INSERT INTO salesforce.account (name, ext__c, _hc_lastop) VALUES ('mine', 'E1', 'PENDING'), ('sent', 'E2', 'PENDING'), ('foreign', 'E3', 'SYNCED')`)
+	local := b.one(`SELECT id FROM salesforce.account WHERE ext__c = 'E1'`)
+	b.entry("PENDING", "INSERT", b.one(`SELECT id FROM salesforce.account WHERE ext__c = 'E2'`), "")
+	b.applyChanges(Result{Updated: 1, Held: 2},
+		b.change(Event, 1, at(1), "Ext__c", "E1", "Name", "theirs"),
+		b.change(Event, 2, at(1), "Ext__c", "E2"),
+		b.change(Event, 4, at(1), "Ext__c", "E4"))
+	b.want(local, `SELECT id FROM salesforce.account WHERE sfid = $1 AND name = 'theirs' AND _hc_lastop = 'SYNCED'`, id(1))
+	b.exec(`UPDATE salesforce._trigger_log SET state = 'SUCCESS'`)
+	b.exec(`UPDATE salesforce.account SET sfid = $1 WHERE ext__c = 'E2'`, id(2))
+	b.applyChanges(Result{Updated: 2, Inserted: 1},
+		b.change(Read, 2, at(1), "Ext__c", "E2"), b.change(Read, 3, at(1), "Ext__c", "E3"), b.change(Read, 4, at(1), "Ext__c", "E4"))
+	b.want("4", `SELECT count(*) FROM salesforce.account WHERE sfid IS NOT NULL`)
+
+	// Of two records that claim one row, one is refused by the index and parked.
+	b.exec(`INSERT INTO salesforce.account (ext__c) VALUES ('E9')`)
+	b.applyChanges(Result{Updated: 1, Parked: 1}, b.change(Read, 8, at(1), "Ext__c", "E9"), b.change(Read, 9, at(2), "Ext__c", "E9"))
+	b.want("1", `SELECT count(*) FROM salesforce.account WHERE ext__c = 'E9' AND sfid IS NOT NULL`)
+}
+
+// A row is never written over a change of the app that was not sent, however
+// the two transactions fall.
+func TestApplyRacesWithTheApp(t *testing.T) {
+	t.Parallel()
+
+	// appWrites changes record 1 as the app does, with its log entry.
+	appWrites := func(t *testing.T, tx pgx.Tx, name string) {
+		t.Helper()
+		_, err := tx.Exec(t.Context(), `WITH u AS (UPDATE salesforce.account SET name = $1 WHERE sfid = $2 RETURNING id)
+			INSERT INTO salesforce._trigger_log (state, action, table_name, record_id, sfid) SELECT 'NEW', 'UPDATE', 'account', id, $2 FROM u`, name, id(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	t.Run("DoesNotWaitForARowBeingWritten", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, writable())
+		b.applyChanges(Result{Inserted: 2}, b.change(Event, 1, at(1), "Name", "one"), b.change(Event, 2, at(1)))
+		ctx := withTimeout(t)
+		tx, err := b.pool.Begin(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		appWrites(t, tx, "app")
+		b.applyChanges(Result{Held: 1, Updated: 1}, b.change(Event, 1, at(2), "Name", "uno"), b.change(Event, 2, at(2)))
+		b.applyChanges(Result{Held: 1}, b.remove(1))
+		if err := tx.Commit(ctx); err != nil {
+			t.Fatal(err)
+		}
+		b.applyChanges(Result{Held: 1}, b.change(Read, 1, at(2), "Name", "uno"))
+		if got := b.name(1); got != "app" {
+			t.Errorf("name is %q, want app", got)
+		}
+	})
+
+	t.Run("SeesACommitThatFallsIntoTheTransaction", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, writable())
+		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1), "Name", "one"))
+		// A trigger holds the statement up between its snapshot and its writes.
+		ctx := withTimeout(t)
+		b.exec(`CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS $$
+			BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NEW; END $$;
+			CREATE TRIGGER pause BEFORE INSERT ON salesforce.account FOR EACH ROW EXECUTE FUNCTION pause()`)
+		gate, err := b.pool.Begin(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := gate.Exec(ctx, `SELECT pg_advisory_xact_lock(42)`); err != nil {
+			t.Fatal(err)
+		}
+		// The insert of record 2 waits at the gate. Record 1 may be written before
+		// or after that, but never over the app's change.
+		done := make(chan error, 1)
+		go func() {
+			_, err := b.sink.Apply(ctx, Batch{Changes: []Change{b.change(Event, 1, at(2), "Name", "uno"), b.change(Event, 2, at(2))}})
+			done <- err
+		}()
+		for b.one(`SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`) == "0" {
+			if ctx.Err() != nil {
+				t.Fatal("the sink never came to the gate")
+			}
+		}
+		tx, err := b.pool.Begin(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		appDone := make(chan struct{})
+		go func() {
+			defer close(appDone)
+			if _, err := tx.Exec(ctx, `WITH u AS (UPDATE salesforce.account SET name = 'app' WHERE sfid = $1 RETURNING id)
+				INSERT INTO salesforce._trigger_log (state, action, table_name, record_id) SELECT 'NEW', 'UPDATE', 'account', id FROM u`, id(1)); err != nil {
+				t.Error(err)
+			}
+			if err := tx.Commit(ctx); err != nil {
+				t.Error(err)
+			}
+		}()
+		// Either the app gets through now, or it waits for the sink.
+		for waiting := false; !waiting; {
+			select {
+			case <-appDone:
+				waiting = true
+			default:
+				waiting = b.one(`SELECT count(*) FROM pg_stat_activity
+					WHERE datname = current_database() AND wait_event = 'transactionid'`) != "0"
+			}
+			if ctx.Err() != nil {
+				t.Fatal("the app neither wrote nor waited")
+			}
+		}
+		if err := gate.Rollback(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		<-appDone
+		if got := b.name(1); got != "app" {
+			t.Errorf("name is %q, want app: the unsent change was overwritten", got)
+		}
+	})
+
+	t.Run("UnderLoad", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, writable())
+		const rounds = 150
+		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(0), "Name", "start"))
+		ctx := withTimeout(t)
+		var wg sync.WaitGroup
+		wg.Go(func() { // the app: writes, and finds its own value until the outbox has sent it
+			for i := range rounds {
+				name := fmt.Sprintf("app %d", i)
+				err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+					_, err := tx.Exec(ctx, `WITH u AS (UPDATE salesforce.account SET name = $1 WHERE sfid = $2 RETURNING id)
+						INSERT INTO salesforce._trigger_log (state, action, table_name, record_id) SELECT 'NEW', 'UPDATE', 'account', id FROM u`, name, id(1))
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if got := b.name(1); got != name {
+					t.Errorf("name is %q, want %q: an unsent change was overwritten", got, name)
+					return
+				}
+				b.exec(`UPDATE salesforce._trigger_log SET state = 'SUCCESS'`)
+			}
+		})
+		wg.Go(func() { // Salesforce
+			for i := range rounds {
+				_, err := b.sink.Apply(ctx, Batch{Changes: []Change{b.change(Event, 1, at(i+1), "Name", fmt.Sprintf("sf %d", i))}})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+		wg.Wait()
+	})
+
+	t.Run("NeverMakesASecondRow", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, keyed())
+		ctx := withTimeout(t)
+		const rounds = 60
+		var wg sync.WaitGroup
+		for worker := range 3 {
+			wg.Go(func() {
+				for i := range rounds {
+					ext := fmt.Sprintf("E%d", i)
+					if worker == 0 { // the app, whose row has no id yet
+						_, err := b.pool.Exec(ctx, `WITH i AS (INSERT INTO salesforce.account (ext__c) VALUES ($1) ON CONFLICT DO NOTHING RETURNING id)
+							INSERT INTO salesforce._trigger_log (state, action, table_name, record_id) SELECT 'SUCCESS', 'INSERT', 'account', id FROM i`, ext)
+						if err != nil {
+							t.Error(err)
+						}
+						continue
+					}
+					kind := Event
+					if worker == 2 {
+						kind = Read
+					}
+					res, err := b.sink.Apply(ctx, Batch{Changes: []Change{b.change(kind, i, at(1), "Ext__c", ext)}})
+					if err != nil || res.Parked > 0 {
+						t.Errorf("%+v, %v", res, err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		b.want("60", `SELECT count(*) FROM salesforce.account`)
+		b.want("0", `SELECT count(*) FROM salesforce.account WHERE sfid IS NULL AND NOT EXISTS (SELECT FROM hcbridge.mark)`)
+	})
+}

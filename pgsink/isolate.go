@@ -1,0 +1,167 @@
+package pgsink
+
+import (
+	"context"
+	_ "embed"
+	"regexp"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+//go:embed sql/park.sql
+var parkSQL string
+
+//go:embed sql/park_mark.sql
+var parkMarkSQL string
+
+// set is records of one table that a statement applies and that can be halved.
+type set interface {
+	object() string
+	size() int
+	halves() (set, set)
+	statement() (sql string, args []any)
+	// only returns the id and the values of a set's single record.
+	only(ctx context.Context, tx pgx.Tx) (sfid string, values []*string, err error)
+}
+
+// isolated does what pipelined does, statement by statement, and finds the
+// records that Postgres refuses by halving.
+func (s *Sink) isolated(ctx context.Context, p *plan) (Result, error) {
+	res := Result{Marked: len(p.marks)}
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := s.run(ctx, tx, s.before(p)); err != nil {
+			return err
+		}
+		// A deferred constraint would speak up at the commit, when nobody can
+		// tell which record it means.
+		if _, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
+			return err
+		}
+		for _, g := range p.groups {
+			found, err := s.isolate(ctx, tx, g)
+			if err != nil {
+				return err
+			}
+			res.add(found)
+		}
+		return s.run(ctx, tx, s.after(p))
+	})
+	return res, err
+}
+
+func (s *Sink) run(ctx context.Context, tx pgx.Tx, steps []step) error {
+	for _, st := range steps {
+		if _, err := tx.Exec(ctx, st.sql, st.args...); err != nil {
+			if st.wrap != nil {
+				err = st.wrap(err)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// isolate applies a set; if it is refused, its halves; and parks the record
+// that remains.
+func (s *Sink) isolate(ctx context.Context, tx pgx.Tx, records set) (Result, error) {
+	res, err := s.attempt(ctx, tx, records)
+	if _, refused := dataError(err); !refused {
+		return res, err
+	}
+	if records.size() > 1 {
+		first, second := records.halves()
+		res, err := s.isolate(ctx, tx, first)
+		if err != nil {
+			return Result{}, err
+		}
+		more, err := s.isolate(ctx, tx, second)
+		res.add(more)
+		return res, err
+	}
+	// The app may have made the same row while we did. The second look sees it.
+	res, err = s.attempt(ctx, tx, records)
+	pg, refused := dataError(err)
+	if !refused {
+		return res, err
+	}
+	return Result{Parked: 1}, s.park(ctx, tx, records, pg)
+}
+
+// attempt applies a set in a subtransaction.
+func (s *Sink) attempt(ctx context.Context, tx pgx.Tx, records set) (Result, error) {
+	var res Result
+	err := pgx.BeginFunc(ctx, tx, func(sub pgx.Tx) error {
+		sql, args := records.statement()
+		rows, err := sub.Query(ctx, sql, args...)
+		if err != nil {
+			return err
+		}
+		return res.read(records.object(), rows)
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	return res, nil
+}
+
+// park records a refusal. What a constraint or a trigger refused may be fine
+// once another row has changed, so it is tried again; a value never gets better.
+func (s *Sink) park(ctx context.Context, tx pgx.Tx, records set, pg *pgconn.PgError) error {
+	sfid, values, err := records.only(ctx, tx)
+	if err != nil {
+		return err
+	}
+	object := records.object()
+	if _, err := tx.Exec(ctx, parkSQL, s.schema, object, sfid, pg.Code, redact(pg, values)); err != nil {
+		return err
+	}
+	s.log.Error().Str("event", "read_parked").Str("object", object).Str("sfid", sfid).Str("code", pg.Code).
+		Msg("Postgres refuses the record")
+	if strings.HasPrefix(pg.Code, "22") {
+		return nil
+	}
+	_, err = tx.Exec(ctx, parkMarkSQL, s.schema, object, sfid, ReasonParked)
+	return err
+}
+
+// redact takes the record's values out of Postgres's message. Messages about
+// values quote them; those of the app's own triggers may hold any of them.
+func redact(pg *pgconn.PgError, values []*string) string {
+	message := pg.Message
+	if strings.HasPrefix(pg.Code, "22") {
+		message = regexp.MustCompile(`(?s)".*"`).ReplaceAllString(message, `"…"`)
+	}
+	const worthHiding = 3 // shorter ones are in any text
+	for _, v := range values {
+		if v != nil && len(*v) >= worthHiding {
+			message = strings.ReplaceAll(message, *v, "…")
+		}
+	}
+	var names []string
+	for _, name := range []string{pg.ColumnName, pg.ConstraintName} {
+		if name != "" && !strings.Contains(message, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) > 0 {
+		message += " (" + strings.Join(names, ", ") + ")"
+	}
+	return message
+}
+
+func (g *group) object() string { return g.table.Object }
+
+func (g *group) size() int { return len(g.items) }
+
+func (g *group) halves() (set, set) {
+	first, second := *g, *g
+	half := len(g.items) / 2
+	first.items, second.items = g.items[:half], g.items[half:]
+	return &first, &second
+}
+
+func (g *group) only(context.Context, pgx.Tx) (string, []*string, error) {
+	return g.items[0].row.SFID, g.items[0].row.Values, nil
+}

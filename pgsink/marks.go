@@ -1,0 +1,169 @@
+package pgsink
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+//go:embed sql/mark.sql
+var markSQL string
+
+//go:embed sql/due.sql
+var dueSQL string
+
+//go:embed sql/postpone.sql
+var postponeSQL string
+
+// Reasons of the marks that Apply sets by itself.
+const (
+	ReasonEqual   = "equal"   // an event with the row's stamp and other values
+	ReasonMissing = "missing" // an event without some mapped field
+	ReasonOrder   = "order"   // a record after its own delete in one batch
+	ReasonHeld    = "held"    // the app has an unsent change
+	ReasonParked  = "parked"  // refused by a constraint or trigger; tried again later
+)
+
+// Mark says that a record must be read back from Salesforce.
+type Mark struct {
+	Object string
+	SFID   string
+	Reason string        // one word, for people
+	Delay  time.Duration // due this long from now
+
+	// Set by DueMarks.
+	Seq      int64 // identifies this setting of the mark, see Done
+	Attempts int   // reads that did not settle it
+}
+
+// DueMarks returns up to limit marks of an object whose time has come, the
+// longest due first.
+func (s *Sink) DueMarks(ctx context.Context, object string, limit int) ([]Mark, error) {
+	rows, err := s.pool.Query(ctx, dueSQL, s.schema, object, limit)
+	if err != nil {
+		return nil, fmt.Errorf("pgsink: due marks of %s: %w", object, err)
+	}
+	marks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Mark, error) {
+		m := Mark{Object: object}
+		err := row.Scan(&m.SFID, &m.Reason, &m.Seq, &m.Attempts)
+		return m, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("pgsink: due marks of %s: %w", object, err)
+	}
+	return marks, nil
+}
+
+// NextDue returns how long the next mark of any object has yet to wait, zero or
+// less if one is due. ok is false if there is no mark.
+func (s *Sink) NextDue(ctx context.Context) (wait time.Duration, ok bool, err error) {
+	var seconds *float64
+	err = s.pool.QueryRow(ctx, `SELECT extract(epoch FROM min(due_at) - now())::double precision
+		FROM hcbridge.mark WHERE schema = $1`, s.schema).Scan(&seconds)
+	if err != nil {
+		return 0, false, fmt.Errorf("pgsink: next mark: %w", err)
+	}
+	if seconds == nil {
+		return 0, false, nil
+	}
+	return time.Duration(*seconds * float64(time.Second)), true, nil
+}
+
+// MarkCounts returns the number of marks per object.
+func (s *Sink) MarkCounts(ctx context.Context) (map[string]int64, error) {
+	rows, err := s.pool.Query(ctx, `SELECT object, count(*) FROM hcbridge.mark WHERE schema = $1 GROUP BY object`, s.schema)
+	if err != nil {
+		return nil, fmt.Errorf("pgsink: count marks: %w", err)
+	}
+	counts := make(map[string]int64)
+	var object string
+	var n int64
+	if _, err := pgx.ForEachRow(rows, []any{&object, &n}, func() error { counts[object] = n; return nil }); err != nil {
+		return nil, fmt.Errorf("pgsink: count marks: %w", err)
+	}
+	return counts, nil
+}
+
+// Mark sets marks in the caller's transaction. A mark that exists gets a new
+// seq, reason and time. Ids are brought to 18 characters; what is no id is left
+// out with an error line in the log, because it would block the others for ever.
+func (s *Sink) Mark(ctx context.Context, tx pgx.Tx, marks []Mark) error {
+	args := s.markArgs(marks)
+	if args == nil {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, markSQL, args...); err != nil {
+		return fmt.Errorf("pgsink: mark %d records: %w", len(marks), err)
+	}
+	return nil
+}
+
+// Postpone puts marks off after a read that failed, unless they were set again
+// since.
+func (s *Sink) Postpone(ctx context.Context, marks []Done, delay time.Duration) error {
+	if len(marks) == 0 {
+		return nil
+	}
+	objects, sfids, seqs := doneArrays(marks)
+	if _, err := s.pool.Exec(ctx, postponeSQL, s.schema, objects, sfids, seqs, delay.Seconds()); err != nil {
+		return fmt.Errorf("pgsink: postpone %d marks: %w", len(marks), err)
+	}
+	return nil
+}
+
+// markArgs are the arguments of markSQL, nil if there is nothing to mark. One
+// statement cannot touch a row twice, so the last mark of a record counts.
+// Sorting gives all transactions the same order of locks.
+func (s *Sink) markArgs(marks []Mark) []any {
+	type key struct{ object, sfid string }
+	last := make(map[key]Mark, len(marks))
+	for _, m := range marks {
+		id, ok := canonID(m.SFID)
+		if !ok {
+			s.log.Error().Str("event", "mark_invalid").Str("object", m.Object).Msg("a mark names no Salesforce id")
+			continue
+		}
+		m.SFID = id
+		last[key{m.Object, id}] = m
+	}
+	if len(last) == 0 {
+		return nil
+	}
+	all := make([]Mark, 0, len(last))
+	for _, m := range last {
+		all = append(all, m)
+	}
+	slices.SortFunc(all, func(a, b Mark) int {
+		if c := strings.Compare(a.Object, b.Object); c != 0 {
+			return c
+		}
+		return strings.Compare(a.SFID, b.SFID)
+	})
+	objects, sfids, reasons, delays := make([]string, len(all)), make([]string, len(all)), make([]string, len(all)), make([]float64, len(all))
+	for i, m := range all {
+		objects[i], sfids[i], reasons[i], delays[i] = m.Object, m.SFID, m.Reason, m.Delay.Seconds()
+	}
+	return []any{s.schema, objects, sfids, reasons, delays}
+}
+
+// doneArrays turns marks into columns, sorted for the order of locks.
+func doneArrays(done []Done) (objects, sfids []string, seqs []int64) {
+	done = slices.Clone(done)
+	slices.SortFunc(done, func(a, b Done) int {
+		if c := strings.Compare(a.Object, b.Object); c != 0 {
+			return c
+		}
+		return strings.Compare(a.SFID, b.SFID)
+	})
+	for _, d := range done {
+		if id, ok := canonID(d.SFID); ok {
+			objects, sfids, seqs = append(objects, d.Object), append(sfids, id), append(seqs, d.Seq)
+		}
+	}
+	return objects, sfids, seqs
+}

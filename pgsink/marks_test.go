@@ -1,0 +1,194 @@
+package pgsink
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+func TestMarks(t *testing.T) {
+	t.Parallel()
+
+	t.Run("AreDueAfterTheirDelay", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		wait, ok, err := b.sink.NextDue(t.Context())
+		if err != nil || ok {
+			t.Fatalf("next due %v, %v, %v without marks", wait, ok, err)
+		}
+		b.apply(Result{Marked: 4}, Batch{Marks: []Mark{
+			{Object: "Account", SFID: id(1)[:15], Reason: "a"},
+			{Object: "Account", SFID: id(1), Reason: "b"},
+			{Object: "Account", SFID: id(2), Reason: "c", Delay: time.Hour},
+			{Object: "Contact", SFID: id(3), Reason: "d"},
+		}})
+		marks, err := b.sink.DueMarks(t.Context(), "Account", 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(marks) != 1 || marks[0].SFID != id(1) || marks[0].Reason != "b" || marks[0].Seq == 0 || marks[0].Object != "Account" {
+			t.Errorf("due are %+v, want record 1 with reason b", marks)
+		}
+		if wait, ok, err = b.sink.NextDue(t.Context()); err != nil || !ok || wait > 0 {
+			t.Errorf("next due %v, %v, %v, want now", wait, ok, err)
+		}
+		counts, err := b.sink.MarkCounts(t.Context())
+		if err != nil || counts["Account"] != 2 || counts["Contact"] != 1 {
+			t.Errorf("counts %v, %v", counts, err)
+		}
+		if err := b.sink.Postpone(t.Context(), []Done{{"Account", id(1), marks[0].Seq}, {"Account", id(2), -1}}, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if marks, err = b.sink.DueMarks(t.Context(), "Account", 10); err != nil || len(marks) != 0 {
+			t.Errorf("due are %+v, %v, want none", marks, err)
+		}
+		b.want("1", `SELECT attempts FROM hcbridge.mark WHERE sfid = $1`, id(1))
+		b.want("0", `SELECT attempts FROM hcbridge.mark WHERE sfid = $1`, id(2))
+	})
+
+	t.Run("SetInTheCallersTransaction", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		err := b.sink.Tx(t.Context(), func(tx pgx.Tx) error {
+			if err := b.sink.Mark(t.Context(), tx, []Mark{{Object: "Account", SFID: id(1), Reason: "poll"}, {Object: "Account", SFID: "no id"}}); err != nil {
+				return err
+			}
+			return b.sink.WriteStateTx(t.Context(), tx, "Account", func(s *State) { s.PollMark = at(1) })
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.want("poll", `SELECT reason FROM hcbridge.mark JOIN hcbridge.object USING (schema, object)`)
+	})
+
+	t.Run("GoOnlyWithTheirSeq", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		first := b.mark(1)
+		second := b.mark(1)
+		if second <= first {
+			t.Fatalf("seq went from %d to %d", first, second)
+		}
+		b.apply(Result{Stale: 1}, Batch{Changes: []Change{b.change(Read, 1, at(1))}, Done: []Done{{"Account", id(1), first}}})
+		if got := b.seq(1); got != second {
+			t.Errorf("mark is %d, want %d", got, second)
+		}
+		if got := b.name(1); got != "<none>" {
+			t.Error("a read older than its mark was applied")
+		}
+		b.apply(Result{Inserted: 1}, Batch{Changes: []Change{b.change(Read, 1, at(1))}, Done: []Done{{"Account", id(1), second}}})
+		if got := b.seq(1); got != 0 {
+			t.Errorf("mark %d is left", got)
+		}
+		// Answered already, by whoever it was.
+		b.apply(Result{Stale: 1}, Batch{Changes: []Change{b.change(Read, 1, at(9))}, Done: []Done{{"Account", id(1), second}}})
+	})
+
+	t.Run("OfADeletedRecordOutliveAReadUnderWay", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		seq := b.mark(1)
+		b.applyChanges(Result{Unchanged: 1}, b.remove(1))
+		b.apply(Result{Stale: 1}, Batch{Changes: []Change{b.change(Read, 1, at(1))}, Done: []Done{{"Account", id(1), seq}}})
+		b.want("0", `SELECT count(*) FROM salesforce.account`)
+		// The read that follows finds nothing.
+		b.apply(Result{Unchanged: 1}, Batch{Changes: []Change{b.remove(1)}, Done: []Done{{"Account", id(1), b.seq(1)}}})
+		if got := b.seq(1); got != 0 {
+			t.Errorf("mark %d is left", got)
+		}
+	})
+
+	t.Run("OfADeletedRecordWhileTheReadIsBeingApplied", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		ctx := withTimeout(t)
+		const rounds = 60
+		for i := range rounds {
+			seq := b.mark(i)
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				if _, err := b.sink.Apply(ctx, Batch{Changes: []Change{b.change(Read, i, at(1))}, Done: []Done{{"Account", id(i), seq}}}); err != nil {
+					t.Error(err)
+				}
+			})
+			wg.Go(func() {
+				if _, err := b.sink.Apply(ctx, Batch{Changes: []Change{b.remove(i)}}); err != nil {
+					t.Error(err)
+				}
+			})
+			wg.Wait()
+		}
+		b.want("0", `SELECT count(*) FROM salesforce.account`)
+	})
+
+	t.Run("MakeALocalRowSyncedOnceItIsReadBack", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, writable())
+		b.applyChanges(Result{Inserted: 1}, b.change(Read, 1, at(1)))
+		for _, op := range []string{"UPDATED", "INSERTED", "PENDING"} {
+			b.exec(`UPDATE salesforce.account SET _hc_lastop = $1`, op)
+			b.applyChanges(Result{Unchanged: 1}, b.change(Event, 1, at(1)))
+			b.applyChanges(Result{Updated: 1}, b.change(Read, 1, at(1)))
+			b.want("SYNCED", `SELECT _hc_lastop FROM salesforce.account`)
+		}
+		b.exec(`UPDATE salesforce.account SET _hc_lastop = 'FAILED', _hc_err = '{}'`)
+		b.applyChanges(Result{Unchanged: 1}, b.change(Read, 1, at(1)))
+		b.want("{}", `SELECT _hc_err FROM salesforce.account`)
+	})
+}
+
+func TestState(t *testing.T) {
+	t.Parallel()
+	b := setup(t, account())
+	ctx := t.Context()
+	got, err := b.sink.ReadState(ctx, "Account")
+	if err != nil || got != (State{Object: "Account"}) {
+		t.Fatalf("state %+v, %v without a row", got, err)
+	}
+	want := State{
+		Object: "Account", State: "INITIAL", Message: "m", Loaded: 1, ToLoad: 2, LoadJob: "750", LoadLocator: "l",
+		LoadStarted: at(1), LoadedAt: at(2), PollMark: at(3), DeletedMark: at(4), LastPollAt: at(5), LastEventAt: at(6), LastWriteAt: at(7),
+	}
+	if err := b.sink.WriteState(ctx, "Account", func(s *State) { *s = want }); err != nil {
+		t.Fatal(err)
+	}
+	if got, err = b.sink.ReadState(ctx, "Account"); err != nil || got != want {
+		t.Errorf("state %+v, %v, want %+v", got, err, want)
+	}
+	all, err := b.sink.States(ctx)
+	if err != nil || len(all) != 1 || all["Account"] != want {
+		t.Errorf("states %+v, %v", all, err)
+	}
+	// Concurrent writers of different fields do not undo each other.
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 10 {
+				if err := b.sink.WriteState(context.WithoutCancel(ctx), "Account", func(s *State) { s.Loaded++ }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got, err = b.sink.ReadState(ctx, "Account"); err != nil || got.Loaded != 41 {
+		t.Errorf("loaded %d, %v, want 41", got.Loaded, err)
+	}
+}
+
+func TestStamps(t *testing.T) {
+	t.Parallel()
+	b := setup(t, account())
+	b.applyChanges(Result{Inserted: 1}, b.change(Read, 1, at(1)))
+	b.exec(`INSERT INTO salesforce.account (sfid) VALUES ($1)`, id(2))
+	got, err := b.sink.Stamps(t.Context(), b.table, []string{id(1)[:15], id(2), id(3), "bad"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 2 || !got[id(1)].Equal(at(1)) || !got[id(2)].IsZero() {
+		t.Errorf("stamps %v", got)
+	}
+}

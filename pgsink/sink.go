@@ -1,0 +1,58 @@
+package pgsink
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/rs/zerolog"
+)
+
+// Sink writes records of one mapped schema. It is safe for concurrent use, and
+// two batches of the same records are applied one after the other.
+type Sink struct {
+	// Fence, if set, returns a statement that runs first in every transaction
+	// of the sink that writes. It refuses the transaction by failing, and the
+	// caller then gets ErrFenced. Set it before the first use.
+	Fence func() (sql string, args []any)
+
+	pool   *pgxpool.Pool
+	schema string
+	log    zerolog.Logger
+}
+
+// New returns a sink of the mapped schema. It does no I/O. Schema hcbridge must
+// be installed and the tables ensured before the first Apply.
+func New(pool *pgxpool.Pool, schema string, log zerolog.Logger) *Sink {
+	return &Sink{pool: pool, schema: schema, log: log.With().Str("component", "pgsink").Logger()}
+}
+
+// Tx runs fn in a transaction that is fenced and marked as the bridge's own.
+func (s *Sink) Tx(ctx context.Context, fn func(tx pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if s.Fence != nil {
+			sql, args := s.Fence()
+			if _, err := tx.Exec(ctx, sql, args...); err != nil {
+				return fence(err)
+			}
+		}
+		if _, err := tx.Exec(ctx, ownSQL); err != nil {
+			return fmt.Errorf("own transaction: %w", err)
+		}
+		return fn(tx)
+	})
+}
+
+// ownSQL tells the triggers that the change is not a user's, and bounds the
+// wait for a table that somebody is altering. Both end with the transaction:
+// a pooled connection must not keep them.
+const ownSQL = `SELECT set_config('xmlbinary', 'hex', true), set_config('lock_timeout', '2s', true)`
+
+// fence wraps a refusal; a lost connection or a server going down is none.
+func fence(err error) error {
+	if _, refused := dataError(err); refused {
+		return fmt.Errorf("%w: %w", ErrFenced, err)
+	}
+	return fmt.Errorf("fence: %w", err)
+}

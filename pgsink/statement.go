@@ -1,0 +1,270 @@
+package pgsink
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Verdicts of the apply statement, one per record.
+const (
+	verdictInsert     = "insert"
+	verdictUpdate     = "update"
+	verdictDelete     = "delete"
+	verdictSame       = "same"
+	verdictStale      = "stale"
+	verdictSuperseded = "superseded"
+	verdictHeld       = "held"
+	verdictEqual      = "equal"
+)
+
+// Where the apply statement takes its records from.
+const (
+	fromArrays = "arrays" // one text array per column, for Apply
+	fromTemp   = "temp"   // the temporary table of LoadPage
+)
+
+// tempTable holds a page of a load until its transaction ends.
+const tempTable = "hcbridge_load"
+
+// applySQL is the statement that applies a set of records to a table. It says
+// no values, only names and types, so it is prepared once per set of columns.
+// columns are indexes into t.Columns; what is left out is not touched.
+//
+//	n       the records, as the table's own types
+//	m       each with its row, if it has one, and the verdict
+//	locked  the rows to be written, unless somebody else is writing them
+//	…       the writes
+//	o       the verdict that came true: what could not be locked is held
+//	marked, cleared: the consequences
+//
+// Why no row is written over a change we do not know: the verdict is made of a
+// snapshot, which shows an app's change if and only if it shows the log entry
+// of the same transaction. A row is only written if it is still the version of
+// that snapshot (xmin). A row that an app is writing at this moment is skipped
+// instead of waited for, so inbound work never queues behind an app, and never
+// deadlocks with one.
+//
+// Nowhere is a set of records joined to another one: Postgres knows nothing of
+// their size, and would go through one for each of the other.
+//
+// Parameters: $1 schema, $2 object, then for arrays $3 ids, $4 kinds, $5 seqs
+// and one per column; for temp $3 and $4, the first and last record.
+func (t *Table) applySQL(columns []int, source string) string {
+	b := &strings.Builder{}
+	b.WriteString("WITH n AS MATERIALIZED (\n")
+	t.writeSource(b, columns, source)
+	b.WriteString("\n)")
+	if t.external >= 0 {
+		t.writeHits(b, columns)
+	}
+	t.writeVerdicts(b, columns, source)
+	t.writeWrites(b, columns)
+	b.WriteString(consequencesSQL)
+	return b.String()
+}
+
+// writeSource selects the records and casts them. Casts carry no length: one
+// that does would cut a value that is too long instead of refusing it.
+func (t *Table) writeSource(b *strings.Builder, columns []int, source string) {
+	types := t.types()
+	b.WriteString("    SELECT u.sfid::varchar AS sfid, ")
+	if source == fromTemp {
+		b.WriteString("'load' AS kind, 0::bigint AS seq")
+	} else {
+		b.WriteString("u.kind, u.seq")
+	}
+	for _, i := range columns {
+		fmt.Fprintf(b, ",\n        u.v%d::%s AS v%d", i, castType(types[i]), i)
+	}
+	if source == fromTemp {
+		fmt.Fprintf(b, "\n    FROM %s AS u\n    WHERE u.ord BETWEEN $3::bigint AND $4::bigint", "pg_temp."+quote(tempTable))
+		return
+	}
+	b.WriteString("\n    FROM unnest($3::text[], $4::text[], $5::bigint[]")
+	for at := range columns {
+		fmt.Fprintf(b, ", $%d::text[]", 6+at)
+	}
+	b.WriteString(")\n        AS u (sfid, kind, seq")
+	for _, i := range columns {
+		fmt.Fprintf(b, ", v%d", i)
+	}
+	b.WriteString(")")
+}
+
+// writeHits finds each record's row by Salesforce id, else by external id among
+// the rows that have no Salesforce id yet. A row takes one record, the newest.
+func (t *Table) writeHits(b *strings.Builder, columns []int) {
+	order, on := "n.sfid", "false"
+	for _, i := range columns {
+		switch i {
+		case t.stamp:
+			order = fmt.Sprintf("n.v%d DESC NULLS LAST, n.sfid", i)
+		case t.external:
+			on = fmt.Sprintf("free.%s = n.v%d", quote(t.Columns[i].Name), i)
+		}
+	}
+	fmt.Fprintf(b, `,
+hits AS MATERIALIZED (
+    SELECT n.*, own.id AS own_id, free.id AS free_id,
+        row_number() OVER (PARTITION BY free.id ORDER BY %[3]s) AS claim
+    FROM n
+    LEFT JOIN %[1]s AS own ON own.sfid = n.sfid
+    LEFT JOIN %[1]s AS free ON own.id IS NULL AND n.kind <> 'delete' AND free.sfid IS NULL AND %[2]s
+)`, t.ident(), on, order)
+}
+
+// writeVerdicts decides. The order of the cases is the order of the rules.
+func (t *Table) writeVerdicts(b *strings.Builder, columns []int, source string) {
+	stamp, differs := "", "false"
+	var rows, news []string
+	for _, i := range columns {
+		rows = append(rows, "r."+quote(t.Columns[i].Name))
+		news = append(news, fmt.Sprintf("n.v%d", i))
+		if i == t.stamp {
+			stamp = fmt.Sprintf("n.v%d", i)
+		}
+	}
+	if len(columns) > 0 {
+		differs = fmt.Sprintf("ROW(%s) IS DISTINCT FROM ROW(%s)", strings.Join(rows, ", "), strings.Join(news, ", "))
+	}
+	b.WriteString(",\nm AS MATERIALIZED (\n    SELECT n.*, r.id AS row_id, r.xmin AS row_version,\n        CASE\n")
+	when := func(condition, verdict string) {
+		fmt.Fprintf(b, "            WHEN %s THEN %s\n", condition, verdict)
+	}
+	when(`n.seq <> 0 AND NOT EXISTS (
+                SELECT FROM hcbridge.mark AS k
+                WHERE k.schema = $1 AND k.object = $2 AND k.sfid = n.sfid AND k.seq = n.seq)`, "'superseded'")
+	when("n.kind = 'delete' AND r.id IS NULL", "'same'")
+	if stamp != "" {
+		when(fmt.Sprintf("n.kind <> 'delete' AND r.%s > %s", quote(t.Columns[t.stamp].Name), stamp), "'stale'")
+	}
+	if t.ReadWrite {
+		for _, condition := range t.holds() {
+			when(condition, "'held'")
+		}
+	}
+	when("r.id IS NULL", "'insert'")
+	when("n.kind = 'delete'", "'delete'")
+	if t.external >= 0 {
+		when("r.sfid IS NULL", "'update'")
+	}
+	if stamp != "" {
+		when(fmt.Sprintf("n.kind <> 'read' AND r.%s = %s AND %s", quote(t.Columns[t.stamp].Name), stamp, differs), t.equalVerdict(stamp, source))
+	}
+	when(differs, "'update'")
+	when("n.kind = 'read' AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED')", "'update'")
+	b.WriteString("            ELSE 'same'\n        END AS verdict\n    FROM ")
+	if t.external >= 0 {
+		fmt.Fprintf(b, "hits AS n\n    LEFT JOIN %s AS r ON r.id = coalesce(n.own_id, CASE n.claim WHEN 1 THEN n.free_id END)\n)", t.ident())
+		return
+	}
+	fmt.Fprintf(b, "n\n    LEFT JOIN %s AS r ON r.sfid = n.sfid\n)", t.ident())
+}
+
+// equalVerdict decides between equal stamps with other values. The stamp has
+// seconds, so of two values within one second only Salesforce knows the later.
+// A loaded record is right, though, if that second was over when the load began.
+func (t *Table) equalVerdict(stamp, source string) string {
+	if source != fromTemp {
+		return "'equal'"
+	}
+	return fmt.Sprintf(`CASE
+                WHEN %s < (SELECT ob.load_started AT TIME ZONE 'UTC' - interval '1 minute'
+                    FROM hcbridge.object AS ob WHERE ob.schema = $1 AND ob.object = $2) THEN 'update'
+                ELSE 'equal' END`, stamp)
+}
+
+// holds are the conditions under which a read_write row waits for the app's
+// own change to be sent: an entry of the row; one of a row deleted here; and
+// for an unknown record any insert that is under way, whose echo it may be.
+func (t *Table) holds() []string {
+	log, name := quote(t.Schema, "_trigger_log"), literal(t.Name)
+	return []string{
+		fmt.Sprintf(`r.id IS NOT NULL AND EXISTS (
+                SELECT FROM %s AS l
+                WHERE l.table_name = %s AND l.state IN ('NEW', 'PENDING') AND l.record_id = r.id)`, log, name),
+		fmt.Sprintf(`r.id IS NULL AND EXISTS (
+                SELECT FROM %s AS l
+                WHERE l.table_name = %s AND l.state IN ('NEW', 'PENDING') AND l.action = 'DELETE' AND l.sfid = n.sfid)`, log, name),
+		fmt.Sprintf(`r.id IS NULL AND EXISTS (
+                SELECT FROM %s AS l
+                WHERE l.table_name = %s AND l.state = 'PENDING' AND l.action = 'INSERT')`, log, name),
+	}
+}
+
+// writeWrites locks and writes. _hc_lastop is set here too, because a table
+// may be without the status trigger.
+func (t *Table) writeWrites(b *strings.Builder, columns []int) {
+	var names, values, sets []string
+	for _, i := range columns {
+		name := quote(t.Columns[i].Name)
+		names = append(names, name+", ")
+		values = append(values, fmt.Sprintf("m.v%d, ", i))
+		sets = append(sets, fmt.Sprintf("%s = m.v%d,\n        ", name, i))
+	}
+	if t.external >= 0 {
+		sets = append(sets, "sfid = m.sfid,\n        ")
+	}
+	fmt.Fprintf(b, `,
+locked AS MATERIALIZED (
+    SELECT m.* FROM %[1]s AS t JOIN m ON m.row_id = t.id
+    WHERE m.verdict IN ('update', 'delete') AND t.xmin = m.row_version
+    FOR NO KEY UPDATE OF t SKIP LOCKED
+),
+inserted AS (
+    INSERT INTO %[1]s AS t (%[2]ssfid, _hc_lastop)
+    SELECT %[3]sm.sfid, 'SYNCED' FROM m WHERE m.verdict = 'insert'
+    ON CONFLICT (sfid) DO NOTHING
+    RETURNING t.sfid
+),
+updated AS (
+    UPDATE %[1]s AS t
+    SET %[4]s_hc_lastop = 'SYNCED',
+        _hc_err = NULL
+    FROM locked AS m
+    WHERE m.verdict = 'update' AND t.id = m.row_id
+    RETURNING m.sfid
+),
+deleted AS (
+    DELETE FROM %[1]s AS t
+    USING locked AS m
+    WHERE m.verdict = 'delete' AND t.id = m.row_id
+    RETURNING m.sfid
+)`, t.ident(), strings.Join(names, ""), strings.Join(values, ""), strings.Join(sets, ""))
+}
+
+// consequencesSQL ends every apply statement: what was not written after all is
+// held, held and equal records are marked with growing delays, and records
+// that went through are no longer failures.
+const consequencesSQL = `,
+o AS MATERIALIZED (
+    SELECT m.sfid, CASE
+            WHEN m.verdict IN ('insert', 'update', 'delete') AND m.sfid NOT IN (
+                SELECT sfid FROM inserted UNION ALL SELECT sfid FROM updated UNION ALL SELECT sfid FROM deleted
+            ) THEN 'held'
+            ELSE m.verdict
+        END AS verdict
+    FROM m
+),
+marked AS (
+    INSERT INTO hcbridge.mark AS k (schema, object, sfid, reason, due_at)
+    SELECT $1, $2, o.sfid, o.verdict,
+        CASE o.verdict WHEN 'held' THEN now() + interval '250 milliseconds' ELSE now() END
+    FROM o
+    WHERE o.verdict IN ('held', 'equal')
+    ORDER BY o.sfid
+    ON CONFLICT (schema, object, sfid) DO UPDATE
+    SET seq = nextval('hcbridge.mark_seq'),
+        reason = excluded.reason,
+        due_at = CASE excluded.reason
+            WHEN 'held' THEN now() + interval '250 milliseconds' * 2 ^ least(k.attempts + 1, 8)
+            ELSE excluded.due_at
+        END,
+        attempts = CASE excluded.reason WHEN 'held' THEN k.attempts + 1 ELSE 0 END
+),
+cleared AS (
+    DELETE FROM hcbridge.read_error AS e
+    WHERE e.schema = $1 AND e.object = $2 AND e.sfid = ANY (ARRAY(
+        SELECT o.sfid FROM o WHERE o.verdict IN ('insert', 'update', 'delete', 'same')))
+)
+SELECT verdict, count(*) FROM o GROUP BY verdict`

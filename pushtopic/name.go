@@ -1,0 +1,43 @@
+package pushtopic
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+)
+
+const (
+	prefix  = "hc_"
+	maxName = 25 // "Object Reference, PushTopic, Name"
+	hashLen = 8
+
+	// Before the object in the Description of a topic that is ours.
+	mark = "hcbridge: "
+)
+
+// Name returns the name of the topic of object: "hc_" and the object, or, if
+// that is longer than the 25 characters allowed, its beginning, "_" and a hash
+// of the whole.
+func Name(object string) string {
+	if len(prefix)+len(object) <= maxName {
+		return prefix + object
+	}
+	sum := sha256.Sum256([]byte(object))
+	head := object[:maxName-len(prefix)-1-hashLen]
+	return prefix + head + "_" + hex.EncodeToString(sum[:])[:hashLen]
+}
+
+// Channel returns the channel to subscribe for a topic, "/topic/" and its name.
+func Channel(name string) string { return channelPrefix + name }
+
+const channelPrefix = "/topic/"
+
+// description is what marks the topic of object as ours.
+func description(object string) string { return mark + object }
+
+// owned returns the object of a topic that is ours. The name must fit too, so
+// that a copy somebody made of a topic of ours is not taken for it.
+func owned(t Topic) (object string, ok bool) {
+	object, ok = strings.CutPrefix(t.Description, mark)
+	return object, ok && strings.EqualFold(t.Name, Name(object))
+}

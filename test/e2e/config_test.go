@@ -1,0 +1,153 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"hcbridge/internal/status"
+)
+
+// What only a person can mend ends the program with code 2 and a text that
+// names the setting.
+func TestConfigurationErrors(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, setting string
+		want          []string
+	}{
+		{"WrongPassword", "HC_SALESFORCE_PASSWORD=wrong", []string{"HC_SALESFORCE_PASSWORD", "invalid_grant"}},
+		{"WrongClient", "HC_SALESFORCE_CLIENT_ID=unknown", []string{"HC_SALESFORCE_CLIENT_ID", "invalid_client_id"}},
+		{"NoDatabaseURL", "DATABASE_URL=", []string{"DATABASE_URL"}},
+		{"UnknownVariable", "HC_POLL_INTERVALL=5m", []string{"HC_POLL_INTERVALL", "HC_POLL_INTERVAL"}},
+		{"UnknownMode", "HC_OBJECT_ACCOUNT_MODE=steaming", []string{"HC_OBJECT_ACCOUNT_MODE", "streaming"}},
+		{"NoSuchDatabase", "DATABASE_URL=" + "nowhere", []string{"DATABASE_URL"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, c.setting)
+			if c.name == "NoSuchDatabase" {
+				r.env["DATABASE_URL"] = r.url[:strings.LastIndex(r.url, "/")] + "/nowhere?" + afterQuestion(r.url)
+			}
+			code, _, stderr := r.command("run")
+			if code != 2 {
+				t.Errorf("exit code %d, want 2", code)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(stderr, want) {
+					t.Errorf("no %q in:\n%s", want, stderr)
+				}
+			}
+			if strings.Contains(stderr, "correct-horse") {
+				t.Error("the password is in the output")
+			}
+		})
+	}
+}
+
+func afterQuestion(url string) string {
+	_, query, _ := strings.Cut(url, "?")
+	return query
+}
+
+// What is wrong with one object stops that object and no other.
+func TestMappingErrors(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "HC_OBJECTS=Account,Nonsense__c,Contact,Lead", "HC_OBJECT_CONTACT_FIELDS=LastName,Favourite__c", "HC_OBJECT_LEAD_EXTERNAL_ID=LastName")
+	r.insert("Account", map[string]any{"Name": "Good"})
+	r.start()
+	r.eventually("status", 30*time.Second, func() error {
+		st, ok := r.status()
+		if !ok {
+			return fmt.Errorf("no status")
+		}
+		for _, o := range st.Objects {
+			want, text := status.MappingError, ""
+			switch o.Object {
+			case "Account":
+				want = status.DataSynced
+			case "Nonsense__c":
+				text = "HC_OBJECTS"
+			case "Contact":
+				text = "Favourite__c"
+			case "Lead":
+				text = "HC_OBJECT_LEAD_EXTERNAL_ID"
+			}
+			if o.State != want || !strings.Contains(o.Message, text) {
+				return fmt.Errorf("%s is %s: %s", o.Object, o.State, o.Message)
+			}
+		}
+		return nil
+	})
+	r.equal("Account")
+	code, out, _ := r.command("check")
+	if code != 1 || !strings.Contains(out, "✗ Nonsense__c") || !strings.Contains(out, "✓ Account") {
+		t.Errorf("check exits with %d:\n%s", code, out)
+	}
+}
+
+// check says what is good and what is not, and how to mend it.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+
+	t.Run("GoodSetupIsAllGood", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, readWrite...)
+		code, out, stderr := r.command("check")
+		for line := range strings.Lines(out) {
+			// The tests' own server knows no other user.
+			if !strings.HasPrefix(line, "✓") && !strings.Contains(line, "superuser") && !strings.Contains(line, "role of its own") {
+				t.Errorf("not good: %s", line)
+			}
+		}
+		if code != 0 {
+			t.Errorf("exit code %d\n%s%s", code, out, stderr)
+		}
+	})
+
+	t.Run("DatabaseDown", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t)
+		r.env["DATABASE_URL"] = "postgres://nobody@" + freeAddr(t) + "/none"
+		code, out, _ := r.command("check")
+		if code != 1 || !strings.Contains(out, "✗ Postgres: no connection") || !strings.Contains(out, "✓ Salesforce") {
+			t.Errorf("exit code %d:\n%s", code, out)
+		}
+	})
+
+	t.Run("LoginRefused", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, "HC_SALESFORCE_PASSWORD=wrong")
+		code, out, _ := r.command("check")
+		if code != 1 || !strings.Contains(out, "✗ Salesforce: HC_SALESFORCE_USERNAME, HC_SALESFORCE_PASSWORD") || !strings.Contains(out, "✓ Postgres") {
+			t.Errorf("exit code %d:\n%s", code, out)
+		}
+	})
+
+	t.Run("NoPushTopicPermission", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t)
+		r.sf.DenyPushTopics(true)
+		code, out, _ := r.command("check")
+		if code != 0 || !strings.Contains(out, "! Streaming: no permission for PushTopics") || !strings.Contains(out, "grant the user Read and Create on PushTopic") {
+			t.Errorf("exit code %d:\n%s", code, out)
+		}
+	})
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for _, args := range [][]string{{"nonsense"}, {"status", "--nonsense"}, {"run", "extra"}, {"retry"}} {
+		if code, _, stderr := r.command(args...); code != 2 || stderr == "" {
+			t.Errorf("hcbridge %v exits with %d and says %q, want 2 and why", args, code, stderr)
+		}
+	}
+	if code, out, _ := r.command("version"); code != 0 || !strings.Contains(out, "go1.") {
+		t.Errorf("version exits with %d and prints %q", code, out)
+	}
+	if code, _, stderr := r.command("status"); code != 1 || !strings.Contains(stderr, "no bridge has run") {
+		t.Errorf("status without a bridge exits with %d and says %q", code, stderr)
+	}
+}

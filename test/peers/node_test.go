@@ -1,0 +1,240 @@
+package peers
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hcbridge/test/org"
+)
+
+//go:embed js
+var scripts embed.FS
+
+// patience bounds one whole script and the installation.
+const (
+	patience     = 2 * time.Minute
+	installation = 5 * time.Minute
+)
+
+// installed is the folder with the clients, made once per process.
+var installed = sync.OnceValues(install)
+
+// install puts the clients into a folder of the user's cache that is named
+// after what it holds. It is built beside and renamed, so that a folder that
+// exists is whole.
+func install() (string, error) {
+	for _, tool := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return "", fmt.Errorf("%s is needed to run the third-party clients (Debian: apt-get install nodejs npm; macOS: brew install node): %w", tool, err)
+		}
+	}
+	list, err := scripts.ReadFile("js/package.json")
+	if err != nil {
+		return "", err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("no folder for the third-party clients: %w", err)
+	}
+	dir := filepath.Join(cache, "hcbridge", fmt.Sprintf("peers-%x", sha256.Sum256(list))[:22])
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return "", err
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), "installing-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(tmp)
+	if err := os.WriteFile(filepath.Join(tmp, "package.json"), list, 0o600); err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), installation)
+	defer cancel()
+	npm := exec.CommandContext(ctx, "npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts")
+	npm.Dir = tmp
+	if out, err := npm.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("npm install: %w\n%s", err, out)
+	}
+	if err := os.Rename(tmp, dir); err != nil {
+		if _, other := os.Stat(dir); other == nil {
+			return dir, nil // another process was faster
+		}
+		return "", err
+	}
+	return dir, nil
+}
+
+// script is a running program of js.
+type script struct {
+	t     *testing.T
+	name  string
+	in    io.WriteCloser
+	lines chan line
+	log   *buffer
+	done  chan error
+}
+
+// line is one thing that a script says.
+type line struct {
+	step string
+	text []byte
+}
+
+// run starts a script with an org's address and credentials in its
+// environment. It ends with the test.
+func run(t *testing.T, o *org.Server, name string, environ ...string) *script {
+	t.Helper()
+	dir, err := installed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Node looks for packages in the folders above a script.
+	home, err := os.MkdirTemp(dir, "run-") //nolint:usetesting // has to be inside dir
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	files, err := scripts.ReadDir("js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		text, err := scripts.ReadFile("js/" + f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(home, f.Name()), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, "node", name)
+	cmd.Dir = home
+	cmd.Env = append(os.Environ(),
+		"ORG_URL="+o.URL(), "ORG_USER="+org.DefaultUsername, "ORG_PASSWORD="+org.DefaultPassword,
+		"CLIENT_ID="+org.DefaultClientID, "CLIENT_SECRET="+org.DefaultClientSecret, "NO_PROXY=*", "no_proxy=*")
+	cmd.Env = append(cmd.Env, environ...)
+	s := &script{t: t, name: name, lines: make(chan line, 10_000), log: &buffer{}, done: make(chan error, 1)}
+	cmd.Stderr = s.log
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.in, err = cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(s.lines)
+		in := bufio.NewScanner(out)
+		in.Buffer(nil, 1<<24)
+		for in.Scan() {
+			var l struct {
+				Step string `json:"step"`
+			}
+			_ = json.Unmarshal(in.Bytes(), &l)
+			s.lines <- line{step: l.Step, text: []byte(in.Text())}
+		}
+		s.done <- cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		cancel()
+		for range s.lines {
+		}
+	})
+	return s
+}
+
+// next waits for the next thing the script says, which must be step, and
+// reads it into facts.
+func (s *script) next(step string, facts any) {
+	s.t.Helper()
+	l, ok := <-s.lines
+	if !ok {
+		s.t.Fatalf("%s ended before %q: %v\n%s", s.name, step, <-s.done, s.log)
+	}
+	if l.step != step {
+		s.t.Fatalf("%s says %s instead of %q\n%s", s.name, l.text, step, s.log)
+	}
+	if facts != nil {
+		if err := json.Unmarshal(l.text, facts); err != nil {
+			s.t.Fatalf("%s says %s: %v", s.name, l.text, err)
+		}
+	}
+}
+
+// is waits for step and compares what it says with want, a JSON object without
+// the step.
+func (s *script) is(step, want string) {
+	s.t.Helper()
+	var got, expected map[string]any
+	s.next(step, &got)
+	delete(got, "step")
+	if err := json.Unmarshal([]byte(want), &expected); err != nil {
+		s.t.Fatal(err)
+	}
+	a, _ := json.Marshal(got)
+	b, _ := json.Marshal(expected)
+	if string(a) != string(b) {
+		s.t.Errorf("%s %s:\n got %s\nwant %s", s.name, step, a, b)
+	}
+}
+
+// tell gives the script its next command.
+func (s *script) tell(command string) {
+	s.t.Helper()
+	if _, err := io.WriteString(s.in, command+"\n"); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// stop tells the script to end.
+func (s *script) stop() { _ = s.in.Close() }
+
+// ended waits for the script to end well, with nothing left to say.
+func (s *script) ended() {
+	s.t.Helper()
+	s.stop()
+	for l := range s.lines {
+		s.t.Errorf("%s says %s at its end", s.name, l.text)
+	}
+	if err := <-s.done; err != nil {
+		s.t.Errorf("%s: %v\n%s", s.name, err, s.log)
+	}
+}
+
+// buffer keeps what a script writes to stderr.
+type buffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
