@@ -57,6 +57,9 @@ func (b *Bridge) Board() *status.Board { return b.board }
 
 // Run keeps both sides in step until ctx ends; see the package comment.
 func (b *Bridge) Run(ctx context.Context) error {
+	if len(b.cfg.Objects) == 0 {
+		return &ConfigError{Variable: "HC_OBJECTS", Text: "no object is mapped: name some, as Account,Contact, or set HC_MAPPING_FILE"}
+	}
 	b.log.Info().Str("component", "bridge").Str("event", "starting").Str("version", b.version).Int("objects", len(b.cfg.Objects)).Msg("starting")
 	pool, err := OpenPool(ctx, b.cfg)
 	if err != nil {

@@ -106,7 +106,7 @@ func (c *checker) postgres(ctx context.Context) {
 		c.bad(part, "the extension hstore is not available", "install Postgres's contrib package (postgresql-contrib)")
 	}
 	if superuser {
-		c.warn(part, "the user is a superuser", "use a role of its own that owns the schemas")
+		c.good(part, "the user is a superuser; one of its own that owns the schemas is enough")
 	}
 	c.listen(ctx, conn.Conn())
 }

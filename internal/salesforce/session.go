@@ -12,7 +12,8 @@ import (
 // How far logins are apart. A user has few sessions, of which a new one pushes
 // out the oldest, and 3,600 logins an hour; a wrong password locks the user out.
 const (
-	loginEvery   = 10 * time.Second // after a login that gave a session, or was refused
+	loginEvery   = 10 * time.Second // after a login that gave a session, or was refused once
+	refusedMost  = 5 * time.Minute  // after many refusals: the wait doubles with each
 	loginRetry   = time.Second      // after one that got no answer
 	suspectEvery = time.Minute      // when the instance host, not the token, is the trouble
 )
@@ -52,7 +53,9 @@ func (c *Client) Login(ctx context.Context) (Session, error) {
 // All callers share one login at a time and its outcome, so any number of refusals
 // of one token cause one login. After a login the next one is at least 10 s away;
 // Token waits for that, or for ctx. After credentials were refused it fails with
-// the same error for 10 s without asking again.
+// the same error without asking again: for 10 s, and twice as long after each
+// further refusal, up to five minutes, because an org locks a user out who tries
+// a wrong password too often.
 //
 // The error is an [*Error]: Auth if the org refused the credentials, Permanent if
 // its answer must not be trusted, else Transient or Limit.
@@ -106,6 +109,12 @@ func (c *Client) holdOff() time.Duration {
 		return 0
 	case c.failure != nil && c.failure.Class == Transient:
 		return max(loginRetry-time.Since(c.lastTry), 0)
+	case c.failure != nil:
+		wait := refusedMost
+		if doublings := c.refusals - 1; doublings < 5 {
+			wait = loginEvery << max(doublings, 0)
+		}
+		return max(wait-time.Since(c.lastTry), 0)
 	default:
 		return max(loginEvery-time.Since(c.lastTry), 0)
 	}
@@ -122,6 +131,12 @@ func (c *Client) logIn(ctx context.Context) (Session, error) {
 	c.mu.Lock()
 	c.flights++
 	c.lastTry, c.failure = time.Now(), failure
+	switch {
+	case failure == nil:
+		c.refusals = 0
+	case failure.Class != Transient:
+		c.refusals++
+	}
 	kept := c.session
 	if failure == nil {
 		c.session, c.suspect, c.lastLogin = s, false, c.lastTry

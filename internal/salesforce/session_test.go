@@ -313,6 +313,14 @@ func TestRefusedCredentialsAreNotTriedAgainAtOnce(t *testing.T) {
 		if attempts != 2 {
 			t.Errorf("%d attempts after 10 s, want 2", attempts)
 		}
+		// A caller that asks every second for an hour must not lock the user out.
+		for range 3600 {
+			time.Sleep(time.Second)
+			_, _ = c.Token(t.Context(), "")
+		}
+		if attempts < 12 || attempts > 18 {
+			t.Errorf("%d attempts within an hour, want one every five minutes after the first", attempts)
+		}
 	})
 }
 

@@ -1,0 +1,85 @@
+package bridge
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"hcbridge/config"
+	"hcbridge/internal/status"
+	"hcbridge/internal/web"
+	"hcbridge/outbox"
+)
+
+var (
+	//go:embed sql/snapshot.sql
+	snapshotSQL string
+	//go:embed sql/read_errors.sql
+	readErrorsSQL string
+)
+
+// saveSnapshot leaves a copy of the status in the database, for commands that
+// run beside this process.
+func saveSnapshot(ctx context.Context, pool *pgxpool.Pool, schema string, body []byte) error {
+	if _, err := pool.Exec(ctx, snapshotSQL, schema, string(body)); err != nil {
+		return fmt.Errorf("save status: %w", err)
+	}
+	return nil
+}
+
+// Snapshot returns what the bridge at work on cfg's schema last showed of
+// itself, and how long ago.
+func Snapshot(ctx context.Context, pool *pgxpool.Pool, schema string) (st status.Status, age time.Duration, err error) {
+	var body *string
+	var seconds *float64
+	err = pool.QueryRow(ctx, `SELECT status::text, extract(epoch FROM clock_timestamp() - status_at)::double precision FROM hcbridge.instance WHERE schema = $1`, schema).Scan(&body, &seconds)
+	var pg *pgconn.PgError
+	if errors.Is(err, pgx.ErrNoRows) || errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000") || err == nil && body == nil {
+		return st, 0, ErrNeverRan
+	}
+	if err != nil {
+		return st, 0, fmt.Errorf("read status: %w", err)
+	}
+	if err := json.Unmarshal([]byte(*body), &st); err != nil {
+		return st, 0, fmt.Errorf("read status: %w", err)
+	}
+	return st, time.Duration(*seconds * float64(time.Second)), nil
+}
+
+// ErrNeverRan reports that no bridge has worked on the schema yet.
+var ErrNeverRan = errors.New("no bridge has run on this database and schema yet")
+
+// Failures lists failed writes and failed reads, newest first.
+func Failures(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, limit int) ([]web.Failure, error) {
+	writes, err := outbox.Errors(ctx, pool, cfg.Schema, limit)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]web.Failure, 0, len(writes))
+	for _, e := range writes {
+		list = append(list, web.Failure{
+			Direction: "write", ID: e.ID, Table: e.Table, RecordID: e.RecordID, SFID: e.SFID, Action: e.Action,
+			Message: e.Message, At: e.At,
+		})
+	}
+	rows, err := pool.Query(ctx, readErrorsSQL, cfg.Schema, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read errors: %w", err)
+	}
+	f := web.Failure{Direction: "read"}
+	_, err = pgx.ForEachRow(rows, []any{&f.Object, &f.SFID, &f.Code, &f.Message, &f.At}, func() error {
+		list = append(list, f)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read errors: %w", err)
+	}
+	return list, nil
+}

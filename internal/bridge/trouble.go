@@ -1,0 +1,39 @@
+package bridge
+
+import (
+	"errors"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"hcbridge/internal/salesforce"
+)
+
+// isDatabase reports whether err came from Postgres or the way to it.
+func isDatabase(err error) bool {
+	var pg *pgconn.PgError
+	var ce *pgconn.ConnectError
+	return errors.As(err, &pg) || errors.As(err, &ce) || pgconn.Timeout(err) && !errors.As(err, new(*salesforce.Error))
+}
+
+// isDatabaseDown reports trouble with Postgres that passes: no connection, a
+// restart, too many connections.
+func isDatabaseDown(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch pg.Code[:2] {
+		case "08", "53", "57", "40", "55":
+			return true
+		}
+		return false
+	}
+	var se *salesforce.Error
+	var ce *ConfigError
+	return !errors.As(err, &se) && !errors.As(err, &ce)
+}
+
+// isRefused reports that Postgres answered, and that no retry will change what
+// it said: wrong password, no such role or database.
+func isRefused(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code[:2] == "28" || pg.Code == "3D000")
+}
