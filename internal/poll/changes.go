@@ -93,6 +93,9 @@ func (r *Reader) markDifferent(ctx context.Context, o Object, seen []stamp) (int
 		case !exists || row.Before(s.SystemModstamp.Time):
 			marks = append(marks, pgsink.Mark{Object: o.Name, SFID: s.ID, Reason: "poll"})
 		}
+		if o.Found != nil && len(marks) > 0 && marks[len(marks)-1].SFID == s.ID {
+			o.Found(s.ID, s.SystemModstamp.Time)
+		}
 	}
 	if len(marks) == 0 {
 		return 0, nil

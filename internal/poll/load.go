@@ -13,9 +13,9 @@ import (
 	"hcbridge/pgsink"
 )
 
-// loadPage is how many records one page of Bulk results holds, and so how much
-// a crash repeats.
-const loadPage = 50_000
+// defaultLoadPage is how many records one page of Bulk results holds, and so
+// how much a crash repeats.
+const defaultLoadPage = 50_000
 
 // Progress hears how far a load has come.
 type Progress func(loaded, total int64)
@@ -109,7 +109,7 @@ func (r *Reader) loadBulk(ctx context.Context, o Object, state pgsink.State, pro
 		return err
 	}
 	for locator, loaded := state.LoadLocator, state.Loaded; ; {
-		results, err := r.sf.QueryResults(ctx, state.LoadJob, locator, loadPage)
+		results, err := r.sf.QueryResults(ctx, state.LoadJob, locator, r.loadPage)
 		if err != nil {
 			return err
 		}

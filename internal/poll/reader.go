@@ -53,23 +53,25 @@ var _ Source = (*salesforce.Client)(nil)
 
 // Object is one mapped object as this package needs it.
 type Object struct {
-	Name     string        // API name
-	Table    *pgsink.Table // where its rows go
-	Fields   []string      // API names to read, with Id and SystemModstamp; parents' as Account.External_Id__c
-	Deletes  bool          // has IsDeleted, so records of it can be deleted
-	Streamed func() bool   // events of it arrive now; false makes reads within the second of the stamp repeat
+	Name     string                             // API name
+	Table    *pgsink.Table                      // where its rows go
+	Fields   []string                           // API names to read, with Id and SystemModstamp; parents' as Account.External_Id__c
+	Deletes  bool                               // has IsDeleted, so records of it can be deleted
+	Found    func(sfid string, stamp time.Time) // told of each difference that Changes marks; may be nil
+	Streamed func() bool                        // events of it arrive now; false makes reads within the second of the stamp repeat
 }
 
 // Reader reads Salesforce into one sink.
 type Reader struct {
-	sf   Source
-	sink *pgsink.Sink
-	log  zerolog.Logger
+	sf       Source
+	sink     *pgsink.Sink
+	log      zerolog.Logger
+	loadPage int // records a page; defaultLoadPage but in tests
 }
 
 // New returns a reader from sf into sink.
 func New(sf Source, sink *pgsink.Sink, log zerolog.Logger) *Reader {
-	return &Reader{sf: sf, sink: sink, log: log.With().Str("component", "poll").Logger()}
+	return &Reader{sf: sf, sink: sink, log: log.With().Str("component", "poll").Logger(), loadPage: defaultLoadPage}
 }
 
 // pages calls fn with the records of each page of a query until there are no

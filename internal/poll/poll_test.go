@@ -1,0 +1,407 @@
+package poll
+
+import (
+	"fmt"
+	"iter"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/rs/zerolog"
+
+	"hcbridge/internal/migrate"
+	"hcbridge/internal/salesforce"
+	"hcbridge/pgsink"
+	"hcbridge/test/compare"
+	"hcbridge/test/org"
+	"hcbridge/test/org/sobject"
+	"hcbridge/test/pgtest"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+// clock is the org's: it stands still unless it is moved.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) move(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+type bundle struct {
+	t     *testing.T
+	clock *clock
+	sf    *org.Server
+	pool  *pgxpool.Pool
+	sink  *pgsink.Sink
+	r     *Reader
+	o     Object
+}
+
+// setup returns a reader between an org, whose clock stands, and an empty
+// table of contacts.
+func setup(t *testing.T) *bundle {
+	t.Helper()
+	b := &bundle{t: t, clock: &clock{now: time.Now().UTC().Truncate(time.Second)}}
+	b.sf = org.New(org.Options{DailyLimit: 1_000_000, Now: b.clock.Now}).Start()
+	t.Cleanup(b.sf.Close)
+	b.pool = pgtest.New(t)
+	conn, err := b.pool.Acquire(t.Context())
+	b.must(err)
+	defer conn.Release()
+	b.must(migrate.Up(t.Context(), conn.Conn()))
+	client, err := salesforce.New(salesforce.Config{
+		LoginURL: b.sf.URL(), Auth: salesforce.AuthPassword, ClientID: org.DefaultClientID, ClientSecret: org.DefaultClientSecret,
+		Username: org.DefaultUsername, Password: org.DefaultPassword,
+	})
+	b.must(err)
+	_, err = client.Login(t.Context())
+	b.must(err)
+
+	d, err := client.Describe(t.Context(), "Contact")
+	b.must(err)
+	spec := pgsink.Spec{Schema: "salesforce", Object: "Contact"}
+	fields := []string{"Id", "SystemModstamp", "IsDeleted", "FirstName", "LastName", "Title", "Email", "External_Id__c"}
+	for _, name := range fields {
+		f := d.Field(name)
+		spec.Fields = append(spec.Fields, pgsink.Field{Name: f.Name, Type: f.Type, Length: f.Length, Precision: f.Precision, Scale: f.Scale})
+	}
+	table, err := pgsink.NewTable(spec)
+	b.must(err)
+	b.must(pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(t.Context(), "CREATE SCHEMA salesforce"); err != nil {
+			return err
+		}
+		_, err := table.Ensure(t.Context(), tx)
+		return err
+	}))
+	b.sink = pgsink.New(b.pool, "salesforce", zerolog.Nop())
+	b.r = New(client, b.sink, zerolog.Nop())
+	b.o = Object{Name: "Contact", Table: table, Fields: fields, Deletes: true, Streamed: func() bool { return true }}
+	return b
+}
+
+func (b *bundle) must(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bundle) insert(name string) string {
+	b.t.Helper()
+	id, err := b.sf.AsBulk("loader@example.com").Insert("Contact", map[string]any{"LastName": name})
+	b.must(err)
+	return id
+}
+
+func (b *bundle) insertMany(n int) {
+	b.t.Helper()
+	_, err := b.sf.AsBulk("loader@example.com").InsertMany("Contact", names(n))
+	b.must(err)
+}
+
+func names(n int) iter.Seq[map[string]any] {
+	return func(yield func(map[string]any) bool) {
+		for i := range n {
+			if !yield(map[string]any{"LastName": fmt.Sprintf("Contact %d, \"quoted\"\r\n", i), "Email": fmt.Sprintf("c%d@example.com", i)}) {
+				return
+			}
+		}
+	}
+}
+
+func (b *bundle) load() {
+	b.t.Helper()
+	b.must(b.r.Load(b.t.Context(), b.o, func(int64, int64) {}))
+}
+
+// poll polls and reads back what is due now, and returns what the poll found.
+func (b *bundle) poll() int {
+	b.t.Helper()
+	found, err := b.r.Changes(b.t.Context(), b.o)
+	b.must(err)
+	b.hydrate()
+	return found
+}
+
+func (b *bundle) hydrate() {
+	b.t.Helper()
+	for {
+		n, _, err := b.r.Hydrate(b.t.Context(), b.o)
+		b.must(err)
+		if n == 0 {
+			return
+		}
+	}
+}
+
+func (b *bundle) equal() {
+	b.t.Helper()
+	diff, err := compare.Sides(b.t.Context(), b.pool, "salesforce", b.sf, "Contact")
+	b.must(err)
+	if len(diff) > 0 {
+		b.t.Errorf("not equal:\n%s", strings.Join(diff, "\n"))
+	}
+}
+
+func (b *bundle) rows() int {
+	b.t.Helper()
+	var n int
+	b.must(b.pool.QueryRow(b.t.Context(), "SELECT count(*) FROM salesforce.contact").Scan(&n))
+	return n
+}
+
+// calls counts the requests whose path contains part.
+func (b *bundle) calls(part string) (n int) {
+	for _, r := range b.sf.Requests() {
+		if strings.Contains(r.Path, part) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestChanges(t *testing.T) {
+	t.Parallel()
+
+	t.Run("FindsWhatNoEventAnnounced", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.load()
+		id := b.insert("One")
+		if n := b.poll(); n != 1 {
+			t.Errorf("found %d, want 1", n)
+		}
+		b.clock.move(time.Minute)
+		b.must(b.sf.AsBulk("loader@example.com").Update("Contact", id, map[string]any{"Title": "Two"}))
+		if n := b.poll(); n != 1 {
+			t.Errorf("found %d, want 1", n)
+		}
+		b.equal()
+		if n := b.poll(); n != 0 {
+			t.Errorf("found %d when nothing had changed", n)
+		}
+	})
+
+	t.Run("SkipsNoneOfManyWithOneStamp", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.load()
+		b.insertMany(2*pageSize + 500) // all in one second of a clock that stands
+		if n := b.poll(); n != 2*pageSize+500 {
+			t.Errorf("found %d, want %d", n, 2*pageSize+500)
+		}
+		b.equal()
+	})
+
+	t.Run("FindsLateCommits", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.load()
+		b.clock.move(time.Hour)
+		b.poll()
+		b.poll() // the first one told the reader what time it is
+		b.sf.Trigger(func(d *sobject.Draft) error {
+			d.Tx.At = b.clock.Now().Add(-14 * time.Minute) // stamped then, committed now
+			return nil
+		})
+		b.insert("Late")
+		if n := b.poll(); n != 1 {
+			t.Errorf("found %d, want the late one", n)
+		}
+		b.equal()
+	})
+
+	t.Run("FindsDeletesAndUndeletes", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		id := b.insert("Gone")
+		b.load()
+		b.clock.move(time.Minute)
+		b.must(b.sf.AsBulk("loader@example.com").Delete("Contact", id))
+		b.poll()
+		if n := b.rows(); n != 0 {
+			t.Errorf("%d rows after the delete", n)
+		}
+		b.clock.move(time.Minute)
+		b.must(b.sf.AsBulk("loader@example.com").Undelete("Contact", id))
+		b.poll()
+		b.equal()
+	})
+
+	t.Run("ReadsTwiceInOneSecondWithoutAStream", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.o.Streamed = func() bool { return false }
+		b.load()
+		id := b.insert("First")
+		b.poll()
+		// The same second, so the same stamp: no later poll could tell.
+		b.must(b.sf.AsBulk("loader@example.com").Update("Contact", id, map[string]any{"LastName": "Second"}))
+		b.clock.move(5 * time.Second)
+		deadline := time.Now().Add(20 * time.Second)
+		for {
+			b.hydrate()
+			diff, err := compare.Sides(t.Context(), b.pool, "salesforce", b.sf, "Contact")
+			b.must(err)
+			if len(diff) == 0 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("not read again: %v", diff)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		var marks int
+		b.must(b.pool.QueryRow(t.Context(), "SELECT count(*) FROM hcbridge.mark").Scan(&marks))
+		if marks != 0 {
+			t.Errorf("%d marks stay for ever", marks)
+		}
+	})
+}
+
+func TestDeletes(t *testing.T) {
+	t.Parallel()
+
+	t.Run("FindsWhatWasPurged", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		id := b.insert("Purged")
+		b.load()
+		b.clock.move(time.Minute)
+		b.must(b.sf.AsBulk("loader@example.com").Delete("Contact", id))
+		b.must(b.sf.Purge("Contact", id))
+		if n := b.poll(); n != 0 {
+			t.Errorf("queryAll shows a purged record, %d times", n)
+		}
+		b.clock.move(10 * time.Minute)
+		if _, err := b.r.Changes(t.Context(), b.o); err != nil { // it also tells the reader the time
+			t.Fatal(err)
+		}
+		n, err := b.r.Deletes(t.Context(), b.o)
+		b.must(err)
+		if n != 1 {
+			t.Errorf("getDeleted shows %d, want 1", n)
+		}
+		b.hydrate()
+		if n := b.rows(); n != 0 {
+			t.Errorf("%d rows after the purge", n)
+		}
+	})
+
+	t.Run("AsksEveryFiveMinutesAtMost", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.load()
+		for range 10 {
+			b.clock.move(time.Minute)
+			b.poll()
+			_, err := b.r.Deletes(t.Context(), b.o)
+			b.must(err)
+		}
+		if n := b.calls("/deleted"); n == 0 || n > 2 {
+			t.Errorf("asked %d times in ten minutes, want once or twice", n)
+		}
+	})
+
+	t.Run("KeepsWhatIsMerelyInvisible", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.load()
+		const invisible = "003000000000001AAA"
+		_, err := b.pool.Exec(t.Context(), "INSERT INTO salesforce.contact (sfid, lastname) VALUES ($1, 'Hidden')", invisible)
+		b.must(err)
+		_, err = b.sink.Apply(t.Context(), pgsink.Batch{Marks: []pgsink.Mark{{Object: "Contact", SFID: invisible, Reason: "poll"}}})
+		b.must(err)
+		b.hydrate()
+		if n := b.rows(); n != 1 {
+			t.Errorf("%d rows, want the invisible record's to stay", n)
+		}
+	})
+}
+
+func TestLoad(t *testing.T) {
+	t.Parallel()
+
+	t.Run("ReadsFewByREST", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.insertMany(300)
+		b.load()
+		b.equal()
+		if n := b.calls("/jobs/query"); n != 0 {
+			t.Errorf("%d calls of the Bulk API for 300 records", n)
+		}
+	})
+
+	t.Run("ResumesWhereItBrokeOff", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.r.loadPage = 1000
+		b.insertMany(smallLoad + 1500)
+		b.sf.Fault(org.Fault{Path: `/results\?.*locator=`, Verb: org.Reject, Status: 503, Body: `[{"message":"busy","errorCode":"SERVER_UNAVAILABLE"}]`, After: 1, Times: 1})
+		err := b.r.Load(t.Context(), b.o, func(int64, int64) {})
+		if err == nil {
+			t.Fatal("the load did not break off")
+		}
+		state, err := b.sink.ReadState(t.Context(), "Contact")
+		b.must(err)
+		if state.LoadJob == "" || state.Loaded != 2000 || b.rows() != 2000 {
+			t.Errorf("job %q, %d loaded, %d rows; want two pages of 1000 to be durable", state.LoadJob, state.Loaded, b.rows())
+		}
+		b.load()
+		b.equal()
+		if n := b.calls("/results"); n != 5 { // pages 1, 2, 3 refused, 3, 4
+			t.Errorf("%d pages were asked for, want 5", n)
+		}
+	})
+
+	t.Run("LeavesNewerRowsAlone", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		id := b.insert("Old")
+		newer, err := b.o.Table.Decode([]byte(fmt.Sprintf(`{"Id":%q,"SystemModstamp":%q,"IsDeleted":false,"FirstName":null,"LastName":"Newer","Title":null,"Email":null,"External_Id__c":null}`,
+			id, b.clock.Now().Add(time.Minute).Format(time.RFC3339))))
+		b.must(err)
+		_, err = b.sink.Apply(t.Context(), pgsink.Batch{Changes: []pgsink.Change{{Table: b.o.Table, Kind: pgsink.Event, Row: newer}}})
+		b.must(err)
+		b.load()
+		var name string
+		b.must(b.pool.QueryRow(t.Context(), "SELECT lastname FROM salesforce.contact WHERE sfid = $1", id).Scan(&name))
+		if name != "Newer" {
+			t.Errorf("the load put %q over a newer value", name)
+		}
+	})
+
+	t.Run("FallsBackToRESTWithoutBulk", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.insertMany(smallLoad + 10)
+		b.sf.Fault(org.Fault{Path: `/jobs/query`, Verb: org.Reject, Status: 403, Body: `[{"message":"not enabled","errorCode":"API_DISABLED_FOR_ORG"}]`})
+		b.load()
+		b.equal()
+	})
+}
+
+func TestInListTakesIdsOnly(t *testing.T) {
+	t.Parallel()
+	got := inList([]string{"003000000000001AAA", "x' OR Name != '", "003000000000002"})
+	if want := "'003000000000001AAA','003000000000002'"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
