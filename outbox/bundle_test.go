@@ -78,7 +78,7 @@ func setup(t testing.TB, change ...func(*Config)) *bundle {
 
 func (b *bundle) install(tables []Table) {
 	b.Helper()
-	err := pgx.BeginFunc(b.Context(), b.pool, func(tx pgx.Tx) error { return Install(b.Context(), tx, testSchema, tables, "00D000000000001EAA") })
+	err := pgx.BeginFunc(b.Context(), b.pool, func(tx pgx.Tx) error { return Install(b.Context(), tx, testSchema, tables, nil, "00D000000000001EAA") })
 	if err != nil {
 		b.Fatal(err)
 	}

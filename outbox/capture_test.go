@@ -250,12 +250,16 @@ func TestInstall(t *testing.T) {
 	t.Run("another org is refused", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
-		err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error { return Install(t.Context(), tx, testSchema, testTables(), "00D000000000002EAA") })
+		err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
+			return Install(t.Context(), tx, testSchema, testTables(), nil, "00D000000000002EAA")
+		})
 		if !errors.Is(err, ErrOtherOrg) {
 			t.Errorf("got %v", err)
 		}
 		b.want("org", b.list(`SELECT org_id FROM salesforce._hcmeta`), "00D000000000001EAA")
-		err = pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error { return Install(t.Context(), tx, testSchema, testTables(), "00D000000000001") })
+		err = pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
+			return Install(t.Context(), tx, testSchema, testTables(), nil, "00D000000000001")
+		})
 		if err != nil {
 			t.Errorf("the same org by 15 characters: %v", err)
 		}
@@ -284,6 +288,23 @@ func TestInstall(t *testing.T) {
 		b.want("calls", b.sf.sent(), "insert Account 2, update Account 1")
 	})
 
+	t.Run("a table that is not mapped any more loses its triggers, one that is kept does not", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		triggers := `SELECT count(*) FROM pg_trigger WHERE tgrelid = 'salesforce.account'::regclass AND NOT tgisinternal`
+		b.want("triggers", b.one(triggers), "3")
+		for _, c := range []struct {
+			keep []string
+			want string
+		}{{[]string{"account"}, "3"}, {nil, "0"}} {
+			err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error { return Install(t.Context(), tx, testSchema, nil, c.keep, "") })
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.want("triggers", b.one(triggers), c.want)
+		}
+	})
+
 	t.Run("hstore may live in any schema, public may be closed", func(t *testing.T) {
 		t.Parallel()
 		b := &bundle{TB: t, pool: pgtest.New(t)}
@@ -304,10 +325,10 @@ func TestInstall(t *testing.T) {
 			if _, err := tx.Exec(t.Context(), `SET LOCAL ROLE hcb_bridge; `+testDDL, pgx.QueryExecModeSimpleProtocol); err != nil {
 				return err
 			}
-			if err := Install(t.Context(), tx, testSchema, testTables(), ""); err != nil {
+			if err := Install(t.Context(), tx, testSchema, testTables(), nil, ""); err != nil {
 				return err
 			}
-			return Install(t.Context(), tx, testSchema, testTables(), "")
+			return Install(t.Context(), tx, testSchema, testTables(), nil, "")
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -334,7 +355,7 @@ func TestInstall(t *testing.T) {
 			b.exec(`CREATE TABLE ` + ident(schema, table.Name) + ` (` + ident(`x"y'\`) + ` text, sfid varchar(18), id bigserial PRIMARY KEY, _hc_lastop varchar(32), _hc_err text)`)
 		}
 		for range 2 {
-			err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error { return Install(t.Context(), tx, schema, tables, "") })
+			err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error { return Install(t.Context(), tx, schema, tables, nil, "") })
 			if err != nil {
 				t.Fatal(err)
 			}

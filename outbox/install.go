@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -15,15 +17,17 @@ import (
 //
 // It may be run at every start: what is there and right is left alone, without
 // a lock on the tables; what Heroku Connect left is adopted. A table that is no
-// longer among tables loses its triggers. orgID "" leaves the org open; another
-// org than the one recorded is [ErrOtherOrg].
+// longer among tables loses its triggers, unless keep names it: a table that is
+// mapped, but about which Salesforce says nothing just now, must go on being
+// captured as it was. orgID "" leaves the org open; another org than the one
+// recorded is [ErrOtherOrg].
 //
 // The functions belong to, and act with the rights of, the role of tx.
-func Install(ctx context.Context, tx pgx.Tx, schema string, tables []Table, orgID string) error {
+func Install(ctx context.Context, tx pgx.Tx, schema string, tables []Table, keep []string, orgID string) error {
 	i := installer{Tx: tx, schema: schema}
 	steps := []func(context.Context) error{
 		i.lock, i.checkOrg(orgID), i.findHStore, i.makeLog, i.writeOrg(orgID), i.makeSwitch,
-		func(ctx context.Context) error { return i.makeTables(ctx, tables) },
+		func(ctx context.Context) error { return i.makeTables(ctx, tables, keep) },
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -165,7 +169,7 @@ func (i *installer) makeSwitch(ctx context.Context) error {
 	return nil
 }
 
-func (i *installer) makeTables(ctx context.Context, tables []Table) error {
+func (i *installer) makeTables(ctx context.Context, tables []Table, keep []string) error {
 	found, err := i.triggers(ctx)
 	if err != nil {
 		return err
@@ -186,6 +190,7 @@ func (i *installer) makeTables(ctx context.Context, tables []Table) error {
 			return err
 		}
 	}
+	maps.DeleteFunc(found, func(key [2]string, _ installed) bool { return slices.Contains(keep, key[0]) })
 	return i.dropOthers(ctx, found, wanted)
 }
 

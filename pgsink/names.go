@@ -20,8 +20,9 @@ func columnName(field string) string {
 	return short(strings.ReplaceAll(strings.ToLower(field), ".", "__"))
 }
 
-// tableName is the table of a Salesforce object.
-func tableName(object string) string { return short(strings.ToLower(object)) }
+// TableName returns the table of a Salesforce object, by its API name in any
+// case.
+func TableName(object string) string { return short(strings.ToLower(object)) }
 
 // short cuts a name that is too long and ends it in a hash of the whole, so
 // that the same name is always cut alike and different names stay different.

@@ -70,7 +70,7 @@ type Table struct {
 // SystemModstamp; all problems are reported at once.
 func NewTable(spec Spec) (*Table, error) {
 	t := &Table{
-		Schema: spec.Schema, Object: spec.Object, Name: tableName(spec.Object),
+		Schema: spec.Schema, Object: spec.Object, Name: TableName(spec.Object),
 		ExternalID: spec.ExternalID, ReadWrite: spec.ReadWrite,
 		stamp: -1, deleted: -1, external: -1, fields: make(map[string]int),
 	}

@@ -42,9 +42,9 @@ func (p *program) errorsCommand() *cobra.Command {
 					return nil
 				}
 				w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-				_, _ = fmt.Fprintln(w, "AT\tDIRECTION\tID\tTABLE OR OBJECT\tROW\tSFID\tMESSAGE")
+				_, _ = fmt.Fprintln(w, "AT\tDIRECTION\tID\tOBJECT\tROW\tSFID\tMESSAGE")
 				for _, f := range list {
-					_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%s\t%s\n", f.At.UTC().Format(time.RFC3339), f.Direction, f.ID, f.Table+f.Object, f.RecordID, f.SFID, f.Message)
+					_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%s\t%s\n", f.At.UTC().Format(time.RFC3339), f.Direction, f.ID, f.Object, f.RecordID, f.SFID, f.Message)
 				}
 				return w.Flush()
 			})

@@ -180,8 +180,21 @@ func (s *session) install(ctx context.Context) error {
 	}
 	s.objects = kept
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		return outbox.Install(ctx, tx, s.cfg.Schema, s.outboxTables(), s.orgID)
+		return outbox.Install(ctx, tx, s.cfg.Schema, s.outboxTables(), s.unresolved(), s.orgID)
 	})
+}
+
+// unresolved lists the tables of objects that are mapped but not synced now, for
+// example because a permission was lost. What the app writes to them meanwhile
+// is still captured, and sent once they are synced again.
+func (s *session) unresolved() []string {
+	var names []string
+	for _, cfg := range s.cfg.Objects {
+		if name := pgsink.TableName(cfg.Name); s.byTable[name] == nil {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func (s *session) outboxTables() []outbox.Table {

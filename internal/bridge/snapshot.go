@@ -16,6 +16,7 @@ import (
 	"hcbridge/internal/status"
 	"hcbridge/internal/web"
 	"hcbridge/outbox"
+	"hcbridge/pgsink"
 )
 
 var (
@@ -62,10 +63,14 @@ func Failures(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, limit
 	if err != nil {
 		return nil, err
 	}
+	objects := make(map[string]string, len(cfg.Objects))
+	for _, o := range cfg.Objects {
+		objects[pgsink.TableName(o.Name)] = o.Name
+	}
 	list := make([]web.Failure, 0, len(writes))
 	for _, e := range writes {
 		list = append(list, web.Failure{
-			Direction: "write", ID: e.ID, Table: e.Table, RecordID: e.RecordID, SFID: e.SFID, Action: e.Action,
+			Direction: "write", ID: e.ID, Object: objects[e.Table], Table: e.Table, RecordID: e.RecordID, SFID: e.SFID, Action: e.Action,
 			Message: e.Message, At: e.At,
 		})
 	}

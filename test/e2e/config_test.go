@@ -3,10 +3,12 @@ package e2e
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"hcbridge/internal/status"
+	"hcbridge/test/org"
 )
 
 // What only a person can mend ends the program with code 2 and a text that
@@ -149,5 +151,38 @@ func TestUsage(t *testing.T) {
 	}
 	if code, _, stderr := r.command("status"); code != 1 || !strings.Contains(stderr, "no bridge has run") {
 		t.Errorf("status without a bridge exits with %d and says %q", code, stderr)
+	}
+}
+
+// An object that cannot be described for a while goes on being captured, and
+// what was written meanwhile is sent once it can.
+func TestCaptureOutlivesAMappingError(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, readWrite...)
+	first := r.start()
+	r.synced()
+	first.end(syscall.SIGTERM)
+
+	describe := r.sf.Fault(org.Fault{Path: `/sobjects/Contact/describe`, Verb: org.Reject, Status: 404, Body: `[{"errorCode":"NOT_FOUND","message":"The requested resource does not exist"}]`})
+	second := r.start()
+	r.eventually("mapping error", 30*time.Second, func() error {
+		st, ok := r.status()
+		if !ok {
+			return fmt.Errorf("no status")
+		}
+		for _, o := range st.Objects {
+			if o.Object == "Contact" && o.State != status.MappingError {
+				return fmt.Errorf("Contact is %s", o.State)
+			}
+		}
+		return nil
+	})
+	r.exec("INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ('Meanwhile', 'm-1')")
+	second.end(syscall.SIGTERM)
+	describe.Remove()
+	r.start()
+	r.equal("Contact")
+	if n := len(r.sf.Records("Contact")); n != 1 {
+		t.Errorf("%d contacts in Salesforce, want the one written meanwhile", n)
 	}
 }
