@@ -97,8 +97,8 @@ func (s *Sink) before(p *plan) []step {
 	}
 	steps = append(steps, step{sql: ownSQL})
 	if len(p.done) > 0 {
-		objects, sfids, seqs := doneArrays(p.done)
-		steps = append(steps, step{sql: lockMarksSQL, args: []any{s.schema, objects, sfids, seqs}})
+		objects, sfids, _ := doneArrays(p.done)
+		steps = append(steps, step{sql: lockMarksSQL, args: []any{s.schema, objects, sfids}})
 	}
 	if len(p.deleted) > 0 {
 		objects, sfids, _ := doneArrays(p.deleted)

@@ -41,8 +41,9 @@ type Position struct {
 }
 
 // Done names a mark that a Read or Delete of the same batch answers. The mark
-// is removed only if nobody has set it again since; else the change is not
-// applied either, because the record was read too early.
+// is removed only if nobody has set it again since. A Read is applied all the
+// same, or a record that changes all the time would never be written, unless the
+// record was deleted since; a Delete is not, because the record may be back.
 type Done struct {
 	Object, SFID string
 	Seq          int64

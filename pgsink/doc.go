@@ -18,8 +18,8 @@
 //
 // A mark (hcbridge.mark) says "this record must be read back". Whatever is not
 // provably right leaves one, and a Read that names the mark's seq answers it.
-// A mark set again meanwhile has another seq: it stays, and the Read, made too
-// early, is not applied.
+// A mark set again meanwhile has another seq and stays. If it was a delete that
+// set it, the Read, made too early, is not applied either.
 //
 // # Delivery
 //

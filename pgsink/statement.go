@@ -133,7 +133,8 @@ func (t *Table) writeVerdicts(b *strings.Builder, columns []int, source string) 
 	}
 	when(`n.seq <> 0 AND NOT EXISTS (
                 SELECT FROM hcbridge.mark AS k
-                WHERE k.schema = $1 AND k.object = $2 AND k.sfid = n.sfid AND k.seq = n.seq)`, "'superseded'")
+                WHERE k.schema = $1 AND k.object = $2 AND k.sfid = n.sfid
+                    AND CASE n.kind WHEN 'delete' THEN k.seq = n.seq ELSE k.barrier <= n.seq END)`, "'superseded'")
 	when("n.kind = 'delete' AND r.id IS NULL", "'same'")
 	if stamp != "" {
 		when(fmt.Sprintf("n.kind <> 'delete' AND r.%s > %s", quote(t.Columns[t.stamp].Name), stamp), "'stale'")

@@ -18,7 +18,8 @@ m AS MATERIALIZED (
         CASE
             WHEN n.seq <> 0 AND NOT EXISTS (
                 SELECT FROM hcbridge.mark AS k
-                WHERE k.schema = $1 AND k.object = $2 AND k.sfid = n.sfid AND k.seq = n.seq) THEN 'superseded'
+                WHERE k.schema = $1 AND k.object = $2 AND k.sfid = n.sfid
+                    AND CASE n.kind WHEN 'delete' THEN k.seq = n.seq ELSE k.barrier <= n.seq END) THEN 'superseded'
             WHEN n.kind = 'delete' AND r.id IS NULL THEN 'same'
             WHEN n.kind <> 'delete' AND r."systemmodstamp" > n.v2 THEN 'stale'
             WHEN r.id IS NOT NULL AND EXISTS (

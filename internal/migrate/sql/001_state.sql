@@ -52,13 +52,16 @@ CREATE TABLE hcbridge.position (
 );
 
 -- Records that must be read back. A mark set again gets a new seq, so that a
--- read that began before cannot remove it.
+-- read that began before cannot remove it. The barrier is the seq of the last
+-- delete: a read that began before that one is not written either, or it would
+-- bring the record back.
 CREATE SEQUENCE hcbridge.mark_seq;
 CREATE TABLE hcbridge.mark (
     schema text NOT NULL,
     object text NOT NULL,
     sfid varchar(18) COLLATE "C" NOT NULL,
     seq bigint NOT NULL DEFAULT nextval('hcbridge.mark_seq'),
+    barrier bigint NOT NULL DEFAULT 0,
     reason text NOT NULL,
     due_at timestamptz NOT NULL DEFAULT now(),
     attempts integer NOT NULL DEFAULT 0,
