@@ -62,11 +62,12 @@ fuzz:
 	@scripts/need.sh go postgres
 	scripts/fuzz.sh $(FUZZTIME)
 
-## bench: run the benchmarks
+## bench: run the benchmarks, and compare the streaming client with others on one server
 .PHONY: bench
 bench:
-	@scripts/need.sh go postgres
+	@scripts/need.sh go postgres node
 	go test -run '^$$' -bench '$(RUN)' -benchmem $(PKG)
+	HCBRIDGE_BENCH=1 go test -v -count=1 -run TestServerCost ./test/peers
 
 ## golden: rewrite golden files and the settings tables from the code; review the diff
 .PHONY: golden

@@ -30,16 +30,19 @@ func (s *session) absorb(a answer, t *turn) {
 		case metaDisconnect:
 			// Unasked: "Streaming API Developer Guide, How the Client Connects".
 			t.fail(end{act: actResume, gone: true, err: errors.New("the server ended the session")})
+		default:
+			s.published(m)
 		}
 	}
 	if a.err != nil {
 		s.unanswered(a, t)
 	}
-	if !connect {
+	if a.channel == metaSubscribe {
+		s.hold.carried = len(a.reply.events) > 0
 		s.askDone(t)
 	}
 	if events := s.hold.take(a.reply.events); len(events) > 0 {
-		t.events = append(t.events, events)
+		t.add(events, s.socket != nil)
 	}
 	switch {
 	case poll != nil && poll.Successful:
@@ -49,6 +52,16 @@ func (s *session) absorb(a answer, t *turn) {
 	case connect && a.err == nil:
 		t.fail(*s.ended(&Error{Channel: metaConnect, Err: errors.New("no reply on this channel")}, false))
 	}
+}
+
+// add adds the events of a reply. Those that came over a socket in many small
+// frames become one call of the handler.
+func (t *turn) add(events []Message, joined bool) {
+	if last := len(t.events) - 1; joined && last >= 0 {
+		t.events[last] = append(t.events[last], events...)
+		return
+	}
+	t.events = append(t.events, events)
 }
 
 // fail ends the session after this turn. The first reason counts, except that a
@@ -80,7 +93,13 @@ func (s *session) ended(e *Error, gone bool) *end {
 // may have been events in it that the server will not send again. If the reply
 // was too large, it would be again.
 func (s *session) unanswered(a answer, t *turn) {
-	t.fail(*s.ended(a.err, false))
+	e := s.ended(a.err, false)
+	if a.channel == metaConnect && e.act == actAgain && !a.err.TooLarge() {
+		if s.failures++; s.again(s.failures, a.err, t) {
+			return
+		}
+	}
+	t.fail(*e)
 	if !a.err.TooLarge() {
 		return
 	}
@@ -101,7 +120,7 @@ func (s *session) unanswered(a answer, t *turn) {
 }
 
 func (s *session) pollOK(a answer, reply *meta, t *turn) {
-	s.advice = s.advice.merge(reply.Advice, s.transport.kind())
+	s.advice = s.advice.merge(reply.Advice, s.kind())
 	if s.connectedAt.IsZero() {
 		s.connectedAt = time.Now()
 		s.board.enter(Connected)
@@ -109,6 +128,7 @@ func (s *session) pollOK(a answer, reply *meta, t *turn) {
 		s.log.Info().Str("event", "connected").Msg("session open")
 	}
 	s.failures = 0
+	t.ack = max(t.ack, reply.Ext.ack)
 	wait := s.advice.interval
 	if len(a.reply.events) > 0 || a.took >= heldAtLeast {
 		s.notHeld = 0
@@ -128,7 +148,7 @@ func (s *session) pollOK(a answer, reply *meta, t *turn) {
 }
 
 func (s *session) pollFailed(reply *meta, t *turn) {
-	s.advice = s.advice.merge(reply.Advice, s.transport.kind())
+	s.advice = s.advice.merge(reply.Advice, s.kind())
 	e := reply.failure()
 	s.failures++
 	if decide(e, s.advice) != actRetry || s.failures >= maxConnectFailures {
@@ -143,7 +163,7 @@ func (s *session) pollFailed(reply *meta, t *turn) {
 
 // doubt ends the session if a failed reply speaks of all of it.
 func (s *session) doubt(reply *meta, t *turn) bool {
-	s.advice = s.advice.merge(reply.Advice, s.transport.kind())
+	s.advice = s.advice.merge(reply.Advice, s.kind())
 	e := reply.failure()
 	if e.Unauthorized() || e.UnknownClient() || e.orgLimit() || s.advice.reconnect == reconnectHandshake {
 		t.fail(*s.ended(e, false))

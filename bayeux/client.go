@@ -25,11 +25,14 @@ type Client struct {
 	handler Handler
 
 	subs    *registry
+	posts   posts
 	board   board
 	running atomic.Bool
 
 	base http.RoundTripper
 	own  *http.Transport // base if it is ours to close, else nil
+
+	socketFrom time.Time // when a WebSocket may be tried again; Run's
 
 	// open makes the transport of a session; tests put their own here.
 	open func(endpoint, token string) (transport, error)
@@ -81,7 +84,7 @@ func (c *Client) Status() Status { return c.board.read() }
 // Run subscribes and delivers events until ctx ends, then disconnects, which
 // takes 5 s at most, and returns nil. It returns an error, that is [ErrRefused]
 // or [ErrEndpoint], if no retry can heal what is wrong. Without subscriptions
-// it waits for one.
+// it waits for one, or for something to publish.
 func (c *Client) Run(ctx context.Context) error {
 	if !c.running.CompareAndSwap(false, true) {
 		return fmt.Errorf("bayeux: %w", ErrRunning)
@@ -144,9 +147,9 @@ func (c *Client) session(ctx context.Context, refused string) (end, string, time
 	return e, token, connected
 }
 
-// await returns when there is something to subscribe, or ctx ends.
+// await returns when there is something to subscribe or publish, or ctx ends.
 func (c *Client) await(ctx context.Context) {
-	for len(c.subs.snapshot()) == 0 {
+	for len(c.subs.snapshot()) == 0 && c.posts.empty() {
 		c.board.enter(Idle)
 		select {
 		case <-ctx.Done():

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"unsafe"
 )
 
@@ -76,13 +75,18 @@ func (r *reply) message(c *cursor) error {
 	switch {
 	case m.Channel == "":
 		return errors.New("message without channel")
-	case strings.HasPrefix(m.Channel, "/meta/"):
+	case isMeta(m.Channel):
 		var reply meta
 		if err := json.Unmarshal(c.b[start:c.i], &reply); err != nil {
 			return fmt.Errorf("reply on %s: %w", m.Channel, err)
 		}
 		r.metas = append(r.metas, reply)
-	case len(m.Data) > 0 && m.Data[0] != 'n': // else the answer to a publish
+	case len(m.Data) == 0 || m.Data[0] == 'n': // the answer to a publish
+		var reply meta
+		if json.Unmarshal(c.b[start:c.i], &reply) == nil {
+			r.metas = append(r.metas, reply)
+		}
+	default:
 		if len(id) > 0 && id[0] == '"' {
 			m.ID = text(id)
 		} else if len(id) > 0 && id[0] != 'n' {

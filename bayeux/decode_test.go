@@ -26,7 +26,7 @@ func TestDecode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.metas) != 1 || r.metas[0].ID != "7" || !r.metas[0].Successful || r.metas[0].ClientID != "1cyu" {
+	if len(r.metas) != 2 || r.metas[1].ID != "9" || !r.metas[1].Successful || r.metas[0].ID != "7" || !r.metas[0].Successful || r.metas[0].ClientID != "1cyu" {
 		t.Errorf("metas are %+v", r.metas)
 	}
 	var got []string

@@ -16,6 +16,7 @@ func (s *session) deliver(ctx context.Context, t *turn) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, handlerTimeout, fmt.Errorf("handler took %s", handlerTimeout))
 	defer cancel()
+	ctx = context.WithValue(ctx, insideKey{}, s.Client)
 	for _, hook := range t.hooks {
 		hook(ctx)
 	}
@@ -37,12 +38,16 @@ func (s *session) deliver(ctx context.Context, t *turn) error {
 // hold keeps back the events of channels that are being subscribed while a
 // connect is open. They can come with either answer, and the two answers in
 // either order ("Bayeux 1.0, message order is not kept over two connections"):
-// delivered as they come, a position could move past events still under way.
+// delivered as they come, a position could move past events still under way. A
+// publish may be answered with events of any channel, so while it is under way
+// all are kept. Where events come in order by themselves nothing is held.
 type hold struct {
-	keys   map[string]bool
-	until  time.Time // zero while the subscribe is under way, or nothing is held
-	events []Message
-	parts  int // answers that events came from
+	keys    map[string]bool // the channels, without filters
+	all     bool
+	carried bool      // the answer to the subscribe or publish had events
+	until   time.Time // zero while the subscribe is under way, or nothing is held
+	events  []Message
+	parts   int // answers that events came from
 }
 
 // begin starts to hold the events of members.
@@ -58,7 +63,7 @@ func (h *hold) begin(members []*member) {
 
 // take returns the events that are free to go and keeps the others.
 func (h *hold) take(events []Message) []Message {
-	if len(h.keys) == 0 || !slices.ContainsFunc(events, h.holds) {
+	if len(h.keys) == 0 && !h.all || !slices.ContainsFunc(events, h.holds) {
 		return events
 	}
 	h.parts++
@@ -73,13 +78,23 @@ func (h *hold) take(events []Message) []Message {
 	return free
 }
 
-func (h *hold) holds(m Message) bool { return h.keys[m.Channel] }
+func (h *hold) holds(m Message) bool {
+	if h.all || h.keys[m.Channel] {
+		return true
+	}
+	for key := range h.keys {
+		if Match(key, m.Channel) {
+			return true
+		}
+	}
+	return false
+}
 
 // end notes that the subscribe was answered. If a connect is open, its answer
 // may be under way and hold earlier events, so there is some time left for it.
 func (h *hold) end(now time.Time, polling bool) {
 	switch {
-	case polling:
+	case polling && (h.carried || len(h.keys) > 0):
 		h.until = now.Add(settleWithin)
 	case len(h.events) == 0:
 		*h = hold{} // the answer's own events need not be kept either

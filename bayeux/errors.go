@@ -40,6 +40,7 @@ type Error struct {
 	Err        error // set if there was no usable reply: what went wrong
 
 	retryAfter time.Duration // the HTTP header, if there was one
+	inDoubt    bool          // of a publish
 }
 
 // newError makes an Error of a reply's two texts. Salesforce hides the true
@@ -96,10 +97,14 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// InDoubt reports whether this is about a [Client.Publish] that the server may
+// have taken although its reply did not come.
+func (e *Error) InDoubt() bool { return e.inDoubt }
+
 // Unauthorized reports whether the token was refused: any 401, except one the
-// server shows while it is too busy.
+// server shows while it is too busy, and faye's "401:...:Unknown client".
 func (e *Error) Unauthorized() bool {
-	if e.Busy() {
+	if e.Busy() || e.Code == 401 && e.has("unknown client") {
 		return false
 	}
 	return e.Code == 401 || e.HTTPStatus == 401 || codeOf(e.Message) == 401
@@ -107,11 +112,13 @@ func (e *Error) Unauthorized() bool {
 
 // UnknownClient reports whether the server has no session for us any more, or
 // none that we can go on with. All subscriptions are gone with it. CometD says
-// 402 where Salesforce says 403.
+// 402 where Salesforce says 403 and faye 401; faye's 402 is another matter.
 func (e *Error) UnknownClient() bool {
 	switch e.Code {
+	case 401:
+		return e.has("unknown client")
 	case 402:
-		return true
+		return !e.has("missing required parameter")
 	case 403:
 		return e.has("unknown client") || e.has("not completed handshake")
 	case 400:

@@ -24,6 +24,8 @@ func TestError(t *testing.T) {
 		{"403::Unknown client", "", "unknown"},
 		{"402::Unknown client", "", "unknown"},
 		{"402::session_unknown", "", "unknown"},
+		{"401:x6e2p:Unknown client", "", "unknown"},
+		{"402:clientId:Missing required parameter", "", ""},
 		{"403::Client has not completed handshake", "", "unknown"},
 		{"400::Client 1abc has established a session, but no BAYEUX_BROWSER cookie present", "", "unknown"},
 		{"400::Authenticated user id does not match the session's user id", "", "unknown"},

@@ -31,6 +31,10 @@ type fake struct {
 	events   []string
 	wake     chan struct{}
 	tokens   []string
+
+	acks  bool // offers acknowledgement
+	batch int64
+	kept  []string // events that were sent but not acknowledged
 }
 
 // sent is a request as the server got it.
@@ -50,6 +54,7 @@ func (f *fake) kind() string { return "long-polling" }
 const (
 	lost  = "lost"  // the connection breaks
 	stuck = "stuck" // nothing comes until the deadline
+	eaten = "eaten" // the server answers, but nobody gets to see it
 )
 
 // control queues replies to requests on channel. In them $id is the id of the
@@ -93,6 +98,9 @@ func (f *fake) exchange(ctx context.Context, body []byte) ([]byte, error) {
 		return nil, &Error{Err: errTooLarge}
 	case lost:
 		return nil, &Error{Err: errors.New("connection reset")}
+	case eaten:
+		_, _ = f.answer(ctx, batch)
+		return nil, &Error{Err: errors.New("connection reset")}
 	case stuck:
 		<-ctx.Done()
 		return nil, &Error{Err: context.Cause(ctx)}
@@ -113,8 +121,12 @@ func (f *fake) answer(ctx context.Context, batch []request) ([]byte, error) {
 			f.sessions++
 			f.polls = 0
 			f.session = "client" + strconv.Itoa(f.sessions)
-			out = append(out, fmt.Sprintf(`{"ext":{"replay":true,"payload.format":true},"minimumVersion":"1.0","clientId":%q,`+
-				`"supportedConnectionTypes":["long-polling"],"channel":"/meta/handshake","id":%q,"version":"1.0","successful":true}`, f.session, m.ID))
+			ext := `"replay":true,"payload.format":true`
+			if f.acks {
+				ext = `"ack":true`
+			}
+			out = append(out, fmt.Sprintf(`{"ext":{%s},"minimumVersion":"1.0","clientId":%q,`+
+				`"supportedConnectionTypes":["long-polling","websocket"],"channel":"/meta/handshake","id":%q,"version":"1.0","successful":true}`, ext, f.session, m.ID))
 			f.mu.Unlock()
 		case metaConnect:
 			out = append(out, f.connect(ctx, m)...)
@@ -135,6 +147,10 @@ func (f *fake) connect(ctx context.Context, m request) []string {
 	first := f.polls == 1
 	f.parked++
 	f.mostly = max(f.mostly, f.parked)
+	if acked, ok := m.Ext["ack"].(float64); f.acks && ok && int64(acked) < f.batch {
+		f.events = append(f.kept, f.events...)
+	}
+	f.kept = nil
 	wake, events := f.wake, f.events
 	f.mu.Unlock()
 	if !first && len(events) == 0 {
@@ -155,8 +171,13 @@ func (f *fake) connect(ctx context.Context, m request) []string {
 	out := f.events
 	f.events = nil
 	advice := ""
+	if f.acks {
+		f.kept = slices.Clone(out)
+		f.batch++
+		advice = fmt.Sprintf(`"ext":{"ack":%d},`, f.batch)
+	}
 	if first {
-		advice = `"advice":{"interval":0,"timeout":110000,"reconnect":"retry"},`
+		advice += `"advice":{"interval":0,"timeout":110000,"reconnect":"retry"},`
 	}
 	return append(out, fmt.Sprintf(`{"clientId":%q,%s"channel":"/meta/connect","id":%q,"successful":true}`, m.ClientID, advice, m.ID))
 }
@@ -233,14 +254,15 @@ func (b *bundle) from() int64 {
 
 // bubble runs test on virtual time with a client that is not started yet.
 // Whatever test leaves running is stopped and must end cleanly.
-func bubble(t *testing.T, test func(b *bundle)) {
+func bubble(t *testing.T, test func(b *bundle), opts ...Option) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := &bundle{t: t, server: newFake(), done: make(chan error, 1)}
 		fixed := func(d time.Duration) func(int) time.Duration {
 			return func(attempt int) time.Duration { return time.Duration(attempt) * d }
 		}
-		client, err := New(b.credentials, b.handler, WithBackoff(fixed(time.Second)), WithSlowBackoff(fixed(time.Minute)))
+		opts := append([]Option{WithBackoff(fixed(time.Second)), WithSlowBackoff(fixed(time.Minute))}, opts...)
+		client, err := New(b.credentials, b.handler, opts...)
 		if err != nil {
 			t.Fatal(err)
 		}

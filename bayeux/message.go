@@ -33,16 +33,17 @@ type Handler func(ctx context.Context, msgs []Message) error
 
 // request is one message to the server.
 type request struct {
-	Channel                  string         `json:"channel"`
-	ID                       string         `json:"id"`
-	ClientID                 string         `json:"clientId,omitempty"`
-	Version                  string         `json:"version,omitempty"`
-	MinimumVersion           string         `json:"minimumVersion,omitempty"`
-	SupportedConnectionTypes []string       `json:"supportedConnectionTypes,omitempty"`
-	ConnectionType           string         `json:"connectionType,omitempty"`
-	Subscription             string         `json:"subscription,omitempty"`
-	Ext                      map[string]any `json:"ext,omitempty"`
-	Advice                   *pollAdvice    `json:"advice,omitempty"`
+	Channel                  string          `json:"channel"`
+	ID                       string          `json:"id"`
+	ClientID                 string          `json:"clientId,omitempty"`
+	Version                  string          `json:"version,omitempty"`
+	MinimumVersion           string          `json:"minimumVersion,omitempty"`
+	SupportedConnectionTypes []string        `json:"supportedConnectionTypes,omitempty"`
+	ConnectionType           string          `json:"connectionType,omitempty"`
+	Subscription             string          `json:"subscription,omitempty"`
+	Data                     json.RawMessage `json:"data,omitempty"`
+	Ext                      map[string]any  `json:"ext,omitempty"`
+	Advice                   *pollAdvice     `json:"advice,omitempty"`
 }
 
 // pollAdvice asks the server not to hold a connect.
@@ -50,7 +51,7 @@ type pollAdvice struct {
 	Timeout int `json:"timeout"`
 }
 
-// meta is a reply on a meta channel.
+// meta is a reply on a meta channel, or to a publish.
 type meta struct {
 	Channel                  string      `json:"channel"`
 	ID                       looseID     `json:"id"`
@@ -114,23 +115,31 @@ func (c *channels) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// metaExt picks Salesforce's failure reason out of ext, which is free to hold
-// anything: what does not look like it is not an error.
+// metaExt picks Salesforce's failure reason and the signs of the extensions out
+// of ext, which is free to hold anything: what does not look like them is not
+// an error.
 type metaExt struct {
 	reason string
 	replay bool
+	ackOn  bool  // in a handshake
+	ack    int64 // in a connect, 0 if there is none
 }
 
 func (e *metaExt) UnmarshalJSON(b []byte) error {
 	var ext struct {
 		Sfdc   json.RawMessage `json:"sfdc"`
 		Replay json.RawMessage `json:"replay"`
+		Ack    json.RawMessage `json:"ack"`
 	}
 	var sfdc struct {
 		FailureReason string `json:"failureReason"`
 	}
 	if json.Unmarshal(b, &ext) == nil {
 		e.replay = string(ext.Replay) == "true"
+		e.ackOn = string(ext.Ack) == "true"
+	}
+	if json.Unmarshal(ext.Ack, &e.ack) != nil {
+		e.ack = 0
 	}
 	if json.Unmarshal(ext.Sfdc, &sfdc) == nil {
 		e.reason = sfdc.FailureReason

@@ -38,6 +38,8 @@ type options struct {
 	quick       func(attempt int) time.Duration
 	login       func(attempt int) time.Duration
 	slow        func(attempt int) time.Duration
+	webSocket   bool
+	ack         bool
 }
 
 func defaultOptions() options {
@@ -98,6 +100,26 @@ func WithSlowBackoff(wait func(attempt int) time.Duration) Option {
 // [Error.TooLarge].
 func WithMaxReply(bytes int64) Option {
 	return func(o *options) { o.maxReply = bytes }
+}
+
+// WithWebSocket goes over to a WebSocket after the handshake where the server
+// offers that, overriding the default of long-polling only, which is all that
+// Salesforce has. If the server then refuses, or the WebSocket breaks within
+// 10 s, long-polling is used for the next 10 min. Proxy, dialer and TLS
+// settings are those of the transport in [WithHTTPClient], if that is an
+// [*http.Transport].
+func WithWebSocket() Option {
+	return func(o *options) { o.webSocket = true }
+}
+
+// WithAck offers CometD's acknowledgement extension, overriding the default of
+// not doing so; Salesforce does not have it. If the server agrees, an event
+// counts as received when the handler has returned nil for it: after a lost
+// reply and after a handler's error the events are asked for again in the same
+// session. The price is that the next poll waits for the handler, which must
+// then be faster than the server's patience (CometD's maxInterval, 10 s).
+func WithAck() Option {
+	return func(o *options) { o.ack = true }
 }
 
 func (o *options) validate() error {

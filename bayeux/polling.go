@@ -21,6 +21,8 @@ import (
 // longPolling is the transport "long-polling": one POST per batch.
 type longPolling struct {
 	client   *resty.Client
+	base     http.RoundTripper
+	jar      http.CookieJar
 	endpoint string
 	token    string
 	maxReply int64
@@ -46,7 +48,7 @@ func newLongPolling(base http.RoundTripper, endpoint, token string, maxReply int
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	})
 	client.SetDoNotParseResponse(true).SetDisableWarn(true)
-	return &longPolling{client: client, endpoint: endpoint, token: token, maxReply: maxReply}, nil
+	return &longPolling{client: client, base: base, jar: jar, endpoint: endpoint, token: token, maxReply: maxReply}, nil
 }
 
 // checkEndpoint lets a token out over https, and over http to this machine.
@@ -63,7 +65,7 @@ func checkEndpoint(endpoint string) error {
 	return nil
 }
 
-func (p *longPolling) kind() string { return "long-polling" }
+func (p *longPolling) kind() string { return typeLongPolling }
 
 func (p *longPolling) exchange(ctx context.Context, batch []byte) ([]byte, error) {
 	// A reader and not the bytes: those resty would copy to a buffer that it

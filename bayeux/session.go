@@ -55,6 +55,15 @@ type session struct {
 	leaving []string           // to unsubscribe
 
 	hold hold
+	acks acks
+
+	hooks      []func(context.Context) // to be called with those of the next turn
+	posted     []*post                 // publishes of the exchange under way
+	lingerTill time.Time
+
+	socket    duplex // nil over long-polling
+	inbox     *inbox // of the socket
+	questions []*question
 }
 
 // answer is the end of an exchange.
@@ -77,10 +86,12 @@ func newSession(c *Client, t transport) *session {
 func (s *session) run(ctx context.Context) (e end) {
 	s.ctx, s.endOf = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
+		s.hangUp()
 		if !e.gone {
 			s.disconnect(ctx)
 		}
 		s.endOf()
+		s.abandon(errors.New("the session ended before the reply"))
 		_ = s.group.Wait() // exchanges report through answers
 	}()
 
@@ -94,16 +105,22 @@ func (s *session) run(ctx context.Context) (e end) {
 			return *e
 		}
 		timer.Reset(time.Until(s.nextDue()))
+		var frames chan struct{}
+		if s.socket != nil {
+			frames = s.inbox.wake
+		}
 		var t turn
 		select {
 		case <-ctx.Done():
 			return end{act: actRenew}
 		case <-s.subs.wake:
 		case <-timer.C:
+		case <-frames:
 		case a := <-s.answers:
 			s.absorb(a, &t)
 			s.drain(&t)
 		}
+		s.receive(&t)
 		if e := s.finish(ctx, &t); e != nil {
 			return *e
 		}
@@ -114,6 +131,7 @@ func (s *session) run(ctx context.Context) (e end) {
 type turn struct {
 	events [][]Message // one slice per reply, in the order of arrival
 	hooks  []func(context.Context)
+	ack    int64 // the number of the newest reply to a connect
 	end    *end
 }
 
@@ -131,7 +149,10 @@ func (s *session) drain(t *turn) {
 // lets the session end, so that events which came along with a failure are not
 // lost.
 func (s *session) finish(ctx context.Context, t *turn) *end {
-	if t.end == nil {
+	if len(t.events) == 0 {
+		s.acks.last = max(s.acks.last, t.ack)
+	}
+	if t.end == nil && (!s.acks.on || len(t.events) == 0) {
 		if e := s.advance(); e != nil {
 			return e
 		}
@@ -139,8 +160,14 @@ func (s *session) finish(ctx context.Context, t *turn) *end {
 	if events := s.hold.release(time.Now()); len(events) > 0 {
 		t.events = append(t.events, events)
 	}
-	if err := s.deliver(ctx, t); err != nil {
+	t.hooks = append(t.hooks, s.hooks...)
+	s.hooks = nil
+	begun := time.Now()
+	if err := s.settle(ctx, t); err != nil {
 		return &end{act: actAgain, err: fmt.Errorf("handler: %w", err)}
+	}
+	for _, q := range s.questions { // their answers were not looked at meanwhile
+		q.deadline = q.deadline.Add(time.Since(begun))
 	}
 	return t.end
 }
@@ -153,10 +180,16 @@ func (s *session) handshake(ctx context.Context) *end {
 	}
 	m := request{
 		Channel: metaHandshake, Version: "1.0", MinimumVersion: "1.0",
-		SupportedConnectionTypes: []string{s.transport.kind()},
+		SupportedConnectionTypes: []string{s.transport.kind()}, Ext: map[string]any{},
+	}
+	if s.wantsSocket() {
+		m.SupportedConnectionTypes = append(m.SupportedConnectionTypes, typeWebSocket)
 	}
 	if s.replay {
-		m.Ext = map[string]any{"replay": true}
+		m.Ext["replay"] = true
+	}
+	if s.ack {
+		m.Ext["ack"] = true
 	}
 	s.start(metaHandshake, handshakeTimeout, m)
 	var a answer
@@ -173,7 +206,7 @@ func (s *session) handshake(ctx context.Context) *end {
 		return s.ended(&Error{Channel: metaHandshake, Err: errors.New("no reply on this channel")}, true)
 	}
 	reply := a.reply.metas[i]
-	s.advice = s.advice.merge(reply.Advice, s.transport.kind())
+	s.advice = s.advice.merge(reply.Advice, s.kind())
 	if !reply.Successful {
 		return s.ended(reply.failure(), true)
 	}
@@ -186,9 +219,11 @@ func (s *session) handshake(ctx context.Context) *end {
 	if s.replay && !reply.Ext.replay {
 		s.log.Warn().Str("event", "no_replay").Msg("the server does not offer replay")
 	}
+	s.agreed(reply.Ext)
 	s.clientID = reply.ClientID
 	s.advice.reconnect = "" // had it been anything but retry, we would not be here
-	s.board.update(func(st *Status) { st.ClientID, st.Sessions = s.clientID, st.Sessions+1 })
+	s.upgrade(ctx, reply.SupportedConnectionTypes)
+	s.board.update(func(st *Status) { st.ClientID, st.Transport, st.Sessions = s.clientID, s.kind(), st.Sessions+1 })
 	return nil
 }
 
@@ -206,7 +241,10 @@ func (s *session) advance() *end {
 	if s.polling || s.pollAt.After(now) || (!s.polled && s.asking != nil) {
 		return nil
 	}
-	m := request{Channel: metaConnect, ClientID: s.clientID, ConnectionType: s.transport.kind()}
+	m := request{Channel: metaConnect, ClientID: s.clientID, ConnectionType: s.kind()}
+	if s.acks.on {
+		m.Ext = map[string]any{"ack": s.acks.last}
+	}
 	if !s.polled {
 		m.Advice = &pollAdvice{Timeout: 0} // answer at once: it brings the advice
 	}
@@ -237,6 +275,12 @@ func (s *session) nextDue() time.Time {
 	if !s.hold.until.IsZero() {
 		earlier(s.hold.until)
 	}
+	for _, q := range s.questions {
+		earlier(q.deadline)
+	}
+	if len(s.members) == 0 {
+		earlier(s.lingerTill)
+	}
 	return next
 }
 
@@ -254,6 +298,10 @@ func (s *session) start(channel string, deadline time.Duration, batch ...request
 		if batch[i].ID == "" {
 			batch[i].ID = s.nextID()
 		}
+	}
+	if s.socket != nil {
+		s.send(channel, deadline, batch)
+		return
 	}
 	s.group.Go(func() error {
 		begun := time.Now()
@@ -273,10 +321,7 @@ func (s *session) exchange(ctx context.Context, channel string, deadline time.Du
 	ctx, cancel := context.WithTimeoutCause(ctx, deadline, fmt.Errorf("no whole reply in %s", deadline))
 	defer cancel()
 	failed := func(err error) (reply, *Error) {
-		var e *Error
-		if !errors.As(err, &e) {
-			e = &Error{Err: err}
-		}
+		e := asError(err)
 		e.Channel = channel
 		return reply{}, e
 	}

@@ -39,6 +39,7 @@ type Status struct {
 	State     State
 	Since     time.Time // when State was entered
 	ClientID  string    // of the session, "" if there is none
+	Transport string    // "long-polling" or "websocket", "" if there is no session
 	LastReply time.Time // end of the last usable reply, zero if there was none
 	Sessions  int       // sessions opened since New
 	Failures  int       // sessions that ended in trouble since one was connected for 10 s
@@ -79,7 +80,7 @@ func (b *board) enter(state State) {
 			s.Channels = nil
 		}
 		if state != Connected && state != Connecting {
-			s.ClientID = ""
+			s.ClientID, s.Transport = "", ""
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 )
@@ -37,14 +38,20 @@ const (
 
 // sync brings the members in line with what the caller wants.
 func (s *session) sync() *end {
-	if s.seen == s.subs.version.Load() {
-		return nil
+	if s.seen != s.subs.version.Load() {
+		if e := s.compare(); e != nil {
+			return e
+		}
 	}
-	s.seen = s.subs.version.Load()
-	want := s.subs.snapshot()
-	if len(want) == 0 {
+	if len(s.members) == 0 && !s.publishing(time.Now()) {
 		return &end{act: actRenew} // Run waits for more
 	}
+	return nil
+}
+
+func (s *session) compare() *end {
+	s.seen = s.subs.version.Load()
+	want := s.subs.snapshot()
 	keep := make(map[uint64]bool, len(want))
 	for _, r := range want {
 		keep[r.gen] = true
@@ -54,10 +61,10 @@ func (s *session) sync() *end {
 			continue
 		}
 		delete(s.members, channel)
-		if m.state != due {
+		if m.state != due && !isService(channel) {
 			s.leaving = append(s.leaving, channel)
-			s.showChannels()
 		}
+		s.showChannels()
 	}
 	for _, r := range want {
 		if s.members[r.Channel] != nil {
@@ -79,8 +86,8 @@ func (s *session) ask(now time.Time) {
 	size := len("[]")
 	fits := func(m request) bool {
 		text, err := json.Marshal(m)
-		if err != nil || size+len(text)+1 > maxRequest {
-			return false
+		if err != nil || size+len(text)+1 > maxRequest && (m.Data == nil || len(batch) > 0) {
+			return false // but a large message to publish may try its luck alone
 		}
 		size += len(text) + 1
 		batch = append(batch, m)
@@ -95,6 +102,12 @@ func (s *session) ask(now time.Time) {
 	}
 	var members []*member
 	for _, m := range s.dueBy(now) {
+		if isService(m.Channel) {
+			var t turn
+			s.accepted(m, &t)
+			s.hooks = append(s.hooks, t.hooks...)
+			continue
+		}
 		m.id = s.nextID()
 		if !fits(s.subscribe(m)) {
 			if len(batch) > 0 {
@@ -108,6 +121,9 @@ func (s *session) ask(now time.Time) {
 		m.state = asked
 		members = append(members, m)
 	}
+	if len(s.leaving) == 0 && len(s.dueBy(now)) == 0 {
+		s.publish(now, fits)
+	}
 	if len(batch) == 0 {
 		return
 	}
@@ -115,7 +131,10 @@ func (s *session) ask(now time.Time) {
 	if s.asking == nil {
 		s.asking = []*member{}
 	}
-	s.hold.begin(members)
+	if s.socket == nil && !s.acks.on {
+		s.hold.begin(members)
+		s.hold.all = s.hold.all || len(s.posted) > 0
+	}
 	s.start(metaSubscribe, s.pollDeadline(), batch...)
 }
 
@@ -143,18 +162,21 @@ func (s *session) subscribe(m *member) request {
 
 // answered takes in the reply to one subscribe message.
 func (s *session) answered(reply *meta, t *turn) {
-	i := slices.IndexFunc(s.asking, func(m *member) bool { return m.id == string(reply.ID) })
-	if i < 0 { // ids must be echoed, but who knows
-		i = slices.IndexFunc(s.asking, func(m *member) bool { return slices.Contains(reply.Subscription, m.Channel) })
+	for _, m := range s.asking {
+		// Ids must be echoed and subscriptions named, one or an array; either
+		// will do.
+		concerned := m.id == string(reply.ID) || slices.Contains(reply.Subscription, m.Channel)
+		switch {
+		case !concerned || m.state != asked:
+		case reply.Successful:
+			s.accepted(m, t)
+		default:
+			s.refused(m, reply, t)
+		}
 	}
-	if i < 0 || s.asking[i].state != asked {
-		return
-	}
-	m := s.asking[i]
-	if !reply.Successful {
-		s.refused(m, reply, t)
-		return
-	}
+}
+
+func (s *session) accepted(m *member, t *turn) {
 	m.state, m.failures, m.again = live, 0, 0
 	s.showChannels()
 	s.log.Info().Str("event", "subscribed").Str("channel", m.Channel).Msg("subscribed")
@@ -215,6 +237,7 @@ func (s *session) askDone(t *turn) {
 		s.later(m, e, s.quick(m.failures))
 	}
 	s.asking = nil
+	s.abandon(errors.New("no reply to this publish"))
 	s.hold.end(time.Now(), s.polling)
 }
 

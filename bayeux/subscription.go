@@ -19,7 +19,8 @@ const (
 // Subscription asks for the events of one channel.
 type Subscription struct {
 	// Channel, for example "/topic/hc_Account", with or without a filter
-	// ("?Industry='Energy'"). Channels tell subscriptions apart.
+	// ("?Industry='Energy'"), or a pattern ("/room/*", "/room/**", see [Match]).
+	// Channels tell subscriptions apart.
 	Channel string
 
 	// From says after which replay id to start. It is asked at every subscribe

@@ -6,6 +6,9 @@
 //	                          ├─▶ test/org
 //	jsforce (on faye) ────────┘
 //
+// and runs package bayeux against servers of other people, cometd-nodejs-server
+// and faye, through every fault that a streaming client meets.
+//
 // It needs Node.js 18 or newer and npm, and fails without them. The clients are
 // installed once, with the exact versions of js/package.json, into the user's
 // cache directory and never into the source tree.
