@@ -25,6 +25,7 @@ const (
 // delivery is one event on its way to its row.
 type delivery struct {
 	ch    *channel
+	topic string // id of the topic it came from
 	event pushtopic.Event
 }
 
@@ -51,6 +52,10 @@ func newInbound(s *session) *inbound {
 func (in *inbound) handle(ctx context.Context, msgs []bayeux.Message) error {
 	batch := make([]delivery, 0, min(len(msgs), maxBatch))
 	for _, m := range msgs {
+		if m.Channel == canaryChannel {
+			in.s.stream.heardCanary(m)
+			continue
+		}
 		ch := in.s.stream.channel(m.Channel)
 		if ch == nil {
 			continue // unsubscribed meanwhile
@@ -60,7 +65,8 @@ func (in *inbound) handle(ctx context.Context, msgs []bayeux.Message) error {
 			in.s.log.Warn().Str("component", "stream").Str("event", "event_unreadable").Str("channel", m.Channel).Int64("replay_id", m.ReplayID).Err(err).Msg("the next poll finds the record")
 			continue
 		}
-		batch = append(batch, delivery{ch: ch, event: event})
+		in.s.stream.dog.event(ch.obj.cfg.Name, event.SFID, time.Now())
+		batch = append(batch, delivery{ch: ch, topic: ch.topic(), event: event})
 		if len(batch) == maxBatch {
 			if err := in.put(ctx, batch); err != nil {
 				return err
@@ -81,7 +87,7 @@ func (in *inbound) put(ctx context.Context, batch []delivery) error {
 		return context.Cause(ctx)
 	}
 	for _, d := range batch {
-		d.ch.accept(d.event.ReplayID)
+		d.ch.accept(d.topic, d.event.ReplayID)
 	}
 	return nil
 }
@@ -125,7 +131,10 @@ func (in *inbound) apply(ctx context.Context, batch []delivery) error {
 	for _, d := range batch {
 		in.decide(d, &b)
 		// Invariant 1: the position moves with what is in this batch.
-		positions[d.ch] = pgsink.Position{Channel: d.ch.name, TopicID: d.ch.topicID, ReplayID: d.event.ReplayID, EventAt: d.event.CreatedAt}
+		// Events that come again do not move it back.
+		if p, ok := positions[d.ch]; !ok || p.TopicID != d.topic || p.ReplayID < d.event.ReplayID {
+			positions[d.ch] = pgsink.Position{Channel: d.ch.name, TopicID: d.topic, ReplayID: d.event.ReplayID, EventAt: d.event.CreatedAt}
+		}
 		t := perObject[d.ch.obj.cfg.Name]
 		if t == nil {
 			t = &tally{oldest: d.event.CreatedAt}
@@ -134,13 +143,20 @@ func (in *inbound) apply(ctx context.Context, batch []delivery) error {
 		t.events++
 		t.newest = d.event.CreatedAt
 	}
-	for _, p := range positions {
-		b.Positions = append(b.Positions, p)
+	for ch, p := range positions {
+		if p.TopicID != ch.applied.TopicID || p.ReplayID > ch.applied.ReplayID {
+			b.Positions = append(b.Positions, p)
+		}
 	}
 	began := time.Now()
 	res, err := in.s.sink.Apply(ctx, b)
 	if err != nil {
 		return err
+	}
+	for ch, p := range positions {
+		if p.TopicID != ch.applied.TopicID || p.ReplayID > ch.applied.ReplayID {
+			ch.applied = p
+		}
 	}
 	in.report(perObject, res, time.Since(began))
 	if len(b.Marks) > 0 || res.Marked > 0 || res.Held > 0 {
@@ -170,6 +186,10 @@ func (in *inbound) decide(d delivery, b *pgsink.Batch) {
 	}
 	if deleted {
 		mark("event within a second of a delete")
+		return
+	}
+	if e.Type == pushtopic.TypeUndeleted {
+		mark("undeleted") // a read under way may just have found it deleted
 		return
 	}
 	row, err := obj.table.Decode(e.SObject)

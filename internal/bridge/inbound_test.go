@@ -1,12 +1,15 @@
 package bridge
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"hcbridge/bayeux"
 	"hcbridge/config"
 	"hcbridge/pgsink"
 	"hcbridge/pushtopic"
@@ -63,6 +66,10 @@ func TestDecide(t *testing.T) {
 		t.Parallel()
 		marked(t, send(setup(t), pushtopic.TypeUpdated, noon, `{"Id":"001000000000001AAA","SystemModstamp":"2026-01-02T12:00:00.000Z","Name":"A"}`))
 	})
+	t.Run("UndeleteIsReadBack", func(t *testing.T) {
+		t.Parallel()
+		marked(t, send(setup(t), pushtopic.TypeUndeleted, noon, whole))
+	})
 	t.Run("DeleteIsApplied", func(t *testing.T) {
 		t.Parallel()
 		applied(t, send(setup(t), pushtopic.TypeDeleted, noon, `{"Id":"001000000000001AAA"}`), pgsink.Delete)
@@ -102,8 +109,46 @@ func TestChannelFrom(t *testing.T) {
 	if got := ch.from(); got != replayNewOnly {
 		t.Errorf("a channel without a position begins at %d", got)
 	}
-	ch.accept(7)
+	ch.accept("", 7)
 	if got := ch.from(); got != 7 {
 		t.Errorf("after event 7 it begins at %d", got)
+	}
+	ch.accept("", 5)
+	if got := ch.from(); got != 7 {
+		t.Errorf("after event 5 came again it begins at %d", got)
+	}
+	ch.forget("0IF000000000002AAA")
+	ch.accept("", 9)
+	if got := ch.from(); got != replayNewOnly {
+		t.Errorf("an event of the topic's former life moved it to %d", got)
+	}
+}
+
+// With the applier standing still no more than the queue is taken, and the
+// position stays at what was.
+func TestHandleIsBounded(t *testing.T) {
+	t.Parallel()
+	s := &session{Bridge: New(&config.Config{}, "test", zerolog.Nop())}
+	s.in = newInbound(s)
+	ch := &channel{name: "/topic/hc_Account", obj: newObject(&mapping{cfg: config.Object{Name: "Account"}}), topicID: "0IF"}
+	s.stream = &stream{s: s, dog: newWatchdog(), channels: map[string]*channel{ch.name: ch}}
+	next := int64(0)
+	var err error
+	for replies := 0; err == nil; replies++ {
+		if replies > 100 {
+			t.Fatal("a million events are in memory")
+		}
+		msgs := make([]bayeux.Message, 10_000)
+		for i := range msgs {
+			next++
+			msgs[i] = bayeux.Message{Channel: ch.name, ReplayID: next, Data: fmt.Appendf(nil,
+				`{"event":{"createdDate":"2026-01-02T12:00:00.000Z","replayId":%d,"type":"updated"},"sobject":{"Id":"001000000000001AAA"}}`, next)}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // 30 s in earnest
+		err = s.in.handle(ctx, msgs)
+		cancel()
+	}
+	if got, want := ch.from(), int64(maxQueue*maxBatch); got != want {
+		t.Errorf("taken up to event %d, want %d, which is what the queue holds", got, want)
 	}
 }

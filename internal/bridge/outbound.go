@@ -108,10 +108,12 @@ func failure(err error) *outbox.Failure {
 func (s *session) settled(ctx context.Context, tx pgx.Tx, done []outbox.Settled) error {
 	var marks []pgsink.Mark
 	for _, d := range done {
-		if !d.OK || d.Op == outbox.Delete || d.SFID == "" {
+		o := s.byTable[d.Table]
+		if !d.OK || d.SFID == "" || o == nil {
 			continue
 		}
-		if o := s.byTable[d.Table]; o != nil {
+		s.stream.wrote(o, d.SFID)
+		if d.Op != outbox.Delete {
 			marks = append(marks, pgsink.Mark{Object: o.cfg.Name, SFID: d.SFID, Reason: "written"})
 		}
 	}

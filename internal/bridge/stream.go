@@ -3,6 +3,8 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,28 +15,38 @@ import (
 	"hcbridge/internal/retry"
 	"hcbridge/internal/status"
 	"hcbridge/pgsink"
-	"hcbridge/pushtopic"
 )
 
 const (
-	// verifyEvery is how often the topics are compared with what they should be.
-	verifyEvery = 10 * time.Minute
+	watchEvery = time.Second
 	// streamDownAfter is how long the stream may be away before it counts as
 	// stopped: short enough to be seen within a minute, long enough for a lost
 	// session, which heals in seconds.
 	streamDownAfter = 20 * time.Second
-	replayNewOnly   = -1
+	replayNewOnly   = bayeux.FromNew
 )
 
 // stream keeps the topics of the streamed objects and one Bayeux session for
 // all of them.
 type stream struct {
-	s      *session
-	client *bayeux.Client
-	log    zerolog.Logger
+	s        *session
+	client   *bayeux.Client
+	log      zerolog.Logger
+	dog      *watchdog
+	canaryID string        // of the canary's channel, "" if there is none; of keep alone
+	caged    bool          // there is none, and none is to be looked for; of keep alone
+	up       time.Time     // when the session was last seen connected; of keep alone
+	down     bool          // that is long ago; of keep alone
+	wake     chan struct{} // capacity 1: the topics are to be verified, or there are chores
 
 	mu       sync.Mutex
 	channels map[string]*channel
+	chores   []func(context.Context) error // of hooks, which must not wait for the database
+	doubted  bool                          // a topic is perhaps not what it was
+	renew    context.CancelFunc            // ends the present session
+	token    string                        // the last one given out
+	distrust bool                          // and it is not to be used again
+	shown    map[string]string             // objects shown as suspect, and why
 }
 
 // channel is one topic and how far its events have been taken.
@@ -45,12 +57,19 @@ type channel struct {
 	mu       sync.Mutex
 	topicID  string
 	accepted int64 // newest event in the queue or in the database; 0 = none yet
+	wanted   bool  // subscribed, or to be
+
+	applied pgsink.Position // newest that was committed; of the applier alone
 }
 
-func (c *channel) accept(id int64) {
+// accept notes that events of a topic up to id are in the queue. Events that
+// come again move nothing: ids of a channel only grow.
+func (c *channel) accept(topicID string, id int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.accepted = id
+	if c.topicID == topicID {
+		c.accepted = max(c.accepted, id)
+	}
 }
 
 // from is where the next subscription begins.
@@ -63,21 +82,57 @@ func (c *channel) from() int64 {
 	return c.accepted
 }
 
+// forget begins anew, with the events of topic id from now on.
+func (c *channel) forget(topicID string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.topicID, c.accepted = topicID, 0
+}
+
+func (c *channel) topic() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.topicID
+}
+
+// want notes whether the channel is to be subscribed, and returns what was.
+func (c *channel) want(on bool) (was bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was, c.wanted = c.wanted, on
+	return was
+}
+
 func newStream(s *session) (*stream, error) {
-	st := &stream{s: s, log: s.log.With().Str("component", "stream").Logger(), channels: map[string]*channel{}}
+	st := &stream{
+		s: s, log: s.log.With().Str("component", "stream").Logger(), dog: newWatchdog(), wake: make(chan struct{}, 1),
+		up: time.Now(), channels: map[string]*channel{}, shown: map[string]string{}, renew: func() {},
+	}
 	client, err := bayeux.New(st.credentials, s.in.handle, bayeux.WithLogger(s.log))
 	if err != nil {
 		return nil, err
 	}
 	st.client = client
+	for _, o := range s.objects {
+		o.poll.Streamed = func() bool { return o.streamed.Load() && client.Status().State == bayeux.Connected }
+		o.poll.Found = func(sfid string, stamp time.Time) { st.dog.found(o.cfg.Name, sfid, stamp, time.Now()) }
+	}
 	return st, nil
 }
 
 func (st *stream) credentials(ctx context.Context, refused string) (endpoint, token string, err error) {
+	st.mu.Lock()
+	if st.distrust && refused == "" {
+		refused = st.token
+	}
+	st.mu.Unlock()
 	sess, err := st.s.sf.Token(ctx, refused)
 	if err != nil {
 		return "", "", err
 	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.token, st.distrust = sess.Token, false
 	return sess.InstanceURL + "/cometd/" + st.s.cfg.Salesforce.APIVersion, sess.Token, nil
 }
 
@@ -87,171 +142,179 @@ func (st *stream) channel(name string) *channel {
 	return st.channels[name]
 }
 
-// run keeps topics and session until ctx ends. Positions are those that the
-// last process committed.
-func (st *stream) run(ctx context.Context, positions map[string]pgsink.Position) error {
+func (st *stream) all() []*channel {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	list := make([]*channel, 0, len(st.channels))
+	for _, ch := range st.channels {
+		list = append(list, ch)
+	}
+	return list
+}
+
+// any reports whether there is anything to subscribe to.
+func (st *stream) any() bool {
+	return slices.ContainsFunc(st.all(), func(ch *channel) bool {
+		ch.mu.Lock()
+		defer ch.mu.Unlock()
+		return ch.wanted
+	})
+}
+
+// run keeps the session until ctx ends. A server that refuses us for good is
+// asked again all the same, ever more rarely and each time with a new token:
+// its reasons pass too, and nobody may be there to start us again.
+func (st *stream) run(ctx context.Context, _ map[string]pgsink.Position) error {
+	refusals := 0
+	for ctx.Err() == nil {
+		sctx, cancel := context.WithCancel(ctx)
+		st.mu.Lock()
+		st.renew = cancel
+		st.mu.Unlock()
+		sessions := st.client.Status().Sessions
+		err := st.client.Run(sctx)
+		cancel()
+		if err == nil {
+			continue // a new session is wanted, or ctx has ended
+		}
+		if st.client.Status().Sessions > sessions {
+			refusals = 0 // it was good for some time
+		}
+		refusals++
+		wait := retry.Delay(refusals, refusedWait, time.Hour)
+		st.log.Error().Str("event", "stream_refused").Err(err).Int("attempt", refusals).Dur("wait_ms", wait).Msg("the stream is refused; polling goes on")
+		st.s.stop("stream", fmt.Sprintf("the stream is refused: %v", err))
+		st.mu.Lock()
+		st.distrust = true
+		st.mu.Unlock()
+		sleep(ctx, wait)
+	}
+	return nil
+}
+
+// refusedWait is the wait after the first refusal.
+const refusedWait = time.Minute
+
+// keep verifies the topics and watches the session, until ctx ends.
+func (st *stream) keep(ctx context.Context, positions map[string]pgsink.Position) error {
 	for _, o := range st.s.objects {
 		if o.cfg.Mode == config.ModeCDC {
 			st.fallBack(o, "Change Data Capture is not available in this version; it is polled")
 		}
 	}
-	_ = retry.Forever(ctx, st.log, "topics", func(error) bool { return true }, func(ctx context.Context) error { return st.verify(ctx, positions) })
-	for ctx.Err() == nil {
-		if !st.any() {
-			// Nothing to subscribe to: no session, but the next look at the topics may
-			// find that the reason has gone.
-			sleep(ctx, verifyEvery)
-			st.verifyAgain(ctx, positions)
-			continue
-		}
-		err := st.client.Run(ctx)
-		if err == nil {
-			return nil // ctx has ended
-		}
-		st.log.Error().Str("event", "stream_ended").Err(err).Dur("wait_ms", time.Minute).Msg("no retry heals this; polling goes on")
-		st.s.stop("stream", fmt.Sprintf("the stream ended: %v", err))
-		sleep(ctx, time.Minute)
-	}
-	return nil
-}
-
-// keep verifies the topics every ten minutes and watches the session, until
-// ctx ends.
-func (st *stream) keep(ctx context.Context, positions map[string]pgsink.Position) error {
-	ticker := time.NewTicker(2 * time.Second)
+	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
-	verified := time.Now()
+	st.rouse()
+	var last, next time.Time // looks at the topics
+	failures, sessions := 0, 1
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
+			st.watch(ctx)
+		case <-st.wake:
 		}
-		st.watch()
-		if time.Since(verified) > verifyEvery && st.any() {
-			verified = time.Now()
-			st.verifyAgain(ctx, positions)
-		}
-	}
-}
-
-func (st *stream) any() bool {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return len(st.channels) > 0
-}
-
-func (st *stream) verifyAgain(ctx context.Context, positions map[string]pgsink.Position) {
-	if err := st.verify(ctx, positions); err != nil && ctx.Err() == nil {
-		st.log.Warn().Str("event", "topics_unverified").Err(err).Msg("topics could not be compared")
-	}
-}
-
-// verify makes every streamed object's topic what it should be, subscribes new
-// ones, and removes our topics of objects that are no longer streamed.
-func (st *stream) verify(ctx context.Context, positions map[string]pgsink.Position) error {
-	var keep []string
-	for _, o := range st.s.objects {
-		if o.cfg.Mode != config.ModeStreaming {
+		st.work(ctx)
+		now := st.client.Status().Sessions
+		soon := failures == 0 && (st.doubtful() || now > sessions) && time.Since(last) >= verifyPause
+		if time.Now().Before(next) && !soon {
 			continue
 		}
-		keep = append(keep, pushtopic.Name(o.cfg.Name))
-		if err := st.ensure(ctx, o, positions); err != nil {
-			why, final := refused(err)
-			if !final {
-				return err
-			}
-			st.fallBack(o, why)
+		err := st.verify(ctx, positions)
+		last = time.Now()
+		if err == nil {
+			failures, sessions, next = 0, max(now, 1), last.Add(verifyEvery)
+			continue
+		}
+		failures++
+		wait := retry.Delay(failures, time.Second, 5*time.Minute)
+		next = last.Add(wait)
+		if ctx.Err() == nil {
+			st.log.Warn().Str("event", "topics_unverified").Err(err).Int("attempt", failures).Dur("wait_ms", wait).Msg("topics could not be compared")
 		}
 	}
-	removed, err := pushtopic.Remove(ctx, topics{st.s.sf}, keep)
-	for _, name := range removed {
-		st.log.Info().Str("event", "topic_removed").Str("topic", name).Msg("no longer streamed")
-	}
-	if _, final := refused(err); final {
-		return nil // polled objects need no topics to be removed
-	}
-	return err
 }
 
-func (st *stream) ensure(ctx context.Context, o *object, positions map[string]pgsink.Position) error {
-	spec, err := pushtopic.Plan(o.cfg.Name, o.custom, o.topic, st.s.cfg.Salesforce.APIVersion)
-	if err != nil {
-		return err
-	}
-	topic, _, action, err := pushtopic.Ensure(ctx, topics{st.s.sf}, spec)
-	if err != nil {
-		return err
-	}
-	if action != pushtopic.Kept {
-		st.log.Info().Str("event", "topic_"+action.String()).Str("object", o.cfg.Name).Str("topic", topic.Name).Msg("topic set up")
-	}
-	name := "/topic/" + topic.Name
-	if ch := st.channel(name); ch != nil {
-		ch.mu.Lock()
-		foreign := ch.topicID != topic.ID
-		if foreign {
-			// Another topic of the same name has another history.
-			ch.topicID, ch.accepted = topic.ID, 0
-		}
-		ch.mu.Unlock()
-		if foreign {
-			st.gap(ctx, ch, "topic was made anew")
-			st.client.Unsubscribe(name)
-			st.subscribe(ch)
-		}
-		return nil
-	}
-	ch := &channel{name: name, obj: o, topicID: topic.ID}
-	if p, ok := positions[name]; ok {
-		if p.TopicID == topic.ID {
-			ch.accepted = p.ReplayID
-		} else {
-			st.gap(ctx, ch, "topic was made anew")
-		}
-	}
+// later has fn done by keep, again and again until it works.
+func (st *stream) later(fn func(context.Context) error) {
 	st.mu.Lock()
-	st.channels[name] = ch
+	st.chores = append(st.chores, fn)
 	st.mu.Unlock()
-	st.subscribe(ch)
-	return nil
+	st.rouse()
+}
+
+func (st *stream) rouse() {
+	select {
+	case st.wake <- struct{}{}:
+	default:
+	}
+}
+
+// work does the chores in their order, up to the first that fails.
+func (st *stream) work(ctx context.Context) {
+	for {
+		st.mu.Lock()
+		if len(st.chores) == 0 {
+			st.mu.Unlock()
+			return
+		}
+		fn := st.chores[0]
+		st.mu.Unlock()
+		wait, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := fn(wait)
+		cancel()
+		if err != nil {
+			return
+		}
+		st.mu.Lock()
+		st.chores = st.chores[1:]
+		st.mu.Unlock()
+	}
 }
 
 func (st *stream) subscribe(ch *channel) {
+	ch.want(true)
 	st.client.Subscribe(bayeux.Subscription{
 		Channel:   ch.name,
 		From:      ch.from,
 		Confirmed: func(context.Context) { st.confirmed(ch) },
-		Refused:   func(ctx context.Context, err *bayeux.Error) bayeux.Verdict { return st.refused(ctx, ch, err) },
+		Refused:   func(_ context.Context, err *bayeux.Error) bayeux.Verdict { return st.refused(ch, err) },
 	})
 }
 
 func (st *stream) confirmed(ch *channel) {
 	ch.obj.streamed.Store(true)
+	st.dog.live(ch.obj.cfg.Name, true, st.s.sf.ServerTime())
+	st.recover(ch.obj)
 	st.log.Info().Str("event", "subscribed").Str("object", ch.obj.cfg.Name).Str("channel", ch.name).Int64("replay_id", ch.from()).Msg("subscribed")
-	st.s.board.Object(ch.obj.cfg.Name, func(o *status.Object) { o.ModeEffective, o.Message = config.ModeStreaming, "" })
 	if ch.from() == replayNewOnly {
 		// What happened before the subscription is nobody's but the poll's.
 		ch.obj.wantPoll()
 	}
+	st.endGap(ch.obj)
 }
 
 // refused decides what a refused subscription means for its object.
-func (st *stream) refused(ctx context.Context, ch *channel, err *bayeux.Error) bayeux.Verdict {
+func (st *stream) refused(ch *channel, err *bayeux.Error) bayeux.Verdict {
 	ch.obj.streamed.Store(false)
+	text := strings.ToLower(err.Text)
 	switch {
 	case err.ReplayInvalid():
-		ch.mu.Lock()
-		ch.accepted = 0
-		ch.mu.Unlock()
-		st.gap(ctx, ch, "the stream no longer holds the events since the last position")
+		ch.forget(ch.topic())
+		st.gap(ch, "the stream no longer holds the events since the last position")
 		return bayeux.Again
-	case err.Busy():
+	case err.TooLarge():
+		ch.forget(ch.topic())
+		st.gap(ch, "more events came at once than fit into memory")
+		return bayeux.Again
+	case err.Busy(), err.LimitExceeded():
+		return bayeux.Retry
+	case err.Code == 404, strings.Contains(text, "doesn't exist"):
+		st.doubt() // somebody has deleted the topic
 		return bayeux.Retry
 	case err.Code == 403 || err.Code == 400:
-		st.mu.Lock()
-		delete(st.channels, ch.name)
-		st.mu.Unlock()
+		ch.want(false)
 		st.fallBack(ch.obj, "Salesforce refuses the subscription ("+err.Text+"); it is polled")
 		return bayeux.Drop
 	}
@@ -260,25 +323,94 @@ func (st *stream) refused(ctx context.Context, ch *channel, err *bayeux.Error) b
 
 // fallBack makes o a polled object and says so once.
 func (st *stream) fallBack(o *object, why string) {
-	if o.fallback == why {
+	st.mu.Lock()
+	news := o.fallback != why
+	o.fallback = why
+	st.mu.Unlock()
+	o.streamed.Store(false)
+	if !news {
 		return
 	}
-	o.fallback = why
-	o.streamed.Store(false)
 	st.log.Warn().Str("event", "polling_only").Str("object", o.cfg.Name).Str("reason", why).Msg("object is polled")
 	st.s.board.Object(o.cfg.Name, func(b *status.Object) { b.ModeEffective, b.Message = config.ModePolling, why })
+	o.wantPoll()
+	st.endGap(o)
 }
 
-// watch shows the session's state and whether it has been away too long.
-func (st *stream) watch() {
+// recover makes o a streamed object again.
+func (st *stream) recover(o *object) {
+	st.mu.Lock()
+	why := o.fallback
+	o.fallback = ""
+	st.mu.Unlock()
+	st.s.board.Object(o.cfg.Name, func(b *status.Object) {
+		b.ModeEffective = config.ModeStreaming
+		if b.Message == why {
+			b.Message = ""
+		}
+	})
+}
+
+// wrote tells the watchdog of a write that Salesforce has answered.
+func (st *stream) wrote(o *object, sfid string) { st.dog.wrote(o.cfg.Name, sfid, time.Now()) }
+
+// watch weighs the evidence, acts on it, and shows it.
+func (st *stream) watch(ctx context.Context) {
 	state := st.client.Status()
+	connected := state.State == bayeux.Connected
+	for _, ch := range st.all() {
+		live := connected && slices.Contains(state.Channels, ch.name)
+		st.dog.live(ch.obj.cfg.Name, live, st.s.sf.ServerTime())
+	}
+	todo := st.dog.tick(time.Now(), connected)
+	if todo.probe {
+		st.sing()
+	}
+	if todo.push {
+		st.push(ctx)
+	}
+	for _, ch := range st.all() {
+		name := ch.obj.cfg.Name
+		if slices.Contains(todo.again, name) {
+			st.log.Info().Str("event", "asked_again").Str("object", name).Msg("a poll found what no event announced")
+			st.subscribe(ch)
+		}
+		if slices.Contains(todo.poll, name) {
+			ch.obj.wantPoll()
+		}
+	}
+	if todo.renew {
+		st.log.Warn().Str("event", "session_renewed").Msg("the stream is suspect, opening a new session")
+		st.mu.Lock()
+		st.renew()
+		st.mu.Unlock()
+	}
+	st.show(state)
+}
+
+// show puts on the board whether the stream works, object by object.
+func (st *stream) show(state bayeux.Status) {
+	mute, doubts := st.dog.doubts()
+	if state.State == bayeux.Connected || !st.any() {
+		st.up, st.down = time.Now(), false
+	}
+	if away := time.Since(st.up); !st.down && away > streamDownAfter {
+		st.down = true
+		for _, ch := range st.all() {
+			st.reread(ch, st.s.sf.ServerTime().Add(-away))
+		}
+	}
 	text := "off"
 	switch {
 	case !st.any():
+		st.s.resume("stream")
+	case state.State == bayeux.Connected && mute:
+		text = "muted"
+		st.s.stop("stream", "connected, but no events arrive; polling every "+quickPoll.String())
 	case state.State == bayeux.Connected:
 		text = "connected"
 		st.s.resume("stream")
-	case time.Since(state.Since) > streamDownAfter:
+	case st.down:
 		text = "waiting"
 		reason := "not connected"
 		if state.LastError != nil {
@@ -288,10 +420,46 @@ func (st *stream) watch() {
 	default:
 		text = "connecting"
 	}
-	if state.State != bayeux.Connected {
-		for _, o := range st.s.objects {
-			o.streamed.Store(false)
-		}
-	}
 	st.s.board.Connection(func(c *status.Connection) { c.Streaming = text })
+	for _, ch := range st.all() {
+		o := ch.obj
+		why := doubts[o.cfg.Name]
+		live := state.State == bayeux.Connected && slices.Contains(state.Channels, ch.name)
+		if mute && live && why == "" {
+			why = "no events arrive"
+		}
+		o.streamed.Store(live && why == "")
+		st.suspect(ch, why, mute)
+	}
+}
+
+// suspect shows that o's events are in doubt, or no longer.
+func (st *stream) suspect(ch *channel, why string, mute bool) {
+	name := ch.obj.cfg.Name
+	if why != "" {
+		why += "; polled every " + quickPoll.String()
+	}
+	was := st.shown[name]
+	if was == why {
+		return
+	}
+	st.shown[name] = why
+	if was == "" {
+		st.reread(ch, st.s.sf.ServerTime())
+	}
+	st.s.board.Object(name, func(b *status.Object) {
+		if b.Message == was || b.Message == "" {
+			b.Message = why
+		}
+	})
+	switch {
+	case why == "":
+		st.log.Info().Str("event", "trusted").Str("object", name).Msg("events arrive again")
+		st.s.resume("stream of " + name)
+	case mute: // one stop for all is enough
+		st.log.Error().Str("event", "suspect").Str("object", name).Str("reason", why).Msg("events are in doubt")
+	default:
+		st.log.Error().Str("event", "suspect").Str("object", name).Str("reason", why).Msg("events are in doubt")
+		st.s.stop("stream of "+name, why)
+	}
 }

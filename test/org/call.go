@@ -128,7 +128,7 @@ func position(body []byte, offset int64) (line, column int) {
 // object returns an object that the caller can see, or nil.
 func (c *call) object(name string) *sobject.Object {
 	ob := c.store.Object(name)
-	if ob == nil || ob.Name == pushTopic && c.s.topicsDenied() {
+	if ob == nil || c.s.denies(ob.Name) {
 		return nil
 	}
 	return ob

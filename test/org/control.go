@@ -83,6 +83,51 @@ func (s *Server) TopicLimit(n int) {
 	s.topics.limit = n
 }
 
+// OmitFromEvents leaves a field out of all events although the integration
+// user may read it, as when who made the change may not.
+// (Streaming API Developer Guide, "Security and the PushTopic Query".)
+func (s *Server) OmitFromEvents(object, field string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.omitted == nil {
+		s.omitted = map[string]bool{}
+	}
+	s.omitted[strings.ToLower(object+"."+field)] = true
+}
+
+func (s *Server) omits(ob *sobject.Object, f *sobject.Field) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.omitted) > 0 && s.omitted[strings.ToLower(ob.Name+"."+f.Name)]
+}
+
+// ReverseEvents publishes the events of every two changes in reverse order, as
+// those of one transaction are that changes a record twice.
+// (Streaming API Developer Guide, "Streaming API Notifications Sent in Reverse
+// Order Within a Transaction".)
+func (s *Server) ReverseEvents(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reversed, s.heldBack = on, nil
+}
+
+// inOrder returns the changes whose events are due, in the order of those.
+func (s *Server) inOrder(changes []sobject.Change) []sobject.Change {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.reversed {
+		return changes
+	}
+	s.heldBack = append(s.heldBack, changes...)
+	if len(s.heldBack) < 2 {
+		return nil
+	}
+	due := s.heldBack
+	s.heldBack = nil
+	slices.Reverse(due)
+	return due
+}
+
 // DailyLimit sets the number of API calls in 24 h; calls already made count.
 func (s *Server) DailyLimit(n int) {
 	s.mu.Lock()

@@ -75,6 +75,9 @@ func (c *call) sobjects(seg []string) answer {
 		}
 		return c.row(ob, seg[1])
 	case 3:
+		if ob.Name == streamingChannel && seg[2] == "push" {
+			return c.only(func() answer { return c.push(ob, seg[1]) }, http.MethodPost)
+		}
 		return c.byExternalID(ob, seg[1], seg[2])
 	}
 	return notFound()

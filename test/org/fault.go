@@ -34,13 +34,15 @@ const (
 	Cut Verb = "cut"
 	// Garble runs the endpoint and sends half of its answer as if it were all.
 	Garble Verb = "garble"
+	// Trickle runs the endpoint and sends its answer at a byte per second.
+	Trickle Verb = "trickle"
 	// Drop closes the connection; the endpoint does not run.
 	Drop Verb = "drop"
 )
 
 // Verbs lists all verbs.
 func Verbs() []Verb {
-	return []Verb{Reject, FailAfterWrite, Hold, Slow, HTML, Redirect, Cut, Garble, Drop}
+	return []Verb{Reject, FailAfterWrite, Hold, Slow, HTML, Redirect, Cut, Garble, Trickle, Drop}
 }
 
 // Fault is a rule that spoils requests. The first rule in order of [Server.Fault]

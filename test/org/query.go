@@ -93,7 +93,7 @@ func (c *call) runQuery(all bool) answer {
 	if err != nil {
 		return queryFailed(err)
 	}
-	if strings.EqualFold(q.From, pushTopic) && c.s.topicsDenied() {
+	if c.s.denies(q.From) {
 		return fail(http.StatusBadRequest, "INVALID_TYPE", unsupportedType(q.From))
 	}
 	rows, total, err := soql.Run(c.store, q, soql.Opts{All: all, Visible: c.visible})

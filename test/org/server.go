@@ -56,6 +56,10 @@ type Server struct {
 	triggers       []func(*sobject.Draft) error
 	hidden         map[string]map[string]bool // object → field, both in lower case
 	denyTopics     bool
+	denyChannels   bool
+	omitted        map[string]bool // object.field in lower case, left out of events
+	reversed       bool            // the events of every two changes
+	heldBack       []sobject.Change
 	closed         bool
 }
 

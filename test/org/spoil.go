@@ -42,7 +42,7 @@ func (s *Server) spoil(f *Injected, w http.ResponseWriter, r *http.Request, next
 		next(w, r)
 		return
 	}
-	if rule.Verb == Cut || rule.Verb == Garble {
+	if rule.Verb == Cut || rule.Verb == Garble || rule.Verb == Trickle {
 		r.Header.Del("Accept-Encoding") // half an answer shall be readable
 	}
 	rec := httptest.NewRecorder()
@@ -62,6 +62,8 @@ func (s *Server) spoil(f *Injected, w http.ResponseWriter, r *http.Request, next
 		replay(w, rec, rec.Body.Bytes()[:rec.Body.Len()/2])
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
+	case Trickle:
+		s.trickle(w, r, rec)
 	case Garble:
 		half := rec.Body.Bytes()[:rec.Body.Len()/2]
 		rec.Header().Set("Content-Length", strconv.Itoa(len(half)))
@@ -82,6 +84,28 @@ func (s *Server) pause(f *Injected, gone <-chan struct{}) {
 	case <-f.released:
 	case <-gone:
 	case <-s.closing:
+	}
+}
+
+// trickle sends an answer byte by byte until it is all there or nobody waits.
+func (s *Server) trickle(w http.ResponseWriter, r *http.Request, rec *httptest.ResponseRecorder) {
+	body := rec.Body.Bytes()
+	rec.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	replay(w, rec, nil)
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for _, b := range body {
+		if _, err := w.Write([]byte{b}); err != nil {
+			return
+		}
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-t.C:
+		case <-r.Context().Done():
+			return
+		case <-s.closing:
+			return
+		}
 	}
 }
 

@@ -54,6 +54,9 @@ func (s *Server) newJobs() *bulk.Server {
 // (Streaming API Developer Guide, "Streaming API Error Codes".)
 func (s *Server) maySubscribe(userID, subscription string) string {
 	channel, filter, filtered := strings.Cut(subscription, "?")
+	if strings.HasPrefix(channel, genericPrefix) {
+		return s.mayListen(channel)
+	}
 	t := s.topics.find(channel)
 	if t == nil {
 		return "400::The channel you requested to subscribe to doesn't exist {" + channel + "}"
@@ -86,7 +89,8 @@ func (s *Server) view(userID, channel string, data json.RawMessage) (json.RawMes
 	if s.hidesAny(userID, t, t.filtered) {
 		return nil, false
 	}
-	if !s.hidesAny(userID, t, t.chosen) {
+	omits := func(f *sobject.Field) bool { return s.hides(userID, t.object, f) || s.omits(t.object, f) }
+	if !slices.ContainsFunc(t.chosen, func(i int) bool { return omits(t.object.Fields[i]) }) {
 		return data, true
 	}
 	var event struct {
@@ -97,7 +101,7 @@ func (s *Server) view(userID, channel string, data json.RawMessage) (json.RawMes
 		return data, true
 	}
 	for _, i := range t.chosen {
-		if f := t.object.Fields[i]; s.hides(userID, t.object, f) {
+		if f := t.object.Fields[i]; omits(f) {
 			delete(event.SObject, f.Name)
 		}
 	}

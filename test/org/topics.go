@@ -86,7 +86,7 @@ func (ts *topics) find(channel string) *topic {
 
 // watch follows the transactions of the org, in commit order.
 func (ts *topics) watch(tx sobject.Tx) {
-	for _, c := range tx.Changes {
+	for _, c := range ts.s.inOrder(tx.Changes) {
 		if c.Object.Name == pushTopic {
 			ts.follow(c)
 			continue

@@ -8,7 +8,7 @@ func Standard() []*Object {
 	return []*Object{
 		account(), contact(), lead(), opportunity(), supportCase(), task(),
 		invoice(), line(), every(),
-		user(), group(), recordType(), organization(), pushTopic(),
+		user(), group(), recordType(), organization(), pushTopic(), streamingChannel(),
 	}
 }
 

@@ -66,3 +66,14 @@ func pushTopic() *Object {
 		checkbox("NotifyForOperationUndelete", "Undelete", true),
 	})
 }
+
+// streamingChannel is as the Object Reference, "StreamingChannel", lists it.
+func streamingChannel() *Object {
+	o := data("StreamingChannel", "Streaming Channel", "Streaming Channels", "0M6")
+	o.Triggerable, o.Layoutable = false, false
+	return object(o, []*Field{
+		with(nameField(required(str("Name", "Streaming Channel Name", 80))), func(f *Field) { f.Unique, f.IDLookup = true, true }),
+		str("Description", "Description", 255),
+		readOnly(checkbox("IsDynamic", "Is Dynamic", false)),
+	})
+}

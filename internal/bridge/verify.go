@@ -1,0 +1,153 @@
+package bridge
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"hcbridge/config"
+	"hcbridge/pgsink"
+	"hcbridge/pushtopic"
+)
+
+const (
+	// verifyEvery is how often the topics are compared with what they should be,
+	// and verifyPause the least time between two looks.
+	verifyEvery = 10 * time.Minute
+	verifyPause = 5 * time.Second
+)
+
+// doubt has the topics compared soon.
+func (st *stream) doubt() {
+	st.mu.Lock()
+	st.doubted = true
+	st.mu.Unlock()
+	st.rouse()
+}
+
+func (st *stream) doubtful() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.doubted
+}
+
+// verify makes every streamed object's topic what it should be, subscribes new
+// ones, and removes our topics of objects that are no longer streamed. As long
+// as there is nothing to mend it costs one call.
+func (st *stream) verify(ctx context.Context, positions map[string]pgsink.Position) error {
+	st.mu.Lock()
+	st.doubted = false
+	st.mu.Unlock()
+	api := &glance{API: topics{st.s.sf}}
+	var keep []string
+	for _, o := range st.s.objects {
+		if o.cfg.Mode != config.ModeStreaming {
+			continue
+		}
+		keep = append(keep, pushtopic.Name(o.cfg.Name))
+		if err := st.ensure(ctx, api, o, positions); err != nil {
+			why, final := refused(err)
+			if !final {
+				return err
+			}
+			if ch := st.channel(pushtopic.Channel(pushtopic.Name(o.cfg.Name))); ch != nil && ch.want(false) {
+				st.client.Unsubscribe(ch.name)
+			}
+			st.fallBack(o, why)
+		}
+	}
+	removed, err := pushtopic.Remove(ctx, api, keep)
+	for _, name := range removed {
+		st.log.Info().Str("event", "topic_removed").Str("topic", name).Msg("no longer streamed")
+	}
+	if _, final := refused(err); err != nil && !final {
+		return err // where it is final, there are no topics to be removed
+	}
+	switch {
+	case !st.any() && st.canaryID != "": // nothing to prove
+		st.canaryID = ""
+		st.client.Unsubscribe(canaryChannel)
+		st.dog.useCanary(false, time.Now())
+	case st.any() && st.canaryID == "" && !st.caged:
+		return st.canary(ctx)
+	}
+	return nil
+}
+
+func (st *stream) ensure(ctx context.Context, api pushtopic.API, o *object, positions map[string]pgsink.Position) error {
+	spec, err := pushtopic.Plan(o.cfg.Name, o.custom, o.topic, st.s.cfg.Salesforce.APIVersion)
+	if err != nil {
+		return err
+	}
+	topic, _, action, err := pushtopic.Ensure(ctx, api, spec)
+	if err != nil {
+		return err
+	}
+	if action != pushtopic.Kept {
+		st.log.Info().Str("event", "topic_"+action.String()).Str("object", o.cfg.Name).Str("topic", topic.Name).Msg("topic set up")
+	}
+	name := pushtopic.Channel(topic.Name)
+	ch := st.channel(name)
+	if ch == nil {
+		ch = &channel{name: name, obj: o, topicID: topic.ID}
+		if p, ok := positions[name]; ok {
+			ch.topicID, ch.accepted = p.TopicID, p.ReplayID
+		}
+		st.mu.Lock()
+		st.channels[name] = ch
+		st.mu.Unlock()
+	}
+	switch wanted := ch.want(true); {
+	case ch.topic() != topic.ID:
+		// Another topic of the same name has another history: its numbers may be
+		// valid and yet mean something else.
+		ch.forget(topic.ID)
+		st.gap(ch, "the topic was made anew")
+		st.subscribe(ch)
+	case action == pushtopic.Repaired:
+		st.gap(ch, "the topic had been changed")
+		st.subscribe(ch)
+	case !wanted:
+		st.subscribe(ch)
+	}
+	return nil
+}
+
+// glance answers all searches of one verification from one call.
+type glance struct {
+	pushtopic.API
+	known  []pushtopic.Topic
+	looked bool
+}
+
+// Find implements pushtopic.API.
+func (g *glance) Find(ctx context.Context, prefix string) ([]pushtopic.Topic, error) {
+	if !g.looked {
+		found, err := g.API.Find(ctx, ourPrefix)
+		if err != nil {
+			return nil, err
+		}
+		g.known, g.looked = found, true
+	}
+	var some []pushtopic.Topic
+	for _, t := range g.known {
+		if len(t.Name) >= len(prefix) && strings.EqualFold(t.Name[:len(prefix)], prefix) {
+			some = append(some, t)
+		}
+	}
+	return some, nil
+}
+
+// Create implements pushtopic.API.
+func (g *glance) Create(ctx context.Context, t pushtopic.Topic) (string, error) {
+	g.looked = false
+	return g.API.Create(ctx, t)
+}
+
+// Update implements pushtopic.API.
+func (g *glance) Update(ctx context.Context, t pushtopic.Topic) error {
+	g.looked = false
+	return g.API.Update(ctx, t)
+}
+
+const ourPrefix = "hc_"
