@@ -41,6 +41,14 @@
 //  8. Polling is the guarantee; events and notifications are hints that make it
 //     quick.
 //
+// # A deaf stream
+//
+// A stream can be connected and bring nothing. The watchdog trusts evidence
+// only: a canary event of our own, the echoes of our own writes, and what polls
+// find that no event announced. Suspicion makes polls quick, has the channel
+// asked for again from its last position, and opens a new session at most every
+// ten minutes.
+//
 // # Lifecycle
 //
 // [Bridge.Run] waits for the database, takes the lease, logs in, maps the

@@ -192,8 +192,8 @@ func (st *stream) run(ctx context.Context, _ map[string]pgsink.Position) error {
 	return nil
 }
 
-// refusedWait is the wait after the first refusal.
-const refusedWait = time.Minute
+// refusedWait is the wait after the first refusal, half of it more or less.
+const refusedWait = 40 * time.Second
 
 // keep verifies the topics and watches the session, until ctx ends.
 func (st *stream) keep(ctx context.Context, positions map[string]pgsink.Position) error {
