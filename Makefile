@@ -43,13 +43,13 @@ check:
 	@scripts/need.sh go postgres cc node
 	scripts/gofumpt.sh $(GOFUMPT)
 	go vet ./...
-	$(GOLANGCI) run
+	$(GOLANGCI) run --allow-parallel-runners
 	go test -race ./...
 
 ## lint: run the linters alone
 .PHONY: lint
 lint:
-	$(GOLANGCI) run
+	$(GOLANGCI) run --allow-parallel-runners
 
 ## fmt: format all Go files
 .PHONY: fmt
