@@ -32,12 +32,14 @@ cometd.addListener("/meta/handshake", (m) => {
     if (!m.successful) fail(JSON.stringify(m));
   });
 });
+let leaving = false; // a poll that crosses the disconnect finds no session
 cometd.addListener("/meta/connect", (m) => {
-  if (!m.successful) say("connect", { error: m.error });
+  if (!m.successful && !leaving) say("connect", { error: m.error });
 });
 cometd.handshake();
 
 await told();
+leaving = true;
 cometd.disconnect((m) => {
   say("disconnect", { ok: m.successful });
   setTimeout(() => process.exit(0), 50);
