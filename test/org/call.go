@@ -64,6 +64,8 @@ func (c *call) run() answer {
 		return c.sobjects(c.seg[1:])
 	case "query", "queryAll":
 		return c.only(func() answer { return c.queryResource(c.seg[1:], name == "queryAll") }, http.MethodGet)
+	case "tooling":
+		return c.tooling(c.seg[1:])
 	case "limits":
 		return c.only(func() answer { return c.limits(c.seg[1:]) }, http.MethodGet)
 	case "composite":

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -82,6 +83,16 @@ func (c *call) queryResource(seg []string, all bool) answer {
 		return c.more(seg[0])
 	}
 	return notFound()
+}
+
+// tooling serves /tooling/query, where this org has none of the objects: no
+// code, and no sandboxes. (Tooling API Developer Guide, "REST Resources".)
+func (c *call) tooling(seg []string) answer {
+	if len(seg) != 1 || seg[0] != "query" {
+		return notFound()
+	}
+	c.store = sobject.NewMemory()
+	return c.only(func() answer { return c.runQuery(false) }, http.MethodGet)
 }
 
 func (c *call) runQuery(all bool) answer {
@@ -164,25 +175,8 @@ func (c *call) columns(q *soql.Query) object {
 	if ob := q.Object(); ob != nil {
 		entity, prefix = ob.Name, ob.KeyPrefix
 	}
-	meta, hasID := []object{}, false
-	for _, name := range q.Columns() {
-		hasID = hasID || name == "Id"
-		meta = append(meta, object{
-			{"aggregate", q.Count},
-			{"apexType", "String"},
-			{"booleanType", false},
-			{"columnName", name},
-			{"custom", strings.HasSuffix(name, "__c")},
-			{"displayName", name},
-			{"foreignKeyName", nil},
-			{"insertable", true},
-			{"joinColumns", []any{}},
-			{"numberType", false},
-			{"textType", true},
-			{"updatable", true},
-		})
-	}
-	return object{{"columnMetadata", meta}, {"entityName", entity}, {"groupBy", false}, {"idSelected", hasID}, {"keyPrefix", prefix}}
+	hasID := slices.ContainsFunc(q.Columns(), func(name string) bool { return name == "Id" })
+	return object{{"columnMetadata", q.Metadata()}, {"entityName", entity}, {"groupBy", false}, {"idSelected", hasID}, {"keyPrefix", prefix}}
 }
 
 func queryFailed(err error) answer {

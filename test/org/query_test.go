@@ -137,10 +137,20 @@ func TestQuery(t *testing.T) {
 	t.Run("Columns", func(t *testing.T) {
 		t.Parallel()
 		r := start(t)
-		a := r.data("GET", "/query?columns=true&q="+url.QueryEscape("SELECT Id, Name FROM Account"), "")
-		if a.status != 200 || !strings.Contains(a.body, `"columnName":"Name"`) || !strings.Contains(a.body, `"entityName":"Account"`) {
+		r.data("GET", "/query?columns=true&q="+url.QueryEscape("SELECT Id, Name FROM Account"), "").want(t, 200, `{"columnMetadata":[`+
+			`{"aggregate":false,"apexType":"Id","booleanType":false,"columnName":"Id","custom":false,"displayName":"Id","foreignKeyName":null,"insertable":false,"joinColumns":[],"numberType":false,"textType":false,"updatable":false},`+
+			`{"aggregate":false,"apexType":"String","booleanType":false,"columnName":"Name","custom":false,"displayName":"Name","foreignKeyName":null,"insertable":true,"joinColumns":[],"numberType":false,"textType":true,"updatable":true}`+
+			`],"entityName":"Account","groupBy":false,"idSelected":true,"keyPrefix":"001"}`)
+	})
+
+	t.Run("Tooling", func(t *testing.T) {
+		t.Parallel()
+		r := start(t)
+		a := r.data("GET", "/tooling/query?q="+url.QueryEscape("SELECT Id FROM SandboxProcess"), "")
+		if a.status != 400 || !strings.Contains(a.body, `"errorCode":"INVALID_TYPE"`) {
 			t.Errorf("got %d %s", a.status, a.body)
 		}
+		r.data("GET", "/tooling", "").want(t, 404, notFound())
 	})
 }
 

@@ -19,8 +19,10 @@ import (
 	"hcbridge/test/org"
 )
 
-//go:embed js
-var scripts embed.FS
+// js holds programs and the packages they need, sf the Salesforce CLI.
+//
+//go:embed js sf
+var files embed.FS
 
 // patience bounds one whole script and the installation.
 const (
@@ -28,19 +30,22 @@ const (
 	installation = 5 * time.Minute
 )
 
-// installed is the folder with the clients, made once per process.
-var installed = sync.OnceValues(install)
+// Folders with packages, each made once per process.
+var (
+	clients = sync.OnceValues(func() (string, error) { return install("js/package.json") })
+	cli     = sync.OnceValues(func() (string, error) { return install("sf/package.json") })
+)
 
-// install puts the clients into a folder of the user's cache that is named
-// after what it holds. It is built beside and renamed, so that a folder that
-// exists is whole.
-func install() (string, error) {
+// install puts the packages of a package.json into a folder of the user's cache
+// that is named after what it holds. It is built beside and renamed, so that a
+// folder that exists is whole.
+func install(name string) (string, error) {
 	for _, tool := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return "", fmt.Errorf("%s is needed to run the third-party clients (Debian: apt-get install nodejs npm; macOS: brew install node): %w", tool, err)
 		}
 	}
-	list, err := scripts.ReadFile("js/package.json")
+	list, err := files.ReadFile(name)
 	if err != nil {
 		return "", err
 	}
@@ -99,7 +104,7 @@ type line struct {
 // environment. It ends with the test.
 func run(t *testing.T, o *org.Server, name string, environ ...string) *script {
 	t.Helper()
-	dir, err := installed()
+	dir, err := clients()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,12 +114,12 @@ func run(t *testing.T, o *org.Server, name string, environ ...string) *script {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(home) })
-	files, err := scripts.ReadDir("js")
+	list, err := files.ReadDir("js")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range files {
-		text, err := scripts.ReadFile("js/" + f.Name())
+	for _, f := range list {
+		text, err := files.ReadFile("js/" + f.Name())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -43,6 +43,8 @@ func organization() *Object {
 		str("InstanceName", "Instance Name", 5),
 		str("OrganizationType", "Edition", 40),
 		checkbox("IsSandbox", "Is Sandbox", false),
+		readOnly(newField("TrialExpirationDate", "Trial Expiration Date", "datetime")),
+		readOnly(str("NamespacePrefix", "Namespace Prefix", 15)),
 		defaulted(required(picklist("LanguageLocaleKey", "Language", "en_US", "de", "fr")), "en_US"),
 		defaulted(required(picklist("TimeZoneSidKey", "Time Zone", "UTC", "Europe/Berlin", "America/Los_Angeles")), "UTC"),
 	})

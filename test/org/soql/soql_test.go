@@ -222,6 +222,48 @@ func TestRows(t *testing.T) {
 	}
 }
 
+// TestMetadata compares with what the Salesforce CLI's own tests have on record.
+func TestMetadata(t *testing.T) {
+	t.Parallel()
+	org, _ := world(t)
+	tests := []struct{ query, want string }{
+		{"SELECT Name, Owner.Name FROM Account", "Name(String) Owner[OwnerId](Name(String))"},
+		{"SELECT Id, Account__r.Parent.AnnualRevenue, Account__r.Name, Paid__c, Due__c FROM Invoice__c", "Id(Id) Account__r[Account__c](Parent[ParentId](AnnualRevenue(Double)number) Name(String)) Paid__c(Boolean) Due__c(Date)"},
+		{"SELECT COUNT(Id), MAX(Amount__c) most, MIN(Name) FROM Invoice__c", "expr0=count(Id)number most=max(Amount__c)number expr2=min(Name)"},
+		{"SELECT COUNT() FROM Account", ""},
+	}
+	for _, test := range tests {
+		q, err := Parse(test.query)
+		if err == nil {
+			err = q.Bind(org.Store(), nil)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", test.query, err)
+		}
+		if got := metadataText(q.Metadata()); got != test.want {
+			t.Errorf("%s:\n got %s\nwant %s", test.query, got, test.want)
+		}
+	}
+}
+
+func metadataText(list []Metadata) string {
+	out := make([]string, len(list))
+	for i, m := range list {
+		switch {
+		case m.Aggregate:
+			out[i] = m.ColumnName + "=" + m.DisplayName
+		case m.ForeignKeyName != nil:
+			out[i] = m.ColumnName + "[" + *m.ForeignKeyName + "](" + metadataText(m.JoinColumns) + ")"
+		default:
+			out[i] = m.ColumnName + "(" + *m.ApexType + ")"
+		}
+		if m.NumberType {
+			out[i] += "number"
+		}
+	}
+	return strings.Join(out, " ")
+}
+
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	org, _ := world(t)

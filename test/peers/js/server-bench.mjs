@@ -1,5 +1,6 @@
-// A third-party client to be measured: CLIENT is "cometd" or "faye". Each
-// command is the number of events to come; the answer is what they cost.
+// A third-party client to be measured: CLIENT is "cometd", "faye" or "jsforce".
+// Each command is the number of events to come; the answer is what they cost.
+import { readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { env, fail, say, told } from "./lines.mjs";
 
@@ -26,6 +27,14 @@ async function subscribe() {
     await client.subscribe(env.CHANNEL, event);
     return () => client.disconnect();
   }
+  if (env.CLIENT === "jsforce") {
+    const jsforce = require("jsforce");
+    require("jsforce/lib/api/streaming");
+    const conn = new jsforce.Connection({ instanceUrl: new URL(env.URL).origin, accessToken: "token", version: "66.0" });
+    const client = conn.streaming.createClient([]);
+    await client.subscribe(env.CHANNEL, event);
+    return () => client.disconnect();
+  }
   const { adapt } = await import("cometd-nodejs-client");
   adapt();
   window.console = console; // which is stderr
@@ -38,6 +47,15 @@ async function subscribe() {
   return () => client.disconnect();
 }
 
+// files counts open descriptors, where the system tells.
+function files() {
+  try {
+    return readdirSync("/proc/self/fd").length;
+  } catch {
+    return 0;
+  }
+}
+
 const stop = await subscribe();
 say("ready");
 for (let line = await told(); line !== undefined; line = await told()) {
@@ -45,6 +63,7 @@ for (let line = await told(); line !== undefined; line = await told()) {
   got = wrong = 0;
   waits = [];
   const all = new Promise((resolve) => (done = resolve));
+  const open = files();
   const cpu = process.cpuUsage();
   const begun = performance.now();
   say("armed");
@@ -56,6 +75,7 @@ for (let line = await told(); line !== undefined; line = await told()) {
     cpu: (used.user + used.system) / want,
     seconds,
     wrong,
+    files: files() - open,
     p50: waits[Math.floor(want * 0.5)],
     p99: waits[Math.floor(want * 0.99)],
   });
