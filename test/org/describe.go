@@ -34,7 +34,7 @@ func release(version int) string {
 func (c *call) resources() answer {
 	base := c.base()
 	o := object{{"identity", c.s.identityURL(c.sess.user)}}
-	for _, name := range []string{"sobjects", "query", "queryAll", "composite", "limits", "jobs"} {
+	for _, name := range []string{"sobjects", "query", "queryAll", "composite", "limits", "jobs", "tooling"} {
 		o = append(o, member{name, base + "/" + name})
 	}
 	return ok(o)

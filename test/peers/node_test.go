@@ -19,41 +19,61 @@ import (
 	"hcbridge/test/org"
 )
 
-// js holds programs and the packages they need, sf the Salesforce CLI.
-//
-//go:embed js sf
-var files embed.FS
+//go:embed js
+var scripts embed.FS
 
-// patience bounds one whole script and the installation.
+// patience bounds a script or a command of the CLI, installation a step of one.
 const (
 	patience     = 2 * time.Minute
 	installation = 5 * time.Minute
 )
 
-// Folders with packages, each made once per process.
+// cliVersion is that of the Salesforce CLI.
+const cliVersion = "2.146.3"
+
+// Folders of installed programs, each made once per process.
 var (
-	clients = sync.OnceValues(func() (string, error) { return install("js/package.json") })
-	cli     = sync.OnceValues(func() (string, error) { return install("sf/package.json") })
+	clients = sync.OnceValues(func() (string, error) {
+		list, err := scripts.ReadFile("js/package.json")
+		if err != nil {
+			return "", err
+		}
+		return installed(fmt.Sprintf("peers-%x", sha256.Sum256(list))[:22], func(dir string) error {
+			if err := os.WriteFile(filepath.Join(dir, "package.json"), list, 0o600); err != nil {
+				return err
+			}
+			return command(dir, "npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts")
+		})
+	})
+	// The CLI comes with a list of the exact versions of all it depends on, but
+	// npm minds that list only in the folder it installs for.
+	cli = sync.OnceValues(func() (string, error) {
+		return installed("sf-"+cliVersion, func(dir string) error {
+			if err := command(dir, "npm", "pack", "@salesforce/cli@"+cliVersion); err != nil {
+				return err
+			}
+			if err := command(dir, "tar", "-xzf", "salesforce-cli-"+cliVersion+".tgz", "--strip-components=1"); err != nil {
+				return err
+			}
+			return command(dir, "npm", "install", "--omit=dev", "--no-audit", "--no-fund", "--ignore-scripts")
+		})
+	})
 )
 
-// install puts the packages of a package.json into a folder of the user's cache
-// that is named after what it holds. It is built beside and renamed, so that a
-// folder that exists is whole.
-func install(name string) (string, error) {
+// installed returns the folder of the user's cache that is named after what it
+// holds, and lets fill make it if it is not there. It is built beside and
+// renamed, so that a folder that exists is whole.
+func installed(name string, fill func(dir string) error) (string, error) {
 	for _, tool := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return "", fmt.Errorf("%s is needed to run the third-party clients (Debian: apt-get install nodejs npm; macOS: brew install node): %w", tool, err)
 		}
 	}
-	list, err := files.ReadFile(name)
-	if err != nil {
-		return "", err
-	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", fmt.Errorf("no folder for the third-party clients: %w", err)
 	}
-	dir := filepath.Join(cache, "hcbridge", fmt.Sprintf("peers-%x", sha256.Sum256(list))[:22])
+	dir := filepath.Join(cache, "hcbridge", name)
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
@@ -65,15 +85,8 @@ func install(name string) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(tmp)
-	if err := os.WriteFile(filepath.Join(tmp, "package.json"), list, 0o600); err != nil {
+	if err := fill(tmp); err != nil {
 		return "", err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), installation)
-	defer cancel()
-	npm := exec.CommandContext(ctx, "npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts")
-	npm.Dir = tmp
-	if out, err := npm.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("npm install: %w\n%s", err, out)
 	}
 	if err := os.Rename(tmp, dir); err != nil {
 		if _, other := os.Stat(dir); other == nil {
@@ -82,6 +95,18 @@ func install(name string) (string, error) {
 		return "", err
 	}
 	return dir, nil
+}
+
+// command runs a step of an installation.
+func command(dir, name string, args ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), installation)
+	defer cancel()
+	c := exec.CommandContext(ctx, name, args...)
+	c.Dir = dir
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return nil
 }
 
 // script is a running program of js.
@@ -114,12 +139,12 @@ func run(t *testing.T, o *org.Server, name string, environ ...string) *script {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(home) })
-	list, err := files.ReadDir("js")
+	files, err := scripts.ReadDir("js")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range list {
-		text, err := files.ReadFile("js/" + f.Name())
+	for _, f := range files {
+		text, err := scripts.ReadFile("js/" + f.Name())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -101,12 +101,12 @@ func newSalesforceCLI(t *testing.T) *salesforceCLI {
 		t.Fatal(err)
 	}
 	c := &salesforceCLI{t: t, home: t.TempDir()}
-	compat, err := files.ReadFile("sf/node20.cjs")
+	compat, err := scripts.ReadFile("js/node20.cjs")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.write("node20.cjs", string(compat))
-	c.args = []string{"--no-deprecation", "--require", filepath.Join(c.home, "node20.cjs"), filepath.Join(dir, "node_modules/@salesforce/cli/bin/run.js")}
+	c.args = []string{"--no-deprecation", "--require", filepath.Join(c.home, "node20.cjs"), filepath.Join(dir, "bin", "run.js")}
 	c.env = append(os.Environ(), "HOME="+c.home, "USERPROFILE="+c.home, "XDG_CACHE_HOME=", "XDG_CONFIG_HOME=", "XDG_DATA_HOME=",
 		"NO_PROXY=*", "no_proxy=*", "NO_COLOR=1", "SF_DISABLE_TELEMETRY=true", "SF_AUTOUPDATE_DISABLE=true", "SF_SKIP_NEW_VERSION_CHECK=true",
 		"SF_USE_GENERIC_UNIX_KEYCHAIN=true")
