@@ -40,9 +40,11 @@ func TestFaye(t *testing.T) {
 	}
 	check()
 	for range 3 {
-		change(100)
 		o.Stream().RotateCookies()
-		change(100)
+		for range 2 { // the second time with the new cookie
+			change(100)
+			check()
+		}
 		o.Forget()
 		change(200)
 		check()

@@ -80,7 +80,7 @@ func TestSalesforceCLI(t *testing.T) {
 
 	for _, r := range o.Requests() {
 		absent := strings.Contains(r.Query, "ScratchOrgInfo") || strings.Contains(r.Query, "SandboxProcess") // as in every org that makes no others
-		if refused := r.Status >= http.StatusBadRequest; refused != absent {
+		if absent && r.Status != http.StatusBadRequest || !absent && r.Status >= http.StatusBadRequest {
 			t.Errorf("%s %s?%s was answered %d", r.Method, r.Path, r.Query, r.Status)
 		}
 	}
