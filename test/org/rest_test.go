@@ -26,7 +26,7 @@ func TestVersions(t *testing.T) {
 	r.do("GET", "/services/data/v99.0/", "").want(t, 404, notFound())
 	r.do("GET", "/services/data/latest/", "").want(t, 404, notFound())
 	r.do("GET", "/services/data/v66.0", "").want(t, 200, text(`{"identity":"%s/id/%s/%s","sobjects":"/services/data/v66.0/sobjects","query":"/services/data/v66.0/query",`+
-		`"queryAll":"/services/data/v66.0/queryAll","composite":"/services/data/v66.0/composite","limits":"/services/data/v66.0/limits","jobs":"/services/data/v66.0/jobs"}`, r.base, r.s.ID(), r.s.UserID()))
+		`"queryAll":"/services/data/v66.0/queryAll","composite":"/services/data/v66.0/composite","limits":"/services/data/v66.0/limits","jobs":"/services/data/v66.0/jobs","tooling":"/services/data/v66.0/tooling"}`, r.base, r.s.ID(), r.s.UserID()))
 }
 
 func TestConventions(t *testing.T) {
