@@ -1,41 +1,77 @@
 package pgsink
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // maxExponent bounds how many zeros an exponent may write out. A double ends at
 // 308; what is larger goes to Postgres as it came, and Postgres refuses it.
 const maxExponent = 400
 
+// notValue begins what canon makes of a text that is no value of its type.
+// Postgres has values that Salesforce has not, such as the number NaN or the
+// date today, and must refuse them like any other nonsense.
+const notValue = "not a value: "
+
 // canon brings a value's text, whatever it came from, into the one form that
-// Postgres reads and that compares equal for equal values. nil is null. A text
-// that is no value of its type is returned as it is: Postgres refuses it then,
-// and the record is parked.
+// Postgres reads and that compares equal for equal values. nil is null. Of a
+// text that is no value of its type it makes one that Postgres refuses, and the
+// record is parked. What is no Unicode in a text becomes U+FFFD.
 func canon(k kind, text string) *string {
 	if text == "" {
 		return nil
 	}
 	switch k {
 	case kindID:
-		if id, ok := canonID(text); ok {
-			text = id
+		id, ok := canonID(text)
+		if !ok {
+			id = wellFormed(text)
 		}
+		text = id
 	case kindBool:
 		text = canonBool(text)
 	case kindNumber:
 		text = canonNumber(text)
 	case kindDate:
-		text = strings.TrimSuffix(text, "Z")
+		text = canonDate(text)
 	case kindDatetime:
 		text = canonDatetime(text)
 	case kindTime:
 		text = canonTime(text)
 	case kindText:
+		text = wellFormed(text)
 	}
 	return &text
+}
+
+// refused makes a text that no type but text takes.
+func refused(text string) string {
+	if strings.HasPrefix(text, notValue) {
+		return text
+	}
+	return notValue + text
+}
+
+// wellFormed replaces what is no UTF-8. Half of a surrogate pair, which a text
+// in Salesforce may hold, is one U+FFFD, as encoding/json decodes its escape.
+func wellFormed(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		if r == utf8.RuneError && n == 1 && len(s) >= 3 && s[0] == 0xED && s[1]&0xE0 == 0xA0 && s[2]&0xC0 == 0x80 {
+			n = 3
+		}
+		b.WriteRune(r)
+		s = s[n:]
+	}
+	return b.String()
 }
 
 // canonID turns 15 characters into 18; ok is false for what is no id.
@@ -77,7 +113,7 @@ func canonBool(text string) string {
 	case strings.EqualFold(text, "false"), text == "0":
 		return "false"
 	}
-	return text
+	return refused(text)
 }
 
 // canonNumber writes out the exact digits: no exponent, no zeros before the
@@ -92,13 +128,16 @@ func canonNumber(text string) string {
 	mantissa, exponent := rest, 0
 	if i := strings.IndexAny(rest, "eE"); i >= 0 {
 		e, err := strconv.Atoi(rest[i+1:])
-		if err != nil || e < -maxExponent || e > maxExponent {
-			return text
+		if err != nil && !errors.Is(err, strconv.ErrRange) {
+			return refused(text)
 		}
 		mantissa, exponent = rest[:i], e
 	}
 	whole, fraction, _ := strings.Cut(mantissa, ".")
 	if whole+fraction == "" || !digits(whole) || !digits(fraction) {
+		return refused(text)
+	}
+	if exponent < -maxExponent || exponent > maxExponent {
 		return text
 	}
 	all, point := whole+fraction, len(whole)+exponent
@@ -163,10 +202,18 @@ func parseDatetime(text string) (time.Time, bool) {
 	return time.UnixMilli(ms).UTC(), true
 }
 
+func canonDate(text string) string {
+	text = strings.TrimSuffix(text, "Z")
+	if _, err := time.Parse(time.DateOnly, text); err != nil {
+		return refused(text)
+	}
+	return text
+}
+
 func canonDatetime(text string) string {
 	t, ok := parseDatetime(text)
 	if !ok {
-		return text
+		return refused(text)
 	}
 	if t.Nanosecond() == 0 {
 		return t.Format("2006-01-02 15:04:05")
@@ -182,7 +229,7 @@ func canonTime(text string) string {
 	case err == nil && ms >= 0 && ms < 24*60*60*1000:
 		t = time.UnixMilli(ms).UTC()
 	case err == nil:
-		return text
+		return refused(text)
 	default:
 		for _, form := range []string{"15:04:05Z07:00", "15:04:05Z0700", "15:04:05"} {
 			if t, err = time.Parse(form, text); err == nil {
@@ -190,7 +237,7 @@ func canonTime(text string) string {
 			}
 		}
 		if err != nil {
-			return text
+			return refused(text)
 		}
 		t = t.UTC().Truncate(time.Millisecond)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
+	"unicode/utf8"
 )
 
 // Decode reads one record as JSON: the sobject of a PushTopic event or a
@@ -12,10 +13,13 @@ import (
 //
 // Names are looked up as the mapping spells them, and without regard to case
 // only if that finds nothing. The parts of an address or location are taken
-// from their compound if they are not there themselves. U+0000 and what JSON
-// cannot say in UTF-8 stay in the value as Go decodes them; it is Postgres
-// that refuses the former, and then only this record is parked.
+// from their compound if they are not there themselves. What is no Unicode, such
+// as half of a surrogate pair, becomes U+FFFD. U+0000 stays in the value: it is
+// Postgres that refuses it, and then only this record is parked.
 func (t *Table) Decode(record []byte) (Row, error) {
+	if !utf8.Valid(record) {
+		record = []byte(wellFormed(string(record)))
+	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(record, &members); err != nil || members == nil {
 		return Row{}, &RecordError{Object: t.Object, Reason: "not a JSON object"}

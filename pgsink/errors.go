@@ -41,6 +41,7 @@ const (
 	codeDeadlock      = "40P01"
 	codeLockTimeout   = "55P03"
 	codeUnique        = "23505"
+	codeForeignKey    = "23503"
 )
 
 // isConflict reports an error that heals when the transaction is run again.

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -15,6 +16,13 @@ var parkSQL string
 
 //go:embed sql/park_mark.sql
 var parkMarkSQL string
+
+// How long after a refusal a record is tried again; the wait doubles up to an
+// hour.
+const (
+	parkedFor = time.Minute
+	orphanFor = 2 * time.Second // its parent is missing
+)
 
 // set is records of one table that a statement applies and that can be halved.
 type set interface {
@@ -106,8 +114,10 @@ func (s *Sink) attempt(ctx context.Context, tx pgx.Tx, records set) (Result, err
 	return res, nil
 }
 
-// park records a refusal. What a constraint or a trigger refused may be fine
-// once another row has changed, so it is tried again; a value never gets better.
+// park records a refusal, and has the record read again later: what a
+// constraint refused may be fine once another row has changed, and what a
+// column refused once the column has. A parent that is missing is usually on
+// its way.
 func (s *Sink) park(ctx context.Context, tx pgx.Tx, records set, pg *pgconn.PgError) error {
 	sfid, values, err := records.only(ctx, tx)
 	if err != nil {
@@ -119,10 +129,11 @@ func (s *Sink) park(ctx context.Context, tx pgx.Tx, records set, pg *pgconn.PgEr
 	}
 	s.log.Error().Str("event", "read_parked").Str("object", object).Str("sfid", sfid).Str("code", pg.Code).
 		Msg("Postgres refuses the record")
-	if strings.HasPrefix(pg.Code, "22") {
-		return nil
+	wait := parkedFor
+	if pg.Code == codeForeignKey {
+		wait = orphanFor
 	}
-	_, err = tx.Exec(ctx, parkMarkSQL, s.schema, object, sfid, ReasonParked)
+	_, err = tx.Exec(ctx, parkMarkSQL, s.schema, object, sfid, ReasonParked, wait.Seconds())
 	return err
 }
 

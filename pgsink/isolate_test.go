@@ -29,7 +29,7 @@ func TestApplyParks(t *testing.T) {
 		b.want("5", `SELECT replay_id FROM hcbridge.position`)
 		b.want("22001,22021,22P02", `SELECT string_agg(code, ',' ORDER BY sfid) FROM hcbridge.read_error`)
 		b.want("0", `SELECT count(*) FROM hcbridge.read_error WHERE message LIKE '%secret%' OR message = ''`)
-		b.want("0", `SELECT count(*) FROM hcbridge.mark WHERE reason = 'parked'`)
+		b.want("3", `SELECT count(*) FROM hcbridge.mark WHERE reason = 'parked' AND due_at > now() + interval '50 seconds'`)
 
 		b.applyChanges(Result{Parked: 1}, b.change(Event, 13, at(2), "Name", secret))
 		b.want("2", `SELECT attempts FROM hcbridge.read_error WHERE sfid = $1`, id(13))
@@ -71,6 +71,7 @@ func TestApplyParks(t *testing.T) {
 			ALTER TABLE salesforce.account ADD FOREIGN KEY (ext__c) REFERENCES parent DEFERRABLE INITIALLY DEFERRED`)
 		b.applyChanges(Result{Inserted: 1, Parked: 1}, b.change(Event, 1, at(1), "Ext__c", "P"), b.change(Event, 2, at(1), "Ext__c", "Q"))
 		b.want("23503", `SELECT code FROM hcbridge.read_error`)
+		b.want("1", `SELECT count(*) FROM hcbridge.mark WHERE due_at BETWEEN now() AND now() + interval '3 seconds'`) // its parent may be on its way
 	})
 
 	t.Run("NothingWhenTheTableIsBroken", func(t *testing.T) {

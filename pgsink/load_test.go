@@ -110,8 +110,9 @@ func TestLoadPage(t *testing.T) {
 		lines[99] = strings.Replace(line(99, "x", at(1)), "1.50", "secret", 1)
 		lines[98] = strings.Replace(line(98, "gone", at(1)), `"false"`, `"true"`, 1)
 		b.load(100, Page{}, lines...)
-		b.want("95", `SELECT count(*) FROM salesforce.account`)
-		b.want("22001,22021,22021,22P02", `SELECT string_agg(code, ',' ORDER BY sfid) FROM hcbridge.read_error WHERE message NOT LIKE '%secret%'`)
+		b.want("96", `SELECT count(*) FROM salesforce.account`)
+		b.want("bad \ufffd", `SELECT name FROM salesforce.account WHERE sfid = $1`, id(51))
+		b.want("22001,22021,22P02", `SELECT string_agg(code, ',' ORDER BY sfid) FROM hcbridge.read_error WHERE message NOT LIKE '%secret%'`)
 	})
 
 	t.Run("FindsTheRecordThatATriggerRefuses", func(t *testing.T) {

@@ -14,7 +14,6 @@ import (
 
 	"hcbridge/config"
 	"hcbridge/internal/bridge"
-	"hcbridge/outbox"
 )
 
 // listLimit is how many failures are listed.
@@ -44,7 +43,11 @@ func (p *program) errorsCommand() *cobra.Command {
 				w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 				_, _ = fmt.Fprintln(w, "AT\tDIRECTION\tID\tOBJECT\tROW\tSFID\tMESSAGE")
 				for _, f := range list {
-					_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%s\t%s\n", f.At.UTC().Format(time.RFC3339), f.Direction, f.ID, f.Object, f.RecordID, f.SFID, f.Message)
+					id, row := f.SFID, ""
+					if f.ID != 0 {
+						id, row = strconv.FormatInt(f.ID, 10), strconv.FormatInt(f.RecordID, 10)
+					}
+					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.At.UTC().Format(time.RFC3339), f.Direction, id, f.Object, row, f.SFID, f.Message)
 				}
 				return w.Flush()
 			})
@@ -55,15 +58,15 @@ func (p *program) errorsCommand() *cobra.Command {
 }
 
 func (p *program) retryCommand() *cobra.Command {
-	return p.settleCommand("retry", "Send failed writes again", "requeued", outbox.Retry)
+	return p.settleCommand("retry", "Send failed writes and read failed records again", "requeued", bridge.Retry)
 }
 
 func (p *program) ignoreCommand() *cobra.Command {
-	return p.settleCommand("ignore", "Dismiss failed writes", "dismissed", outbox.Ignore)
+	return p.settleCommand("ignore", "Dismiss failed writes and reads", "dismissed", bridge.Ignore)
 }
 
-// settleCommand is a command on failed writes, by log id or all of them.
-func (p *program) settleCommand(name, short, done string, fn func(ctx context.Context, db outbox.DB, schema string, ids []int64) (int64, error)) *cobra.Command {
+// settleCommand is a command on failures, by id or all of them.
+func (p *program) settleCommand(name, short, done string, fn func(ctx context.Context, db *pgxpool.Pool, schema string, ids []string) (int64, error)) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use:   name + " [ID…]",
@@ -72,16 +75,11 @@ func (p *program) settleCommand(name, short, done string, fn func(ctx context.Co
 			if all == (len(args) > 0) {
 				return errors.Join(errUsage, fmt.Errorf("%s takes the ids that `hcbridge errors` lists, or --all", name))
 			}
-			var ids []int64
-			for _, arg := range args {
-				id, err := strconv.ParseInt(arg, 10, 64)
-				if err != nil {
-					return errors.Join(errUsage, fmt.Errorf("%q is not an id as `hcbridge errors` lists them", arg))
-				}
-				ids = append(ids, id)
-			}
 			return p.withDatabase(cmd.Context(), func(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool) error {
-				n, err := fn(ctx, pool, cfg.Schema, ids)
+				n, err := fn(ctx, pool, cfg.Schema, args)
+				if errors.Is(err, bridge.ErrFailureID) {
+					return errors.Join(errUsage, err)
+				}
 				if err != nil {
 					return err
 				}
@@ -90,6 +88,6 @@ func (p *program) settleCommand(name, short, done string, fn func(ctx context.Co
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&all, "all", false, "all failed writes")
+	cmd.Flags().BoolVar(&all, "all", false, "all that failed")
 	return cmd
 }

@@ -31,7 +31,7 @@ func (s *session) counts(ctx context.Context) error {
 		return err
 	}
 	reads := map[string]int64{}
-	rows, err := s.pool.Query(ctx, `SELECT object, count(*) FROM hcbridge.read_error WHERE schema = $1 GROUP BY object`, s.cfg.Schema)
+	rows, err := s.pool.Query(ctx, `SELECT object, count(*) FROM hcbridge.read_error WHERE schema = $1 AND NOT ignored GROUP BY object`, s.cfg.Schema)
 	if err != nil {
 		return fmt.Errorf("count read errors: %w", err)
 	}

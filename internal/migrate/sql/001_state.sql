@@ -94,5 +94,6 @@ CREATE TABLE hcbridge.read_error (
     message text,
     at timestamptz NOT NULL DEFAULT now(),
     attempts integer NOT NULL DEFAULT 1,
+    ignored boolean NOT NULL DEFAULT false, -- dismissed by a person
     PRIMARY KEY (schema, object, sfid)
 );
