@@ -62,16 +62,18 @@ func isConflict(err error) bool {
 // connection, the server or the schema, and would hit the next record too.
 func dataError(err error) (*pgconn.PgError, bool) {
 	var pg *pgconn.PgError
-	if errors.Is(err, ErrFenced) || !errors.As(err, &pg) || len(pg.Code) < 2 {
+	if errors.Is(err, ErrFenced) || !errors.As(err, &pg) || len(pg.Code) < 2 || pg.Code == codeLockTimeout {
 		return nil, false
 	}
 	switch pg.Code[:2] {
-	case "08", "0B", "25", "26", "28", "3D", "3F", "40", "53", "55", "57", "58", "F0", "XX":
+	case "08", "40", "53", "57", "58":
 		return nil, false
-	case "42":
-		// A column or right that is missing to us stops everything; one that is
-		// missing to the app's trigger is a matter of this row.
-		return pg, strings.Contains(pg.Where, "function")
+	case "0B", "25", "26", "28", "3D", "3F", "42", "55", "F0", "XX":
+		// A column, right or state that is missing to us stops everything, and so
+		// does what breaks the status trigger; what is missing to the app's
+		// trigger is a matter of this row.
+		ours := strings.Contains(pg.Where, ".hc_") && strings.Contains(pg.Where, "_status()")
+		return pg, strings.Contains(pg.Where, "function") && !ours
 	}
 	return pg, true
 }

@@ -56,7 +56,7 @@ func appendJSON(b []byte, v any) ([]byte, error) {
 	case int:
 		return strconv.AppendInt(b, int64(v), 10), nil
 	case string:
-		return appendText(b, v)
+		return sobject.AppendText(b, v), nil
 	case json.Number:
 		return append(b, v...), nil
 	case json.RawMessage:
@@ -96,17 +96,6 @@ func appendList[T any](b []byte, list []T) ([]byte, error) {
 		}
 	}
 	return append(b, ']'), nil
-}
-
-func appendText(b []byte, s string) ([]byte, error) {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
-			return appendOther(b, s)
-		}
-	}
-	b = append(b, '"')
-	b = append(b, s...)
-	return append(b, '"'), nil
 }
 
 func appendOther(b []byte, v any) ([]byte, error) {

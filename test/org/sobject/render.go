@@ -1,7 +1,9 @@
 package sobject
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -87,4 +89,45 @@ func double(s string) string {
 		frac = "0"
 	}
 	return sign + whole + "." + frac
+}
+
+// AppendText appends a text as JSON, without the escapes for HTML, which
+// Salesforce does not make either.
+//
+// Texts in Salesforce are UTF-16, so one may hold half of a surrogate pair, for
+// which a string here has the three bytes that UTF-8 would give it. No document
+// says how the APIs show it; JSON can only escape it, and Bulk results hold the
+// three bytes.
+func AppendText(b []byte, s string) []byte {
+	plain := true
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			plain = false
+			break
+		}
+	}
+	b = append(b, '"')
+	if plain {
+		return append(append(b, s...), '"')
+	}
+	for i := 0; i+2 < len(s); i++ {
+		if s[i] == 0xED && s[i+1]&0xE0 == 0xA0 && s[i+2]&0xC0 == 0x80 {
+			b = appendEscaped(b, s[:i])
+			b = fmt.Appendf(b, `\ud%03x`, uint(s[i+1]&0x3F)<<6|uint(s[i+2]&0x3F))
+			s, i = s[i+3:], -1
+		}
+	}
+	return append(appendEscaped(b, s), '"')
+}
+
+// appendEscaped appends what belongs between the quotes.
+func appendEscaped(b []byte, s string) []byte {
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		return b // no string is refused
+	}
+	text := out.Bytes()
+	return append(b, text[1:len(text)-2]...) // without quotes and line end
 }

@@ -251,3 +251,19 @@ func TestStandardSchema(t *testing.T) {
 		}
 	}
 }
+
+// What is no half of a pair is written as encoding/json writes it.
+func TestAppendText(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":                                    `""`,
+		"plain <b>&":                          `"plain <b>&"`,
+		"a\"\\\r\n\x00é😀":                     `"a\"\\\r\n\u0000é😀"`,
+		"\xed\xa0\xbd":                        `"\ud83d"`,
+		"é\xed\xb0\x80\xed\xa0\x80\n\xed\x9f": `"é\udc00\ud800\n\ufffd\ufffd"`,
+	} {
+		if got := string(AppendText([]byte("x"), text)); got != "x"+want {
+			t.Errorf("%q is %s, want %s", text, got, want)
+		}
+	}
+}

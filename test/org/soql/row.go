@@ -134,6 +134,8 @@ func put(b *bytes.Buffer, v any) {
 		b.WriteString(strconv.FormatBool(v))
 	case json.Number:
 		b.WriteString(string(v))
+	case string:
+		b.Write(sobject.AppendText(b.AvailableBuffer(), v))
 	default:
 		encoded, err := json.Marshal(v)
 		if err != nil { // no stored value is like that
