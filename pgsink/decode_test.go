@@ -9,8 +9,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
+
+	"hcbridge/test/pgtest"
 )
 
 // every maps a field of every type.
@@ -455,4 +458,97 @@ func FuzzCSV(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What canon makes of anything is its own canonical form, and valid UTF-8.
+func FuzzCanon(f *testing.F) {
+	for _, text := range []string{
+		"", "23.0", "-0.0", "1.5e-7", "1E401", "NaN", "Infinity", "0x1F", "1_000", "2010-01-01", "2010-01-01Z", "today", "allballs", "infinity",
+		"2011-07-07T00:37:00.000+0000", "2020-08-06T06:22:19.000Z", "1588323600000", "4000-12-31T23:59:59.999Z", "13:30:00.250Z", "48600000",
+		"true", "0", "yes", "001M000000qfPyS", "a\xed\xa0\x80\xffb", "\x00", "not a value: x",
+	} {
+		for k := kindText; k <= kindTime; k++ {
+			f.Add(int(k), text)
+		}
+	}
+	f.Fuzz(func(t *testing.T, k int, text string) {
+		if k < int(kindText) || k > int(kindTime) {
+			return
+		}
+		got := canon(kind(k), text)
+		if got == nil {
+			if text != "" {
+				t.Fatalf("canon(%d, %q) is null", k, text)
+			}
+			return
+		}
+		again := canon(kind(k), *got)
+		if again == nil || *again != *got {
+			t.Errorf("canon(%d, %q) is %q, and of that %q", k, text, *got, str(again))
+		}
+		if utf8.ValidString(text) && !utf8.ValidString(*got) || (kind(k) == kindText || kind(k) == kindID) && !utf8.ValidString(*got) {
+			t.Errorf("canon(%d, %q) is %q, no UTF-8", k, text, *got)
+		}
+	})
+}
+
+// Names fit Postgres, stay what they are if they are short enough, and differ
+// if what they stand for does.
+func FuzzNames(f *testing.F) {
+	f.Add("Account", "account__c")
+	f.Add(strings.Repeat("é", 40)+"A", strings.Repeat("é", 40)+"B")
+	f.Add("Parent__r.External_Id__c", `x"; DROP TABLE t; --`)
+	f.Add("a\x00b", "\xff")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		for _, name := range []string{a, b} {
+			if !usable(name) {
+				continue
+			}
+			for _, made := range []string{columnName(name), TableName(name), indexName(name, "x", true), indexName("x", name, false)} {
+				if len(made) > maxName || !usable(made) {
+					t.Errorf("%q becomes %q", name, made)
+				}
+			}
+			if lower := strings.ToLower(name); len(lower) <= maxName && TableName(name) != lower {
+				t.Errorf("%q becomes %q", name, TableName(name))
+			}
+			if quoted := quote(name); strings.Count(quoted, `"`)%2 != 0 || strings.Contains(strings.ReplaceAll(quoted[1:len(quoted)-1], `""`, ""), `"`) {
+				t.Errorf("%q is quoted %s", name, quoted)
+			}
+		}
+		if usable(a) && usable(b) && (TableName(a) == TableName(b)) != (strings.ToLower(a) == strings.ToLower(b)) {
+			t.Errorf("%q and %q become %q and %q", a, b, TableName(a), TableName(b))
+		}
+	})
+}
+
+// What is no value of its type is none to Postgres either, which has values of
+// its own that Salesforce has not (fault 45).
+func TestCanonIsRefused(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t)
+	types := map[kind][]string{
+		kindNumber: {"double precision", "numeric", "integer"}, kindDate: {"date"}, kindTime: {"time"}, kindBool: {"boolean"},
+		kindDatetime: {"timestamp"},
+	}
+	for _, text := range []string{
+		"NaN", "nan", "Infinity", "-Infinity", "inf", "0x1F", "0b1", "1_000", " 5", "5 ", "1e", "today", "now", "tomorrow", "epoch", "infinity", "allballs", "yes", "on", "t", "n",
+		"10:00 AM", "20100101", "January 8, 1999", "2010-01-01 BC", "2010-13-01", "24:00:00", "12:00:60", "2010-01-01T00:00:00 PST", "a\x1fb",
+	} {
+		for k, list := range types {
+			got := *canon(k, text)
+			if got == text || !strings.HasPrefix(got, notValue) {
+				if digits(text) || k == kindDatetime || k == kindTime {
+					continue // a number, or milliseconds
+				}
+				t.Errorf("canon(%d, %q) is %q", k, text, got)
+			}
+			for _, typ := range list {
+				var read string
+				if err := pool.QueryRow(t.Context(), "SELECT ($1::text)::"+typ+"::text", got).Scan(&read); err == nil {
+					t.Errorf("%s takes %q as %s", typ, got, read)
+				}
+			}
+		}
+	}
 }

@@ -61,7 +61,7 @@ func TestValues(t *testing.T) {
 	}{
 		{name: "Event", least: 600, settings: []string{"HC_OBJECT_EVERY__C_FIELDS=" + carried}},
 		{name: "EventThenRead", least: 600, settings: []string{"HC_NUMBER_TYPE=numeric", "HC_OBJECT_EVERY__C_FIELDS=" + all}, readBack: true},
-		{name: "Poll", least: 600, settings: []string{"HC_NUMBER_TYPE=numeric", "HC_OBJECT_EVERY__C_MODE=polling", "HC_POLL_INTERVAL=1s"}, readBack: true},
+		{name: "Poll", least: 600, settings: []string{"HC_NUMBER_TYPE=numeric", "HC_OBJECT_EVERY__C_MODE=polling", "HC_POLL_INTERVAL=3s"}, readBack: true},
 		{name: "LoadREST", least: 600, before: true, settings: []string{"HC_OBJECT_EVERY__C_FIELDS=" + all, "HC_OBJECT_EVERY__C_MODE=polling"}, readBack: true},
 		{name: "LoadBulk", least: 2200, before: true, settings: []string{"HC_NUMBER_TYPE=numeric", "HC_OBJECT_EVERY__C_FIELDS=" + all, "HC_OBJECT_EVERY__C_MODE=polling"}, readBack: true},
 	} {
