@@ -234,7 +234,7 @@ func TestNames(t *testing.T) {
 		keyB    = "packagenamespac__The_Key_Of_The_Parent_Of_All_40_Chars_B__c"
 	)
 	relation := strings.TrimSuffix(longRef, "__c") + "__r"
-	r := newRig(t, "HC_OBJECTS=Order,Group,Case,User,"+longName+",infrm__SupportPlan__c,Contact,Invoice__c",
+	r := newRig(t, "HC_POLL_INTERVAL=1s", "HC_OBJECTS=Order,Group,Case,User,"+longName+",infrm__SupportPlan__c,Contact,Invoice__c",
 		"HC_OBJECT_"+strings.ToUpper(longName)+"_FIELDS=Table__c,"+keyA+","+longRef+","+relation+"."+keyA+","+relation+"."+keyB,
 		"HC_OBJECT_"+strings.ToUpper(longName)+"_ACCESS=read_write",
 		"HC_OBJECT_"+strings.ToUpper(longName)+"_EXTERNAL_ID="+keyA,
