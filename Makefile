@@ -37,6 +37,12 @@ test/one:
 	@scripts/need.sh go postgres cc
 	go test -race -count=20 -failfast -run '$(RUN)' $(PKG)
 
+## test/values: compare 10,000 random records with their rows, for each way they can come
+.PHONY: test/values
+test/values:
+	@scripts/need.sh go postgres cc
+	HCBRIDGE_TEST_RECORDS=10000 go test -race -count=1 -v -timeout 30m -run '^TestValues$$' ./test/e2e
+
 ## check: all that must pass before a push, and all that CI runs
 .PHONY: check
 check:

@@ -17,7 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// EnvRecords says how many records the value tests make for each way; the
+// envRecords says how many records the value tests make for each way; the
 // default keeps the suite quick, and "make test/values" makes 10,000.
 const envRecords = "HCBRIDGE_TEST_RECORDS"
 
