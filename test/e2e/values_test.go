@@ -359,9 +359,7 @@ func (v *values) numbers(put func(string, any, *string)) {
 		}
 		fraction := ""
 		if digits[1] > 0 {
-			for range v.rnd.IntN(digits[1] + 1) {
-				fraction += strconv.Itoa(v.rnd.IntN(10))
-			}
+			fraction = fmt.Sprintf("%018d", v.rnd.Int64N(1e18))[:v.rnd.IntN(digits[1]+1)]
 		}
 		given, column := whole.String(), whole.String()
 		if fraction != "" {
