@@ -82,7 +82,8 @@ func (c *Client) Unsubscribe(channel string) { c.subs.remove(channel) }
 func (c *Client) Status() Status { return c.board.read() }
 
 // Run subscribes and delivers events until ctx ends, then disconnects, which
-// takes 5 s at most, and returns nil. It returns an error, that is [ErrRefused]
+// takes 5 s at most, and returns nil. A session that is just being opened is
+// disconnected too. It returns an error, that is [ErrRefused]
 // or [ErrEndpoint], if no retry can heal what is wrong. Without subscriptions
 // it waits for one, or for something to publish.
 func (c *Client) Run(ctx context.Context) error {

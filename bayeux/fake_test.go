@@ -55,6 +55,7 @@ const (
 	lost  = "lost"  // the connection breaks
 	stuck = "stuck" // nothing comes until the deadline
 	eaten = "eaten" // the server answers, but nobody gets to see it
+	late  = "late"  // the server answers after 3 s
 )
 
 // control queues replies to requests on channel. In them $id is the id of the
@@ -101,6 +102,13 @@ func (f *fake) exchange(ctx context.Context, body []byte) ([]byte, error) {
 	case eaten:
 		_, _ = f.answer(ctx, batch)
 		return nil, &Error{Err: errors.New("connection reset")}
+	case late:
+		select {
+		case <-time.After(3 * time.Second):
+			return f.answer(ctx, batch)
+		case <-ctx.Done():
+			return nil, &Error{Err: context.Cause(ctx)}
+		}
 	case stuck:
 		<-ctx.Done()
 		return nil, &Error{Err: context.Cause(ctx)}

@@ -42,6 +42,7 @@ type session struct {
 	advice      advice
 	lastID      int
 	connectedAt time.Time
+	leaveBy     time.Time // when a goodbye that has begun must be over; zero if none has
 
 	polling  bool // a connect is with the server
 	polled   bool // one has been
@@ -88,7 +89,7 @@ func (s *session) run(ctx context.Context) (e end) {
 	defer func() {
 		s.hangUp()
 		if !e.gone {
-			s.disconnect(ctx)
+			s.disconnect()
 		}
 		s.endOf()
 		s.abandon(errors.New("the session ended before the reply"))
@@ -196,7 +197,7 @@ func (s *session) handshake(ctx context.Context) *end {
 	select {
 	case a = <-s.answers:
 	case <-ctx.Done():
-		return &end{act: actRenew, gone: true}
+		return s.unborn()
 	}
 	if a.err != nil {
 		return s.ended(a.err, true)
@@ -225,6 +226,24 @@ func (s *session) handshake(ctx context.Context) *end {
 	s.upgrade(ctx, reply.SupportedConnectionTypes)
 	s.board.update(func(st *Status) { st.ClientID, st.Transport, st.Sessions = s.clientID, s.kind(), st.Sessions+1 })
 	return nil
+}
+
+// unborn is the end of a session in mid-handshake. The server may have given it
+// a slot already, so the answer is waited for, to know whom to say goodbye for.
+func (s *session) unborn() *end {
+	s.leaveBy = time.Now().Add(disconnectTimeout)
+	timer := time.NewTimer(disconnectTimeout)
+	defer timer.Stop()
+	select {
+	case a := <-s.answers:
+		for _, m := range a.reply.metas {
+			if m.Channel == metaHandshake && m.Successful {
+				s.clientID = m.ClientID
+			}
+		}
+	case <-timer.C:
+	}
+	return &end{act: actRenew}
 }
 
 // advance sends whatever may be sent now: one subscribe or unsubscribe at a
@@ -344,11 +363,15 @@ func (s *session) exchange(ctx context.Context, channel string, deadline time.Du
 // disconnect tells the server that the session is over, so that its slot is
 // free at once. The parked connect, if any, is answered by that; what comes
 // with it is not used but replayed another time.
-func (s *session) disconnect(ctx context.Context) {
+func (s *session) disconnect() {
 	if s.clientID == "" {
 		return
 	}
-	_, err := s.exchange(context.WithoutCancel(ctx), metaDisconnect, disconnectTimeout, []request{
+	within := disconnectTimeout
+	if !s.leaveBy.IsZero() {
+		within = time.Until(s.leaveBy)
+	}
+	_, err := s.exchange(s.ctx, metaDisconnect, within, []request{
 		{Channel: metaDisconnect, ClientID: s.clientID, ID: s.nextID()},
 	})
 	s.log.Info().Str("event", "disconnected").AnErr("error", errOrNil(err)).Msg("session closed")

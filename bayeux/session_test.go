@@ -273,6 +273,38 @@ func TestSession(t *testing.T) {
 		})
 	})
 
+	// The server gives a slot with its answer, whether that is still wanted or not.
+	t.Run("SaysGoodbyeAfterAStopInMidHandshake", func(t *testing.T) {
+		t.Parallel()
+		for name, c := range map[string]struct {
+			reply string
+			took  time.Duration // from the stop to the end of Run
+			want  []string
+		}{
+			"AnswerOnTheWay": {late, 2 * time.Second, []string{"handshake", "disconnect"}},
+			"NoAnswer":       {stuck, 5 * time.Second, []string{"handshake"}},
+		} {
+			bubble(t, func(b *bundle) {
+				b.server.control(metaHandshake, c.reply)
+				b.subscribe()
+				b.run(time.Second)
+				begun := time.Now()
+				b.stop()
+				if err := <-b.done; err != nil {
+					t.Errorf("%s: Run ended with %v", name, err)
+				}
+				b.stop = nil
+				if took := time.Since(begun); took != c.took {
+					t.Errorf("%s: the end took %s, want %s", name, took, c.took)
+				}
+				equal(t, name, b.server.requests(), c.want...)
+				if gone := b.server.on(metaDisconnect); len(gone) > 0 && gone[0].batch[0].ClientID != b.server.session {
+					t.Errorf("%s: goodbye for %q, want %q", name, gone[0].batch[0].ClientID, b.server.session)
+				}
+			})
+		}
+	})
+
 	t.Run("RefusesToRunTwice", func(t *testing.T) {
 		t.Parallel()
 		bubble(t, func(b *bundle) {

@@ -74,6 +74,7 @@ type Client struct {
 	suspect      bool      // the instance host did not behave; ask the token host again
 	lastLogin    time.Time // end of the last login that gave a session
 	lastTry      time.Time // end of the last login attempt
+	hurried      bool      // the last login came close after the one before
 	flights      uint64    // login attempts that ended, for sharing their outcome
 	failure      *Error    // outcome of the last attempt, nil after a success
 	refusals     int       // attempts refused in a row

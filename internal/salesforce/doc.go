@@ -4,7 +4,7 @@
 //	           ▼                                                   │
 //	call ─▶ Token ──▶ pinned transport ──▶ instance host ──▶ answer ┴▶ caller
 //	           │                                              │
-//	           ▼ one at a time, ≥ 10 s apart                  ├─ Date ─────▶ ServerTime
+//	           ▼ one at a time, repeated ones 10 s apart       ├─ Date ─────▶ ServerTime
 //	      token host ─▶ instance_url policy ─▶ Session        └─ Limit-Info ▶ Usage
 //
 // # Delivery

@@ -12,7 +12,7 @@ import (
 // How far logins are apart. A user has few sessions, of which a new one pushes
 // out the oldest, and 3,600 logins an hour; a wrong password locks the user out.
 const (
-	loginEvery   = 10 * time.Second // after a login that gave a session, or was refused once
+	loginEvery   = 10 * time.Second // after two logins close to each other, or one that was refused
 	refusedMost  = 5 * time.Minute  // after many refusals: the wait doubles with each
 	loginRetry   = time.Second      // after one that got no answer
 	suspectEvery = time.Minute      // when the instance host, not the token, is the trouble
@@ -51,8 +51,9 @@ func (c *Client) Login(ctx context.Context) (Session, error) {
 // the token that the server has just refused ("" if none was), is the present one.
 //
 // All callers share one login at a time and its outcome, so any number of refusals
-// of one token cause one login. After a login the next one is at least 10 s away;
-// Token waits for that, or for ctx. After credentials were refused it fails with
+// of one token cause one login. The first refusal of a new session is answered at
+// once; logins that follow each other within 20 s are 10 s apart, for which Token
+// waits, or for ctx. After credentials were refused it fails with
 // the same error without asking again: for 10 s, and twice as long after each
 // further refusal, up to five minutes, because an org locks a user out who tries
 // a wrong password too often.
@@ -115,8 +116,10 @@ func (c *Client) holdOff() time.Duration {
 			wait = loginEvery << max(doublings, 0)
 		}
 		return max(wait-time.Since(c.lastTry), 0)
-	default:
+	case c.hurried:
 		return max(loginEvery-time.Since(c.lastTry), 0)
+	default:
+		return 0
 	}
 }
 
@@ -139,6 +142,7 @@ func (c *Client) logIn(ctx context.Context) (Session, error) {
 	}
 	kept := c.session
 	if failure == nil {
+		c.hurried = !c.lastLogin.IsZero() && c.lastTry.Sub(c.lastLogin) < 2*loginEvery
 		c.session, c.suspect, c.lastLogin = s, false, c.lastTry
 		if s.Token == c.refused {
 			// The org handed out the same session again: it takes it back, so let

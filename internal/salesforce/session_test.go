@@ -219,7 +219,8 @@ func TestSomeRefusalsAreNotTheTokensFault(t *testing.T) {
 	}
 }
 
-func TestLoginsAreTenSecondsApart(t *testing.T) {
+// One refused session is replaced at once; a series of them is slowed down.
+func TestRepeatedLoginsAreTenSecondsApart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Time
@@ -241,7 +242,10 @@ func TestLoginsAreTenSecondsApart(t *testing.T) {
 		if len(at) < 5 {
 			t.Fatalf("only %d logins", len(at))
 		}
-		for i := 1; i < len(at); i++ {
+		if gap := at[1].Sub(at[0]); gap != 0 {
+			t.Errorf("the first refusal was answered after %s", gap)
+		}
+		for i := 2; i < len(at); i++ {
 			if gap := at[i].Sub(at[i-1]); gap < 10*time.Second {
 				t.Errorf("login %d came %s after the one before", i+1, gap)
 			}
@@ -258,6 +262,13 @@ func TestLoginsAreTenSecondsApart(t *testing.T) {
 		expect(t, err, Transient, "", false)
 		if time.Since(before) != time.Second {
 			t.Errorf("waited %s", time.Since(before))
+		}
+
+		// A session that has held ends the series.
+		time.Sleep(2 * loginEvery)
+		before = time.Now()
+		if _, err := c.Token(t.Context(), c.session.Token); err != nil || time.Since(before) != 0 {
+			t.Errorf("a refusal after 20 s was answered after %s: %v", time.Since(before), err)
 		}
 	})
 }

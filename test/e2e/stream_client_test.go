@@ -227,8 +227,9 @@ func TestRow1UnknownClientEveryNPolls(t *testing.T) {
 		if got := server.Handshakes(); got < server.Connects()/n {
 			t.Errorf("every %d polls: %d sessions", n, got)
 		}
-		// Clients are not counted here: a stop in the middle of a handshake, of which
-		// there are many, leaves one until the server's own time is over.
+		if got := server.Clients(); got != 0 {
+			t.Errorf("every %d polls: %d clients after a stop", n, got)
+		}
 		s.Close()
 	}
 }
