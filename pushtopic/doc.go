@@ -5,10 +5,20 @@
 //	                                              │ /topic/hc_Account
 //	         Event ◀── Decode ◀── bayeux.Message ◀┘
 //
-// A topic is ours if it has the name that [Name] makes of its object and says
-// so in its Description ("hcbridge: Account"). Ours are repaired when somebody
-// changed them and removed when no longer wanted; any other topic is never
-// touched, whatever its name.
+// # Whose a topic is
+//
+// A topic belongs to the bridge that made it, and says so in its Description:
+// "hcbridge: Account of " and the name by which the bridge knows itself. Its
+// bridge repairs it when somebody changed it and removes it when it is no longer
+// wanted. Nobody else edits or removes it, so that two bridges on one org cannot
+// undo each other's work for ever.
+//
+// The name of a topic is that of its object, for all bridges: the second to come
+// uses the topic of the first, which saves one of the few that an org may have.
+// It need not carry the fields that the second maps, as an event says at least
+// which record changed. If it stops telling of every change the second cannot
+// use it ([ErrTaken]) until its bridge has repaired it. A topic that no bridge
+// made is never touched nor used, whatever its name ([ErrForeign]).
 //
 // # Delivery
 //
@@ -23,7 +33,7 @@
 //
 // # Errors
 //
-// [ErrUnsupported], [ErrForeign] and [ErrMalformed] tell what to do; errors of
+// [ErrUnsupported], [ErrForeign], [ErrTaken] and [ErrMalformed] tell what to do; errors of
 // the [API] pass through wrapped.
 //
 // # Concurrency

@@ -11,8 +11,10 @@ const (
 	maxName = 25 // "Object Reference, PushTopic, Name"
 	hashLen = 8
 
-	// Before the object in the Description of a topic that is ours.
+	// Before the object in the Description of a topic that a bridge made, and
+	// before that bridge.
 	mark = "hcbridge: "
+	by   = " of "
 )
 
 // Name returns the name of the topic of object: "hc_" and the object, or, if
@@ -32,12 +34,17 @@ func Channel(name string) string { return channelPrefix + name }
 
 const channelPrefix = "/topic/"
 
-// description is what marks the topic of object as ours.
-func description(object string) string { return mark + object }
+// description is what marks the topic of object as that of a bridge.
+func description(object, bridge string) string { return mark + object + by + bridge }
 
-// owned returns the object of a topic that is ours. The name must fit too, so
-// that a copy somebody made of a topic of ours is not taken for it.
-func owned(t Topic) (object string, ok bool) {
-	object, ok = strings.CutPrefix(t.Description, mark)
-	return object, ok && strings.EqualFold(t.Name, Name(object))
+// claim returns the object and the bridge that a topic was made for, false if
+// no bridge made it. The name must fit too, so that a copy somebody made of a
+// topic is not taken for it.
+func claim(t Topic) (object, bridge string, ok bool) {
+	rest, ok := strings.CutPrefix(t.Description, mark)
+	if !ok {
+		return "", "", false
+	}
+	object, bridge, _ = strings.Cut(rest, by)
+	return object, bridge, strings.EqualFold(t.Name, Name(object))
 }

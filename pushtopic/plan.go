@@ -12,10 +12,10 @@ import (
 var ErrUnsupported = errors.New("object not supported by PushTopics")
 
 const (
-	maxQuery       = 1300 // "Object Reference, PushTopic, Query"
-	maxDescription = 400
-	maxTextArea    = 255 // a longer textarea is a long or rich text area
-	minVersion     = 37  // first with replay ids
+	maxQuery    = 1300 // "Object Reference, PushTopic, Query"
+	maxObject   = 100  // no API name is longer; leaves a Description of 400 room for a bridge
+	maxTextArea = 255  // a longer textarea is a long or rich text area
+	minVersion  = 37   // first with replay ids
 )
 
 // Supported reports whether PushTopics can be made for object. All custom
@@ -66,7 +66,7 @@ func Plan(object string, custom bool, fields []Field, apiVersion string) (Spec, 
 		return Spec{}, fmt.Errorf("plan topic of %s: API version %q: must be %d.0 or later", object, apiVersion, minVersion)
 	}
 	s := Spec{Object: object, Name: Name(object), Carried: []string{"Id", "SystemModstamp"}, APIVersion: apiVersion}
-	if len(description(object)) > maxDescription || len(query(object, s.Carried)) > maxQuery {
+	if len(object) > maxObject || len(query(object, s.Carried)) > maxQuery {
 		return Spec{}, fmt.Errorf("plan topic of an object whose name has %d characters: %w", len(object), ErrUnsupported)
 	}
 	full := false

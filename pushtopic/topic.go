@@ -9,9 +9,14 @@ import (
 	"strings"
 )
 
-// ErrForeign reports that the org has a topic with our name that is not ours.
-// A person must rename or delete it.
+// ErrForeign reports that the org has a topic with our name that no bridge
+// made. A person must rename or delete it.
 var ErrForeign = errors.New("topic is not ours")
+
+// ErrTaken reports that the topic is that of another bridge and does not tell
+// of every change, as one does that somebody edited and its bridge has not
+// repaired.
+var ErrTaken = errors.New("topic of another bridge does not tell of every change")
 
 // Topic is a PushTopic record. Its JSON form is that of REST.
 type Topic struct {
@@ -79,6 +84,7 @@ const (
 	Kept     Action = iota // the topic was as it should be
 	Created                // there was none
 	Repaired               // there was one, but different
+	Shared                 // there was one of another bridge, which is used as it is
 )
 
 // String returns the action in lower case, for logs.
@@ -88,21 +94,25 @@ func (a Action) String() string {
 		return "created"
 	case Repaired:
 		return "repaired"
+	case Shared:
+		return "shared"
 	default:
 		return "kept"
 	}
 }
 
-// Ensure makes the org's topic as spec says and returns it. Fields that the org
-// refuses move from Carried to Left; the spec returned is the one in effect. A
-// topic with our name that is not ours is left alone: [ErrForeign].
+// Ensure makes the org's topic as spec says and returns it. bridge is who asks,
+// at most 255 bytes. Fields that the org refuses move from Carried to
+// Left; the spec returned is the one in effect. What is not ours is left alone:
+// the topic of another bridge is [Shared] if it tells of every change, whatever
+// fields it carries, else [ErrTaken], and any other is [ErrForeign].
 //
 // A repaired topic keeps its id and its replay ids, a new one has its own.
-func Ensure(ctx context.Context, api API, spec Spec) (Topic, Spec, Action, error) {
+func Ensure(ctx context.Context, api API, bridge string, spec Spec) (Topic, Spec, Action, error) {
 	have, err := find(ctx, api, spec)
 	for err == nil {
 		var (
-			t      = spec.topic()
+			t      = spec.topic(bridge)
 			action = Kept
 			fault  error
 		)
@@ -110,6 +120,10 @@ func Ensure(ctx context.Context, api API, spec Spec) (Topic, Spec, Action, error
 		case have == nil:
 			action = Created
 			t.ID, fault = api.Create(ctx, t)
+		case have.Description != t.Description && !have.tellsAll(spec.Object):
+			return Topic{}, spec, Kept, fmt.Errorf("ensure topic %s: %w", spec.Name, ErrTaken)
+		case have.Description != t.Description:
+			return *have, spec, Shared, nil
 		case !have.matches(t):
 			action = Repaired
 			t.ID = have.ID
@@ -135,7 +149,8 @@ func Ensure(ctx context.Context, api API, spec Spec) (Topic, Spec, Action, error
 	return Topic{}, spec, Kept, fmt.Errorf("ensure topic %s: %w", spec.Name, err)
 }
 
-// find returns the topic of spec if there is one, nil if not.
+// find returns the topic of spec, of whatever bridge, if there is one, nil if
+// not.
 func find(ctx context.Context, api API, spec Spec) (*Topic, error) {
 	topics, err := api.Find(ctx, spec.Name)
 	if err != nil {
@@ -145,7 +160,7 @@ func find(ctx context.Context, api API, spec Spec) (*Topic, error) {
 		if !strings.EqualFold(t.Name, spec.Name) {
 			continue
 		}
-		if object, ok := owned(t); !ok || !strings.EqualFold(object, spec.Object) {
+		if object, _, ok := claim(t); !ok || !strings.EqualFold(object, spec.Object) {
 			return nil, ErrForeign
 		}
 		return &t, nil
@@ -153,21 +168,21 @@ func find(ctx context.Context, api API, spec Spec) (*Topic, error) {
 	return nil, nil
 }
 
-// Remove deletes the topics that are ours, except those that keep names, by
-// object or by topic. It returns the names of the deleted ones also when
-// others could not be deleted.
-func Remove(ctx context.Context, api API, keep []string) (removed []string, err error) {
+// Remove deletes the topics of bridge, except those that keep names, by object
+// or by topic. It returns the names of the deleted ones also when others could
+// not be deleted.
+func Remove(ctx context.Context, api API, bridge string, keep []string) (removed []string, err error) {
 	topics, err := api.Find(ctx, prefix)
 	if err != nil {
 		return nil, fmt.Errorf("remove topics: %w", err)
 	}
 	var problems []error
 	for _, t := range topics {
-		object, ours := owned(t)
+		object, maker, ok := claim(t)
 		kept := slices.ContainsFunc(keep, func(name string) bool {
 			return strings.EqualFold(name, object) || strings.EqualFold(name, t.Name)
 		})
-		if !ours || kept {
+		if !ok || maker != bridge || kept {
 			continue
 		}
 		if err := api.Delete(ctx, t.ID); err != nil {
@@ -180,7 +195,7 @@ func Remove(ctx context.Context, api API, keep []string) (removed []string, err 
 }
 
 // topic is the record that spec asks for.
-func (s Spec) topic() Topic {
+func (s Spec) topic(bridge string) Topic {
 	version, _ := strconv.ParseFloat(s.APIVersion, 64) // Plan has checked it
 	return Topic{
 		Name: s.Name, Query: s.Query, ApiVersion: version, IsActive: true,
@@ -189,7 +204,7 @@ func (s Spec) topic() Topic {
 		NotifyForOperationUpdate:   true,
 		NotifyForOperationDelete:   true,
 		NotifyForOperationUndelete: true,
-		Description:                description(s.Object),
+		Description:                description(s.Object, bridge),
 	}
 }
 
@@ -201,6 +216,14 @@ func (t Topic) matches(want Topic) bool {
 		t.Query = want.Query
 	}
 	return t == want
+}
+
+// tellsAll reports whether t, whatever it carries, gives an event of every change
+// of object that a stream can carry: without a WHERE clause.
+func (t Topic) tellsAll(object string) bool {
+	_, from, _ := strings.Cut(strings.ToLower(compact(t.Query)), " from ")
+	return from == strings.ToLower(object) && t.IsActive && t.NotifyForFields == "All" &&
+		t.NotifyForOperationCreate && t.NotifyForOperationUpdate && t.NotifyForOperationDelete && t.NotifyForOperationUndelete
 }
 
 func compact(query string) string {

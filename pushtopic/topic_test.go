@@ -76,6 +76,8 @@ func (o *org) Delete(_ context.Context, id string) error {
 	return nil
 }
 
+const us = "salesforce/1a2b"
+
 func account(t *testing.T) Spec {
 	t.Helper()
 	s, err := Plan("Account", false, []Field{{Name: "Name", Type: "string"}, {Name: "Gone__c", Type: "string"}}, "64.0")
@@ -90,7 +92,7 @@ func TestEnsure(t *testing.T) {
 
 	ensure := func(t *testing.T, o *org) (Topic, Spec, Action) {
 		t.Helper()
-		topic, spec, action, err := Ensure(t.Context(), o, account(t))
+		topic, spec, action, err := Ensure(t.Context(), o, us, account(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +106,7 @@ func TestEnsure(t *testing.T) {
 		want := Topic{
 			ID: "0IF000000000001", Name: "hc_Account", Query: "SELECT Id,SystemModstamp,Name,Gone__c FROM Account", ApiVersion: 64,
 			IsActive: true, NotifyForFields: "All", NotifyForOperationCreate: true, NotifyForOperationUpdate: true,
-			NotifyForOperationDelete: true, NotifyForOperationUndelete: true, Description: "hcbridge: Account",
+			NotifyForOperationDelete: true, NotifyForOperationUndelete: true, Description: "hcbridge: Account of salesforce/1a2b",
 		}
 		if action != Created || topic != want || o.topics[0] != want {
 			t.Errorf("%s %+v", action, topic)
@@ -146,12 +148,51 @@ func TestEnsure(t *testing.T) {
 
 	t.Run("NeverTouchesAForeignTopic", func(t *testing.T) {
 		t.Parallel()
-		for _, description := range []string{"", "made by hand", "hcbridge: Contact", "Hcbridge: Account"} {
+		for _, description := range []string{"", "made by hand", "hcbridge: Contact of salesforce/1a2b", "Hcbridge: Account of salesforce/1a2b"} {
 			foreign := Topic{ID: "0IF1", Name: "hc_Account", Query: "SELECT Id FROM Account", Description: description}
 			o := &org{topics: []Topic{foreign}}
-			_, _, _, err := Ensure(t.Context(), o, account(t))
+			_, _, _, err := Ensure(t.Context(), o, us, account(t))
 			if !errors.Is(err, ErrForeign) || o.topics[0] != foreign || fmt.Sprint(o.calls) != "[find]" {
 				t.Errorf("%q: %v, calls %v", description, err, o.calls)
+			}
+		}
+	})
+
+	t.Run("SharesTheTopicOfAnotherBridge", func(t *testing.T) {
+		t.Parallel()
+		other, err := Plan("Account", false, []Field{{Name: "Phone", Type: "phone"}}, "50.0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := &org{}
+		theirs, _, _, err := Ensure(t.Context(), o, "salesforce/9999", other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		topic, _, action := ensure(t, o)
+		if action != Shared || topic != theirs || o.topics[0] != theirs || fmt.Sprint(o.calls) != "[find create find]" {
+			t.Errorf("%s %+v, calls %v", action, topic, o.calls)
+		}
+		for i, change := range []func(*Topic){
+			func(t *Topic) { t.IsActive = false },
+			func(t *Topic) { t.Query += " WHERE Phone = 'x'" },
+			func(t *Topic) { t.Query = "SELECT Id FROM Accounts" },
+			func(t *Topic) { t.Query = "" },
+			func(t *Topic) { t.NotifyForFields = "Referenced" },
+			func(t *Topic) { t.NotifyForOperationCreate = false },
+			func(t *Topic) { t.NotifyForOperationUpdate = false },
+			func(t *Topic) { t.NotifyForOperationDelete = false },
+			func(t *Topic) { t.NotifyForOperationUndelete = false },
+		} {
+			edited := theirs
+			change(&edited)
+			o := &org{topics: []Topic{edited}}
+			if _, _, _, err := Ensure(t.Context(), o, us, account(t)); !errors.Is(err, ErrTaken) || o.topics[0] != edited {
+				t.Errorf("change %d: %v", i, err)
+			}
+			// Its own bridge repairs it.
+			if _, _, action, err := Ensure(t.Context(), o, "salesforce/9999", other); err != nil || action != Repaired {
+				t.Errorf("change %d: %s %v", i, action, err)
 			}
 		}
 	})
@@ -174,7 +215,7 @@ func TestEnsure(t *testing.T) {
 		t.Parallel()
 		for _, field := range []string{"SystemModstamp", "Id"} {
 			o := &org{refuses: []string{field}}
-			_, _, _, err := Ensure(t.Context(), o, account(t))
+			_, _, _, err := Ensure(t.Context(), o, us, account(t))
 			if RefusedField(err) != strings.ToLower(field) || len(o.topics) != 0 {
 				t.Errorf("%s: %v", field, err)
 			}
@@ -193,7 +234,7 @@ func TestEnsure(t *testing.T) {
 		foreign := ours
 		foreign.Description = ""
 		o = &org{race: &foreign}
-		if _, _, _, err := Ensure(t.Context(), o, account(t)); !errors.Is(err, ErrForeign) {
+		if _, _, _, err := Ensure(t.Context(), o, us, account(t)); !errors.Is(err, ErrForeign) {
 			t.Errorf("foreign: %v", err)
 		}
 	})
@@ -201,7 +242,7 @@ func TestEnsure(t *testing.T) {
 	t.Run("PassesErrorsThrough", func(t *testing.T) {
 		t.Parallel()
 		quota := errors.New("LIMIT_EXCEEDED")
-		_, _, _, err := Ensure(t.Context(), &org{fault: quota}, account(t))
+		_, _, _, err := Ensure(t.Context(), &org{fault: quota}, us, account(t))
 		if !errors.Is(err, quota) || RefusedField(err) != "" {
 			t.Errorf("got %v", err)
 		}
@@ -212,15 +253,17 @@ func TestRemove(t *testing.T) {
 	t.Parallel()
 	long := "AVeryLongObjectNameIndeed__c"
 	o := &org{topics: []Topic{
-		{ID: "1", Name: "hc_Account", Description: "hcbridge: Account"},
-		{ID: "2", Name: "hc_Contact", Description: "hcbridge: Contact"},
+		{ID: "1", Name: "hc_Account", Description: "hcbridge: Account of " + us},
+		{ID: "2", Name: "hc_Contact", Description: "hcbridge: Contact of " + us},
 		{ID: "3", Name: "hc_Lead", Description: "ours"},
-		{ID: "4", Name: "hc_Copy", Description: "hcbridge: Account"},
-		{ID: "5", Name: "other", Description: "hcbridge: other"},
-		{ID: "6", Name: Name(long), Description: "hcbridge: " + long},
-		{ID: "7", Name: "hc_Case", Description: "hcbridge: Case"},
+		{ID: "4", Name: "hc_Copy", Description: "hcbridge: Account of " + us},
+		{ID: "5", Name: "other", Description: "hcbridge: other of " + us},
+		{ID: "6", Name: Name(long), Description: "hcbridge: " + long + " of " + us},
+		{ID: "7", Name: "hc_Case", Description: "hcbridge: Case of " + us},
+		{ID: "8", Name: "hc_Task", Description: "hcbridge: Task of salesforce/9999"},
+		{ID: "9", Name: "hc_Quote", Description: "hcbridge: Quote"},
 	}}
-	removed, err := Remove(t.Context(), o, []string{"Account", "hc_case"})
+	removed, err := Remove(t.Context(), o, us, []string{"Account", "hc_case"})
 	if err != nil || fmt.Sprint(removed) != fmt.Sprint([]string{"hc_Contact", Name(long)}) {
 		t.Errorf("removed %v, %v", removed, err)
 	}
@@ -228,7 +271,7 @@ func TestRemove(t *testing.T) {
 		t.Errorf("calls %v, want %s", o.calls, want)
 	}
 	o.fault = errors.New("no")
-	removed, err = Remove(t.Context(), o, nil)
+	removed, err = Remove(t.Context(), o, us, nil)
 	if !errors.Is(err, errors.Unwrap(err)) && err == nil || fmt.Sprint(removed) != "[hc_Case]" {
 		t.Errorf("with one failure removed %v, %v", removed, err)
 	}

@@ -49,6 +49,23 @@
 // asked for again from its last position, and opens a new session at most every
 // ten minutes.
 //
+// # Topics
+//
+// Anybody may deactivate, edit or delete a topic, and the session goes on as if
+// nothing had happened. One query shows all topics, but one every ten minutes is
+// 144 API calls a day, several times what all objects together may cost while
+// nothing happens. So the topics are compared at the start, in each session, when
+// a subscription is refused, and ten minutes after the last time if anything has
+// changed in the org since: an event came, a write of ours was answered, or a poll
+// found a difference. While nothing changes nothing can be missed. An idle day
+// costs one call for each session, which Salesforce ends every few hours at the
+// most; a day on which something changes every ten minutes costs 144 for the org.
+//
+// A spoilt topic is therefore mended within ten minutes of a change that anything
+// but that topic itself announces. If it is the only thing that changes, and other
+// users make the changes, its poll is what notices, so then it is mended when the
+// next poll of its object ends.
+//
 // # Lifecycle
 //
 // [Bridge.Run] waits for the database, takes the lease, logs in, maps the

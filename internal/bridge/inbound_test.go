@@ -106,7 +106,7 @@ func TestDecide(t *testing.T) {
 func TestChannelFrom(t *testing.T) {
 	t.Parallel()
 	ch := &channel{}
-	if got := ch.from(); got != replayNewOnly {
+	if got := ch.from(); got != bayeux.FromNew {
 		t.Errorf("a channel without a position begins at %d", got)
 	}
 	ch.accept("", 7)
@@ -119,7 +119,7 @@ func TestChannelFrom(t *testing.T) {
 	}
 	ch.forget("0IF000000000002AAA")
 	ch.accept("", 9)
-	if got := ch.from(); got != replayNewOnly {
+	if got := ch.from(); got != bayeux.FromNew {
 		t.Errorf("an event of the topic's former life moved it to %d", got)
 	}
 }

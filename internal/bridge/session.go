@@ -79,7 +79,7 @@ func (s *session) run(ctx context.Context) error {
 	s.board.Connection(func(c *status.Connection) { c.State = status.Idle })
 	s.log.Info().Str("component", "bridge").Str("event", "running").Int("objects", len(s.objects)).Msg("both directions run")
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.stream.run(ctx, positions) })
+	g.Go(func() error { return s.stream.run(ctx) })
 	g.Go(func() error { return s.stream.keep(ctx, positions) })
 	g.Go(func() error { return s.in.run(ctx) })
 	g.Go(func() error { return s.hydrate(ctx) })

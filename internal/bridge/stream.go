@@ -23,7 +23,6 @@ const (
 	// stopped: short enough to be seen within a minute, long enough for a lost
 	// session, which heals in seconds.
 	streamDownAfter = 20 * time.Second
-	replayNewOnly   = bayeux.FromNew
 )
 
 // stream keeps the topics of the streamed objects and one Bayeux session for
@@ -37,6 +36,7 @@ type stream struct {
 	caged    bool          // there is none, and none is to be looked for; of keep alone
 	up       time.Time     // when the session was last seen connected; of keep alone
 	down     bool          // that is long ago; of keep alone
+	name     string        // of this bridge, for its topics; of keep alone
 	wake     chan struct{} // capacity 1: the topics are to be verified, or there are chores
 
 	mu       sync.Mutex
@@ -77,7 +77,7 @@ func (c *channel) from() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.accepted <= 0 {
-		return replayNewOnly
+		return bayeux.FromNew
 	}
 	return c.accepted
 }
@@ -115,6 +115,9 @@ func newStream(s *session) (*stream, error) {
 	st.client = client
 	for _, o := range s.objects {
 		o.poll.Streamed = func() bool { return o.streamed.Load() && client.Status().State == bayeux.Connected }
+		if o.cfg.Mode == config.ModePolling {
+			continue // its changes say nothing of topics
+		}
 		o.poll.Found = func(sfid string, stamp time.Time) { st.dog.found(o.cfg.Name, sfid, stamp, time.Now()) }
 	}
 	return st, nil
@@ -164,7 +167,7 @@ func (st *stream) any() bool {
 // run keeps the session until ctx ends. A server that refuses us for good is
 // asked again all the same, ever more rarely and each time with a new token:
 // its reasons pass too, and nobody may be there to start us again.
-func (st *stream) run(ctx context.Context, _ map[string]pgsink.Position) error {
+func (st *stream) run(ctx context.Context) error {
 	refusals := 0
 	for ctx.Err() == nil {
 		sctx, cancel := context.WithCancel(ctx)
@@ -205,8 +208,7 @@ func (st *stream) keep(ctx context.Context, positions map[string]pgsink.Position
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	st.rouse()
-	var last, next time.Time // looks at the topics
-	failures, sessions := 0, 1
+	var looks looks
 	for {
 		select {
 		case <-ctx.Done():
@@ -216,22 +218,13 @@ func (st *stream) keep(ctx context.Context, positions map[string]pgsink.Position
 		case <-st.wake:
 		}
 		st.work(ctx)
-		now := st.client.Status().Sessions
-		soon := failures == 0 && (st.doubtful() || now > sessions) && time.Since(last) >= verifyPause
-		if time.Now().Before(next) && !soon {
+		sessions := st.client.Status().Sessions
+		if !looks.due(time.Now(), sessions, st.doubtful(), st.dog.restless()) {
 			continue
 		}
 		err := st.verify(ctx, positions)
-		last = time.Now()
-		if err == nil {
-			failures, sessions, next = 0, max(now, 1), last.Add(verifyEvery)
-			continue
-		}
-		failures++
-		wait := retry.Delay(failures, time.Second, 5*time.Minute)
-		next = last.Add(wait)
-		if ctx.Err() == nil {
-			st.log.Warn().Str("event", "topics_unverified").Err(err).Int("attempt", failures).Dur("wait_ms", wait).Msg("topics could not be compared")
+		if wait := looks.looked(time.Now(), sessions, err); err != nil && ctx.Err() == nil {
+			st.log.Warn().Str("event", "topics_unverified").Err(err).Int("attempt", looks.failures).Dur("wait_ms", wait).Msg("topics could not be compared")
 		}
 	}
 }
@@ -288,7 +281,7 @@ func (st *stream) confirmed(ch *channel) {
 	st.dog.live(ch.obj.cfg.Name, true, st.s.sf.ServerTime())
 	st.recover(ch.obj)
 	st.log.Info().Str("event", "subscribed").Str("object", ch.obj.cfg.Name).Str("channel", ch.name).Int64("replay_id", ch.from()).Msg("subscribed")
-	if ch.from() == replayNewOnly {
+	if ch.from() == bayeux.FromNew {
 		// What happened before the subscription is nobody's but the poll's.
 		ch.obj.wantPoll()
 	}
@@ -452,14 +445,13 @@ func (st *stream) suspect(ch *channel, why string, mute bool) {
 			b.Message = why
 		}
 	})
-	switch {
-	case why == "":
+	if why == "" {
 		st.log.Info().Str("event", "trusted").Str("object", name).Msg("events arrive again")
 		st.s.resume("stream of " + name)
-	case mute: // one stop for all is enough
-		st.log.Error().Str("event", "suspect").Str("object", name).Str("reason", why).Msg("events are in doubt")
-	default:
-		st.log.Error().Str("event", "suspect").Str("object", name).Str("reason", why).Msg("events are in doubt")
+		return
+	}
+	st.log.Error().Str("event", "suspect").Str("object", name).Str("reason", why).Msg("events are in doubt")
+	if !mute { // else one stop for all is enough
 		st.s.stop("stream of "+name, why)
 	}
 }

@@ -104,6 +104,8 @@ func refused(err error) (why string, final bool) {
 		return "PushTopics do not support this object; it is polled", true
 	case errors.Is(err, pushtopic.ErrForeign):
 		return "a PushTopic of the name that this object needs belongs to somebody else; it is polled", true
+	case errors.Is(err, pushtopic.ErrTaken):
+		return "the PushTopic of another bridge does not tell of every change, and is not ours to repair; it is polled", true
 	case !errors.As(err, &se) || se.Class != salesforce.Permanent && se.Class != salesforce.Limit:
 		return "", false
 	case se.Code == "NOT_FOUND" || strings.HasPrefix(se.Code, "INSUFFICIENT_ACCESS") || se.Code == "INVALID_TYPE":

@@ -2,20 +2,67 @@ package bridge
 
 import (
 	"context"
+	_ "embed"
+	"fmt"
 	"strings"
 	"time"
 
 	"hcbridge/config"
+	"hcbridge/internal/retry"
 	"hcbridge/pgsink"
 	"hcbridge/pushtopic"
 )
 
 const (
-	// verifyEvery is how often the topics are compared with what they should be,
-	// and verifyPause the least time between two looks.
+	// verifyEvery is how long after a look at the topics the next is due, if
+	// anything has changed in the org meanwhile, and verifyPause the least time
+	// between two.
 	verifyEvery = 10 * time.Minute
 	verifyPause = 5 * time.Second
 )
+
+//go:embed sql/bridge_name.sql
+var bridgeNameSQL string
+
+// looks says when the topics are to be compared with what they should be: at
+// the start, in each session, on doubt, and ten minutes after the last look if
+// anything has changed in the org since. Where nothing changes, nothing can be
+// missed, and a look, an API call, would be spent on nothing.
+type looks struct {
+	last     time.Time
+	next     time.Time // not before this, after a failure
+	failures int
+	sessions int // that there had been at the last look
+}
+
+// due reports whether to look now. doubted is that a topic is perhaps not what
+// it was, stirred that something has changed in the org since the last look.
+func (l *looks) due(now time.Time, sessions int, doubted, stirred bool) bool {
+	switch {
+	case l.last.IsZero():
+		return true
+	case l.failures > 0:
+		return !now.Before(l.next)
+	case doubted || sessions > l.sessions:
+		return now.Sub(l.last) >= verifyPause
+	default:
+		return stirred && now.Sub(l.last) >= verifyEvery
+	}
+}
+
+// looked notes the outcome of a look and returns the wait before the next try
+// if it failed.
+func (l *looks) looked(now time.Time, sessions int, err error) (wait time.Duration) {
+	l.last = now
+	if err == nil {
+		l.failures, l.sessions = 0, max(sessions, 1) // the first follows the look at the start
+		return 0
+	}
+	l.failures++
+	wait = retry.Delay(l.failures, time.Second, 5*time.Minute)
+	l.next = now.Add(wait)
+	return wait
+}
 
 // doubt has the topics compared soon.
 func (st *stream) doubt() {
@@ -38,6 +85,12 @@ func (st *stream) verify(ctx context.Context, positions map[string]pgsink.Positi
 	st.mu.Lock()
 	st.doubted = false
 	st.mu.Unlock()
+	st.dog.settle()
+	if st.name == "" {
+		if err := st.s.pool.QueryRow(ctx, bridgeNameSQL, st.s.cfg.Schema).Scan(&st.name); err != nil {
+			return fmt.Errorf("name of the bridge: %w", err)
+		}
+	}
 	api := &glance{API: topics{st.s.sf}}
 	var keep []string
 	for _, o := range st.s.objects {
@@ -56,7 +109,7 @@ func (st *stream) verify(ctx context.Context, positions map[string]pgsink.Positi
 			st.fallBack(o, why)
 		}
 	}
-	removed, err := pushtopic.Remove(ctx, api, keep)
+	removed, err := pushtopic.Remove(ctx, api, st.name, keep)
 	for _, name := range removed {
 		st.log.Info().Str("event", "topic_removed").Str("topic", name).Msg("no longer streamed")
 	}
@@ -79,12 +132,9 @@ func (st *stream) ensure(ctx context.Context, api pushtopic.API, o *object, posi
 	if err != nil {
 		return err
 	}
-	topic, _, action, err := pushtopic.Ensure(ctx, api, spec)
+	topic, _, action, err := pushtopic.Ensure(ctx, api, st.name, spec)
 	if err != nil {
 		return err
-	}
-	if action != pushtopic.Kept {
-		st.log.Info().Str("event", "topic_"+action.String()).Str("object", o.cfg.Name).Str("topic", topic.Name).Msg("topic set up")
 	}
 	name := pushtopic.Channel(topic.Name)
 	ch := st.channel(name)
@@ -97,7 +147,11 @@ func (st *stream) ensure(ctx context.Context, api pushtopic.API, o *object, posi
 		st.channels[name] = ch
 		st.mu.Unlock()
 	}
-	switch wanted := ch.want(true); {
+	wanted := ch.want(true)
+	if action != pushtopic.Kept && !(action == pushtopic.Shared && wanted) {
+		st.log.Info().Str("event", "topic_"+action.String()).Str("object", o.cfg.Name).Str("topic", topic.Name).Msg("topic set up")
+	}
+	switch {
 	case ch.topic() != topic.ID:
 		// Another topic of the same name has another history: its numbers may be
 		// valid and yet mean something else.
@@ -117,17 +171,18 @@ func (st *stream) ensure(ctx context.Context, api pushtopic.API, o *object, posi
 type glance struct {
 	pushtopic.API
 	known  []pushtopic.Topic
+	err    error
 	looked bool
 }
 
 // Find implements pushtopic.API.
 func (g *glance) Find(ctx context.Context, prefix string) ([]pushtopic.Topic, error) {
 	if !g.looked {
-		found, err := g.API.Find(ctx, ourPrefix)
-		if err != nil {
-			return nil, err
-		}
-		g.known, g.looked = found, true
+		g.known, g.err = g.API.Find(ctx, ourPrefix)
+		g.looked = true
+	}
+	if g.err != nil {
+		return nil, g.err
 	}
 	var some []pushtopic.Topic
 	for _, t := range g.known {

@@ -50,6 +50,7 @@ type watchdog struct {
 	pushed  time.Time // when the newest canary was made
 	mute    bool
 	renewed time.Time // the last session opened on suspicion
+	stirred bool      // something has changed in the org since settle
 	objects map[string]*watch
 }
 
@@ -121,6 +122,7 @@ func (w *watchdog) event(object, sfid string, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.hear(now)
+	w.stirred = true
 	o := w.of(object)
 	o.fresh[sfid] = struct{}{}
 	delete(o.owed, sfid)
@@ -141,6 +143,7 @@ func (w *watchdog) found(object, sfid string, stamp, now time.Time) {
 func (w *watchdog) owe(object, sfid string, d debt, stamp time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.stirred = true
 	o := w.of(object)
 	_, fresh := o.fresh[sfid]
 	_, aged := o.aged[sfid]
@@ -149,6 +152,20 @@ func (w *watchdog) owe(object, sfid string, d debt, stamp time.Time) {
 		return
 	}
 	o.owed[sfid] = d
+}
+
+// restless reports whether an event, a write or a poll has shown a change in
+// the org since settle.
+func (w *watchdog) restless() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stirred
+}
+
+func (w *watchdog) settle() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stirred = false
 }
 
 // live notes whether an object's channel is subscribed; at is server time.
