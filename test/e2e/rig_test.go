@@ -212,9 +212,9 @@ func (r *rig) equal(objects ...string) {
 	})
 }
 
-// patience is how many times as long as promised a test waits before it
-// fails: several bridges under the race detector share few cores, and what is
-// late there is only logged.
+// patience is how many times as long as it should take a test waits for what
+// nobody promises: several bridges under the race detector share few cores, and
+// what is late there is only logged.
 const patience = 4
 
 // eventually tries until what holds, or fails with why it does not. within is
@@ -222,20 +222,31 @@ const patience = 4
 func (r *rig) eventually(what string, within time.Duration, try func() error) {
 	r.t.Helper()
 	within = max(within, time.Second)
-	began := time.Now()
-	for {
+	if took := r.until(what, patience*within, try); took > within {
+		r.t.Logf("%s: late, after %s instead of %s", what, took.Round(time.Millisecond), within)
+	}
+}
+
+// promised is eventually for what the bridge promises, on any machine: limit is
+// how long it may take.
+func (r *rig) promised(what string, limit time.Duration, try func() error) (took time.Duration) {
+	r.t.Helper()
+	took = r.until(what, limit, try)
+	r.t.Logf("%s: after %s of %s", what, took.Round(time.Millisecond), limit)
+	return took
+}
+
+func (r *rig) until(what string, limit time.Duration, try func() error) (took time.Duration) {
+	r.t.Helper()
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		err := try()
-		took := time.Since(began)
+		took = time.Since(began)
 		switch {
-		case err == nil && took > within:
-			r.t.Logf("%s: late, after %s instead of %s", what, took.Round(time.Millisecond), within)
-			return
+		case took > limit:
+			r.t.Fatalf("%s: not within %s but after %s: %v", what, limit, took.Round(time.Millisecond), err)
 		case err == nil:
-			return
-		case took > patience*within:
-			r.t.Fatalf("%s: not within %d times %s: %v", what, patience, within, err)
+			return took
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 }
 

@@ -28,6 +28,7 @@ func TestStreamStalls(t *testing.T) {
 		{name: "Row27Mute", begin: mute},
 		{name: "Row27MuteWithWritesOnly", begin: muteWrites, with: readWrite[:2]},
 		{name: "Row21AdviceNone", begin: adviceNone},
+		{name: "LoginDown", begin: loginDown},
 		{name: "Row5SubscribeBusy", begin: subscribeBusy},
 		{name: "Row9EventLimit", begin: eventLimit, with: []string{"HC_POLL_INTERVAL=1s"}},
 		{name: "Row12HalfOpen", begin: halfOpen(org.Hold), opt: quick},
@@ -55,6 +56,31 @@ func TestStreamStalls(t *testing.T) {
 	}
 	for _, end := range ends {
 		end()
+	}
+}
+
+// With the login endpoint down there is one attempt at most for each step of the
+// back-off, which begins at half a second and at least doubles.
+func loginDown(t *testing.T, r *rig, id string) func() {
+	t.Helper()
+	r.sf.ResetCounters()
+	down := r.sf.Fault(org.Fault{Path: "/oauth2/token", Verb: org.Reject})
+	r.sf.RevokeTokens()
+	r.set(id, 1)
+	const within, most = 15 * time.Second, 5 // at 0, 0.5, 1.5, 3.5 and 7.5 s, if not later
+	attempts := make(chan int, 1)
+	time.AfterFunc(within, func() { attempts <- down.Hits() })
+	return func() {
+		got := <-attempts
+		r.t.Logf("%d attempts in %s", got, within)
+		if got < 3 || got > most {
+			r.t.Errorf("%d attempts to log in within %s, want 3 to %d", got, within, most)
+		}
+		down.Remove()
+		r.arrives(id, 1, 60*time.Second)
+		if got := r.sf.Calls()["token"] - down.Hits(); got != 1 {
+			r.t.Errorf("%d logins, want 1", got)
+		}
 	}
 }
 
@@ -204,11 +230,10 @@ func mute(t *testing.T, r *rig, id string) func() {
 		muted := func(c status.Connection, o status.Object) bool {
 			return c.Streaming == "muted" && strings.Contains(o.Message, "no events arrive")
 		}
-		r.shows("muted", 60*time.Second-time.Since(began), muted)
+		r.promised("report", 60*time.Second-time.Since(began), r.showing(muted))
 		took := time.Since(began)
-		// A verification at most, and the poll that the suspicion has made.
-		calls := without(r.sf.Calls())
-		r.arrives(id, 1, 60*time.Second-time.Since(began))
+		calls := without(r.sf.Calls()) // those of the poll that the suspicion has made, at most
+		r.promised("value by polling", 75*time.Second-time.Since(began), r.holds(id, 1))
 		r.t.Logf("reported after %s, arrived after %s, calls until then %v", took.Round(time.Second), time.Since(began).Round(time.Second), calls)
 		code, body := r.get("/readyz")
 		if code != http.StatusServiceUnavailable || !strings.Contains(body, "no events arrive") {
@@ -231,9 +256,9 @@ func muteWrites(t *testing.T, r *rig, id string) func() {
 	}
 	r.set(id, 1)
 	return func() {
-		r.shows("suspect", 60*time.Second-time.Since(began), func(_ status.Connection, o status.Object) bool {
+		r.promised("report", 60*time.Second-time.Since(began), r.showing(func(_ status.Connection, o status.Object) bool {
 			return strings.Contains(o.Message, "no events of its own writes")
-		})
+		}))
 		r.t.Logf("reported after %s", time.Since(began).Round(time.Second))
 		r.arrives(id, 1, 10*time.Second)
 		r.sf.Mute(false)

@@ -1,0 +1,176 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"hcbridge/test/org"
+)
+
+// The stream no longer holds the position of a bridge that was away for a day:
+// what was missed is polled for, and new events flow.
+func TestRow7ReplayExpired(t *testing.T) {
+	t.Parallel()
+	r := streamRig(t, org.Options{})
+	first := r.start()
+	id := r.streaming()
+	first.end(syscall.SIGTERM)
+	r.eventually("no client", 5*time.Second, func() error {
+		if n := r.sf.StreamClients(); n != 0 {
+			return fmt.Errorf("%d clients after a clean stop", n)
+		}
+		return nil
+	})
+	missed := r.insert("Account", map[string]any{"Name": "Missed", "NumberOfEmployees": 7})
+	r.set(id, 1)
+	r.sf.ExpireReplay()
+	r.start()
+	r.arrives(missed, 7, 30*time.Second)
+	r.gapClosed("no longer holds")
+	r.set(id, 2)
+	r.arrives(id, 2, 5*time.Second)
+	subs := r.accepted(accountTopic)
+	if got := string(subs[len(subs)-1].Replay); got != "-1" {
+		t.Errorf("subscribed from %s after the position had expired, want -1", got)
+	}
+
+	// Live, so that no first poll helps: the change falls between the sessions.
+	r.sf.Stream().RefuseHandshake("401::Authentication invalid", 1)
+	r.sf.Forget()
+	r.set(id, 3)
+	r.sf.ExpireReplay()
+	r.arrives(id, 3, 20*time.Second)
+	r.eventually("second gap", 15*time.Second, func() error {
+		if all, open := r.gaps("no longer holds"); all != 2 || open != 0 {
+			return fmt.Errorf("%d gaps, %d open", all, open)
+		}
+		return nil
+	})
+}
+
+// Events that fall between two polls are found.
+func TestRow10EventsDropped(t *testing.T) {
+	t.Parallel()
+	r := streamRig(t, org.Options{}, "HC_POLL_INTERVAL=2s")
+	r.start()
+	id := r.streaming()
+	r.sf.Stream().Drop(func(_ string, replayID int64) bool { return replayID%10 < 3 })
+	for n := range 100 {
+		r.insert("Account", map[string]any{"Name": fmt.Sprintf("Dropped %d", n)})
+	}
+	r.set(id, 1)
+	r.equal("Account")
+	if n := r.count("SELECT count(*) FROM salesforce.account"); n != 101 {
+		t.Errorf("%d rows, want 101", n)
+	}
+}
+
+// A field that who changed a record may not read is not in the event, and is
+// not emptied for that.
+func TestRow16FieldMissing(t *testing.T) {
+	t.Parallel()
+	r := streamRig(t, org.Options{})
+	r.start()
+	id := r.streaming()
+	r.sf.OmitFromEvents("Account", "Phone")
+	r.settled()
+	r.sf.ResetCounters()
+	for n := range 3 {
+		r.must(r.sf.Update("Account", id, map[string]any{"Phone": fmt.Sprintf("+49 %d", n), "NumberOfEmployees": n + 1}))
+		r.arrives(id, n+1, 5*time.Second)
+		if phone := r.count("SELECT count(*) FROM salesforce.account WHERE sfid = $1 AND phone = $2", id, fmt.Sprintf("+49 %d", n)); phone != 1 {
+			t.Fatal("the field that the event lacked is wrong in the row")
+		}
+	}
+	if calls := without(r.sf.Calls()); calls["collections_retrieve"] < 3 {
+		t.Errorf("calls %v, want a read for each event", calls)
+	}
+}
+
+// A reply with 50,000 events in 50 MB is taken, and nothing of it is lost; one
+// that is larger than memory allows is passed over, and what was in it is polled
+// for.
+func TestRow17GiantBatch(t *testing.T) {
+	t.Parallel()
+	r := streamRig(t, org.Options{})
+	b := r.start()
+	id := r.streaming()
+	idle := peakMemory(t, b.cmd.Process.Pid)
+
+	const (
+		events  = 50_000
+		records = 250 // of them with an event that matters, here and there
+	)
+	stream := r.sf.Stream()
+	stream.Mute(true)
+	image := fmt.Sprintf(`{"Id":%q,"SystemModstamp":"2020-01-01T00:00:00.000Z","IsDeleted":false,"Name":"Old","Phone":null,"Site":"x","NumberOfEmployees":1,"External_Id__c":null,"Padding__c":%q}`, id, strings.Repeat("x", 750))
+	for n := range events {
+		if n%(events/records) == 0 {
+			r.insert("Account", map[string]any{"Name": fmt.Sprintf("New %d", n), "NumberOfEmployees": n})
+			continue
+		}
+		stream.Publish(accountTopic, time.Now(), func(replayID int64) any {
+			return rawEvent(fmt.Sprintf(`{"event":{"createdDate":"2020-01-01T00:00:00.000Z","replayId":%d,"type":"updated"},"sobject":%s}`, replayID, image))
+		})
+	}
+	r.set(id, 50)
+	stream.Mute(false)
+	before := stream.Delivered()
+	r.sf.Forget() // the next session gets all at once
+	r.arrives(id, 50, 30*time.Second)
+	last := stream.LastReplayID(accountTopic)
+	r.eventually("position", 60*time.Second, func() error {
+		if got := r.count("SELECT max(replay_id) FROM hcbridge.position"); int64(got) != last {
+			return fmt.Errorf("position %d of %d", got, last)
+		}
+		return nil
+	})
+	r.equal("Account")
+	if n := r.count("SELECT count(*) FROM salesforce.account"); n != records+1 {
+		t.Errorf("%d rows, want %d", n, records+1)
+	}
+	if got := stream.Delivered() - before; got > events+100 {
+		t.Errorf("%d events were sent for %d", got, events)
+	}
+	if all, _ := r.gaps(""); all != 0 {
+		t.Errorf("%d gaps, though all was taken", all)
+	}
+	if kb := peakMemory(t, b.cmd.Process.Pid); kb > 1<<20 {
+		t.Errorf("the process took %d MB", kb>>10)
+	} else {
+		t.Logf("%d events in one reply, %d MB at the most, %d before, with the race detector", events, kb>>10, idle>>10)
+	}
+
+	r.sf.Fault(org.Fault{Path: "^/cometd/", Match: `"/meta/connect"`, Verb: org.Reject, Status: 200, Body: "[" + strings.Repeat(" ", 65<<20) + "]", Times: 1})
+	r.advise(nil)
+	r.set(id, 51)
+	r.arrives(id, 51, 30*time.Second)
+	r.gapClosed("more events came at once")
+	r.set(id, 52)
+	r.arrives(id, 52, 10*time.Second)
+}
+
+type rawEvent string
+
+// MarshalJSON implements json.Marshaler.
+func (e rawEvent) MarshalJSON() ([]byte, error) { return []byte(e), nil }
+
+// peakMemory is the most memory that a process had, in kB.
+func peakMemory(t *testing.T, pid int) (kb int) {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kb); err == nil {
+			return kb
+		}
+	}
+	t.Fatal("no VmHWM")
+	return 0
+}
