@@ -77,7 +77,7 @@
 // # Concurrency
 //
 // Run may be active once at a time per Client. All other methods are safe for
-// concurrent use. Handler, hooks and Credentials are called on the goroutine
-// that called Run. The requests of a session run in an errgroup that Run waits
-// for; nothing outlives Run.
+// concurrent use. Handler, From, hooks and Credentials are called on the
+// goroutine that called Run. The requests of a session run in an errgroup that
+// Run waits for; nothing outlives Run.
 package bayeux

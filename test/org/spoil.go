@@ -22,6 +22,7 @@ func (s *Server) spoil(f *Injected, w http.ResponseWriter, r *http.Request, next
 	rule := f.fault
 	switch rule.Verb {
 	case Reject:
+		r.Header.Del("Accept-Encoding") // what speaks in place of the endpoint does not compress
 		rule.answer(w, r, http.StatusServiceUnavailable, `[{"message":"server too busy","errorCode":"SERVER_UNAVAILABLE"}]`)
 		return
 	case HTML:
