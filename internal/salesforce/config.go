@@ -78,6 +78,7 @@ type Client struct {
 	flights      uint64    // login attempts that ended, for sharing their outcome
 	failure      *Error    // outcome of the last attempt, nil after a success
 	refusals     int       // attempts refused in a row
+	outages      int       // attempts without an answer in a row
 	refreshToken string    // may be rotated by the org
 
 	secrets atomic.Pointer[[]string] // what must never appear in an error

@@ -14,7 +14,8 @@ import (
 const (
 	loginEvery   = 10 * time.Second // after two logins close to each other, or one that was refused
 	refusedMost  = 5 * time.Minute  // after many refusals: the wait doubles with each
-	loginRetry   = time.Second      // after one that got no answer
+	loginRetry   = time.Second      // after one that got no answer; the wait doubles with each
+	outageMost   = 30 * time.Second // after many of those
 	suspectEvery = time.Minute      // when the instance host, not the token, is the trouble
 )
 
@@ -53,7 +54,9 @@ func (c *Client) Login(ctx context.Context) (Session, error) {
 // All callers share one login at a time and its outcome, so any number of refusals
 // of one token cause one login. The first refusal of a new session is answered at
 // once; logins that follow each other within 20 s are 10 s apart, for which Token
-// waits, or for ctx. After credentials were refused it fails with
+// waits, or for ctx. While the token host does not answer there is one attempt
+// for all callers, after a second and then twice as long after each, up to 30 s.
+// After credentials were refused it fails with
 // the same error without asking again: for 10 s, and twice as long after each
 // further refusal, up to five minutes, because an org locks a user out who tries
 // a wrong password too often.
@@ -109,7 +112,11 @@ func (c *Client) holdOff() time.Duration {
 	case c.lastTry.IsZero():
 		return 0
 	case c.failure != nil && c.failure.Class == Transient:
-		return max(loginRetry-time.Since(c.lastTry), 0)
+		wait := outageMost
+		if doublings := c.outages - 1; doublings < 5 {
+			wait = loginRetry << max(doublings, 0)
+		}
+		return max(wait-time.Since(c.lastTry), 0)
 	case c.failure != nil:
 		wait := refusedMost
 		if doublings := c.refusals - 1; doublings < 5 {
@@ -136,9 +143,11 @@ func (c *Client) logIn(ctx context.Context) (Session, error) {
 	c.lastTry, c.failure = time.Now(), failure
 	switch {
 	case failure == nil:
-		c.refusals = 0
-	case failure.Class != Transient:
-		c.refusals++
+		c.refusals, c.outages = 0, 0
+	case failure.Class == Transient:
+		c.outages++
+	default:
+		c.refusals, c.outages = c.refusals+1, 0
 	}
 	kept := c.session
 	if failure == nil {

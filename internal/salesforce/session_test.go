@@ -169,6 +169,42 @@ func TestManyCallersShareOneOutage(t *testing.T) {
 	})
 }
 
+// However many ask, and however often, an outage sees one attempt for each step
+// of the back-off.
+func TestAnOutageSeesOneAttemptAStep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var at []time.Duration
+		start := time.Now()
+		c := newClient(t, "http://127.0.0.1:9", func(cfg *Config) {
+			cfg.HTTPClient = inMemory(func(w http.ResponseWriter, _ *http.Request) {
+				at = append(at, time.Since(start))
+				reply(w, 503, `{"error":"server_error"}`)
+			})
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		var wg sync.WaitGroup
+		for n := range 10 {
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					_, _ = c.Token(ctx, "")
+					time.Sleep(time.Duration(n+1) * 100 * time.Millisecond)
+				}
+			})
+		}
+		wg.Wait()
+		for i, want := range []time.Duration{0, 1, 3, 7, 15, 31, 61, 91} {
+			if i >= len(at) || at[i] < want*time.Second || at[i] > want*time.Second+2*time.Second {
+				t.Errorf("attempts at %v, want number %d after %d s", at, i+1, want)
+			}
+		}
+		if len(at) > 8 {
+			t.Errorf("%d attempts in two minutes: %v", len(at), at)
+		}
+	})
+}
+
 // A caller that goes away takes only its own attempt with it.
 func TestOneCallersEndIsNotTheOthers(t *testing.T) {
 	t.Parallel()

@@ -201,6 +201,8 @@ const connect = `"/meta/connect"`
 
 func sessionFaults(r *rig, c *counter) []streamFault {
 	stream := r.sf.Stream()
+	var back string // a record that is deleted and undeleted
+	var row int     // its row
 	return []streamFault{
 		{name: "Row14EventsFiveTimes", within: 5 * time.Second, do: func(*testing.T) {
 			r.equal("Account")
@@ -238,15 +240,22 @@ func sessionFaults(r *rig, c *counter) []streamFault {
 			c.change()
 		}, after: func(*testing.T) { r.equal("Account") }},
 		{name: "Row15ReversedUndelete", within: 5 * time.Second, do: func(*testing.T) {
-			back := r.insert("Account", map[string]any{"Name": "Back", "NumberOfEmployees": 1})
+			back = r.insert("Account", map[string]any{"Name": "Back", "NumberOfEmployees": 1})
 			r.arrives(back, 1, 5*time.Second)
 			time.Sleep(2100 * time.Millisecond)
+			row = r.count("SELECT id FROM salesforce.account WHERE sfid = $1", back)
 			r.sf.ReverseEvents(true)
 			r.must(r.sf.Delete("Account", back))
 			r.must(r.sf.Undelete("Account", back))
 			r.sf.ReverseEvents(false)
 			c.change()
-		}, after: func(*testing.T) { r.equal("Account") }},
+		}, after: func(t *testing.T) {
+			t.Helper()
+			r.equal("Account")
+			if got := r.count("SELECT id FROM salesforce.account WHERE sfid = $1", back); got != row {
+				t.Errorf("row %d has become row %d: it was deleted meanwhile", row, got)
+			}
+		}},
 		{name: "Row20CookiesRotate", within: 2 * time.Second, do: func(t *testing.T) {
 			t.Helper()
 			r.arrives(c.id, c.change(), 5*time.Second)
