@@ -234,6 +234,33 @@ func TestRow1UnknownClientEveryNPolls(t *testing.T) {
 	}
 }
 
+// A stop in the middle of a handshake leaves no client behind, though the server
+// has made one by then.
+func TestStopInMidHandshakeLeavesNoClient(t *testing.T) {
+	t.Parallel()
+	server := cometd.New(cometd.Config{Hold: time.Second})
+	s := httptest.NewServer(server)
+	defer s.Close()
+	answered := make(chan struct{})
+	var once sync.Once
+	f := &flow{t: t, server: server, channel: "/topic/T"}
+	stop := f.run(func() string { return s.URL }, &cutter{base: s.Client().Transport, cut: func(body []byte) int {
+		if bytes.Contains(body, []byte(`"/meta/handshake"`)) {
+			once.Do(func() { close(answered) })
+			time.Sleep(200 * time.Millisecond) // the answer is on its way
+		}
+		return -1
+	}})
+	<-answered
+	if got := server.Clients(); got != 1 {
+		t.Fatalf("%d clients in mid-handshake, want 1", got)
+	}
+	stop()
+	if got := server.Clients(); got != 0 {
+		t.Errorf("%d clients after a stop in mid-handshake", got)
+	}
+}
+
 // A batch of events that is cut off after any byte is used whole or not at all.
 func TestRow11CutAfterEveryByte(t *testing.T) {
 	t.Parallel()
