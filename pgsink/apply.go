@@ -21,6 +21,9 @@ var renewMarksSQL string
 //go:embed sql/answer_marks.sql
 var answerMarksSQL string
 
+//go:embed sql/clear.sql
+var clearSQL string
+
 const (
 	// maxAttempts is how often a transaction is run that lost a deadlock or
 	// waited too long for a table; the caller may well try again later.
@@ -47,11 +50,18 @@ func (s *Sink) Apply(ctx context.Context, b Batch) (Result, error) {
 	if len(p.groups)+len(p.done)+len(p.marks)+len(p.positions) == 0 {
 		return Result{}, nil
 	}
-	run, looking, wait := s.pipelined, false, firstWait
+	run, quick, looking, wait := s.pipelined, p.onlyEvents(), false, firstWait
 	for attempt := 1; ; attempt++ {
+		if quick {
+			run = s.quickly
+		}
 		res, err := run(ctx, p)
 		if err == nil {
 			return res, nil
+		}
+		if quick && isServer(err) && !errors.Is(err, ErrFenced) {
+			run, quick = s.pipelined, false // which passes over locked rows
+			continue
 		}
 		if _, ok := dataError(err); ok && !looking {
 			run, looking = s.isolated, true // for the record
@@ -138,7 +148,11 @@ func (s *Sink) pipelined(ctx context.Context, p *plan) (Result, error) {
 		return Result{}, err
 	}
 	defer conn.Release()
-	if err := prepare(ctx, conn, p.groups); err != nil {
+	texts := make([]string, len(p.groups))
+	for i, g := range p.groups {
+		texts[i] = g.text()
+	}
+	if err := prepare(ctx, conn, texts); err != nil {
 		return Result{}, err
 	}
 	if err := send(ctx, conn, steps); err != nil {
@@ -151,7 +165,7 @@ func (s *Sink) pipelined(ctx context.Context, p *plan) (Result, error) {
 // prepare makes the statements that this connection meets for the first time.
 // pgx would do it by itself, but outside the transaction, where it waits for an
 // exclusive lock on the table as long as that is held.
-func prepare(ctx context.Context, conn *pgxpool.Conn, groups []*group) error {
+func prepare(ctx context.Context, conn *pgxpool.Conn, texts []string) error {
 	switch conn.Conn().Config().DefaultQueryExecMode {
 	case pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe:
 	default:
@@ -159,8 +173,7 @@ func prepare(ctx context.Context, conn *pgxpool.Conn, groups []*group) error {
 	}
 	known := conn.Conn().PgConn().CustomData()
 	var missing []string
-	for _, g := range groups {
-		sql := g.text()
+	for _, sql := range texts {
 		if _, ok := known[sql]; !ok {
 			missing = append(missing, sql)
 		}

@@ -23,6 +23,7 @@ type group struct {
 	missing []string
 	items   []item
 	sql     string // applySQL, once it is known
+	quick   string // upsertSQL, once it is known
 }
 
 // plan is a batch put in order.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"hcbridge/bayeux"
 	"hcbridge/internal/retry"
 	"hcbridge/internal/status"
@@ -30,12 +32,22 @@ type delivery struct {
 }
 
 // inbound applies events in the order of arrival, as many per transaction as
-// have come while the last one was committed.
+// have come while the last one was committed: one goroutine gathers and decodes
+// what the next transaction does, another waits for the database.
 type inbound struct {
 	s      *session
 	queue  chan []delivery
-	recent map[string]last // last event per record, for sameSecond
+	ready  chan *work
+	recent map[string]last // last event per record, for sameSecond; of gather alone
 	swept  time.Time
+}
+
+// work is what one transaction does.
+type work struct {
+	batch     pgsink.Batch
+	positions map[*channel]pgsink.Position
+	perObject map[string]*tally
+	events    int
 }
 
 type last struct {
@@ -44,7 +56,7 @@ type last struct {
 }
 
 func newInbound(s *session) *inbound {
-	return &inbound{s: s, queue: make(chan []delivery, maxQueue), recent: map[string]last{}}
+	return &inbound{s: s, queue: make(chan []delivery, maxQueue), ready: make(chan *work), recent: map[string]last{}}
 }
 
 // handle is the stream's handler. It only queues: an event counts as taken
@@ -94,56 +106,84 @@ func (in *inbound) put(ctx context.Context, batch []delivery) error {
 
 // run applies until ctx ends.
 func (in *inbound) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { in.gather(ctx); return nil })
+	g.Go(func() error { in.applyAll(ctx); return nil })
+	return g.Wait()
+}
+
+// gather makes work of deliveries, and adds to it until somebody takes it.
+func (in *inbound) gather(ctx context.Context) {
+	var w *work
 	for {
-		var batch []delivery
+		queue, ready := in.queue, in.ready
+		switch {
+		case w == nil:
+			ready = nil
+		case w.events >= maxBatch:
+			queue = nil
+		}
 		select {
 		case <-ctx.Done():
-			return nil
-		case batch = <-in.queue:
-		}
-		for more := true; more && len(batch) < maxBatch; {
-			select {
-			case next := <-in.queue:
-				batch = append(batch, next...)
-			default:
-				more = false
+			return
+		case ready <- w:
+			w = nil
+		case batch := <-queue:
+			if w == nil {
+				w = &work{positions: map[*channel]pgsink.Position{}, perObject: map[string]*tally{}}
 			}
+			in.add(w, batch)
 		}
-		err := retry.Forever(ctx, in.s.log.With().Str("component", "inbound").Logger(), "apply", func(error) bool { return true }, func(ctx context.Context) error {
-			err := in.apply(ctx, batch)
+	}
+}
+
+// add decides what a delivery's events do.
+func (in *inbound) add(w *work, batch []delivery) {
+	for _, d := range batch {
+		in.decide(d, &w.batch)
+		// Invariant 1: the position moves with what is in this batch.
+		// Events that come again do not move it back.
+		if p, ok := w.positions[d.ch]; !ok || p.TopicID != d.topic || p.ReplayID < d.event.ReplayID {
+			w.positions[d.ch] = pgsink.Position{Channel: d.ch.name, TopicID: d.topic, ReplayID: d.event.ReplayID, EventAt: d.event.CreatedAt}
+		}
+		t := w.perObject[d.ch.obj.cfg.Name]
+		if t == nil {
+			t = &tally{}
+			w.perObject[d.ch.obj.cfg.Name] = t
+		}
+		t.events++
+		t.newest = d.event.CreatedAt
+	}
+	w.events += len(batch)
+}
+
+func (in *inbound) applyAll(ctx context.Context) {
+	log := in.s.log.With().Str("component", "inbound").Logger()
+	for {
+		var w *work
+		select {
+		case <-ctx.Done():
+			return
+		case w = <-in.ready:
+		}
+		err := retry.Forever(ctx, log, "apply", func(error) bool { return true }, func(ctx context.Context) error {
+			err := in.apply(ctx, w)
 			if err != nil && ctx.Err() == nil {
 				in.s.stop("inbound", "events cannot be stored: "+err.Error())
 			}
 			return err
 		})
 		if err != nil {
-			return nil //nolint:nilerr // only the end of ctx ends Forever here
+			return // only the end of ctx ends Forever here
 		}
 		in.s.resume("inbound")
 	}
 }
 
-// apply stores one batch of events and where the streams have come to.
-func (in *inbound) apply(ctx context.Context, batch []delivery) error {
-	var b pgsink.Batch
-	positions := map[*channel]pgsink.Position{}
-	perObject := map[string]*tally{}
-	for _, d := range batch {
-		in.decide(d, &b)
-		// Invariant 1: the position moves with what is in this batch.
-		// Events that come again do not move it back.
-		if p, ok := positions[d.ch]; !ok || p.TopicID != d.topic || p.ReplayID < d.event.ReplayID {
-			positions[d.ch] = pgsink.Position{Channel: d.ch.name, TopicID: d.topic, ReplayID: d.event.ReplayID, EventAt: d.event.CreatedAt}
-		}
-		t := perObject[d.ch.obj.cfg.Name]
-		if t == nil {
-			t = &tally{oldest: d.event.CreatedAt}
-			perObject[d.ch.obj.cfg.Name] = t
-		}
-		t.events++
-		t.newest = d.event.CreatedAt
-	}
-	for ch, p := range positions {
+// apply stores events and where the streams have come to.
+func (in *inbound) apply(ctx context.Context, w *work) error {
+	b := w.batch
+	for ch, p := range w.positions {
 		if p.TopicID != ch.applied.TopicID || p.ReplayID > ch.applied.ReplayID {
 			b.Positions = append(b.Positions, p)
 		}
@@ -153,12 +193,12 @@ func (in *inbound) apply(ctx context.Context, batch []delivery) error {
 	if err != nil {
 		return err
 	}
-	for ch, p := range positions {
+	for ch, p := range w.positions {
 		if p.TopicID != ch.applied.TopicID || p.ReplayID > ch.applied.ReplayID {
 			ch.applied = p
 		}
 	}
-	in.report(perObject, res, time.Since(began))
+	in.report(w.perObject, res, time.Since(began))
 	if len(b.Marks) > 0 || res.Marked > 0 || res.Held > 0 {
 		in.s.wakeHydrator()
 	}
@@ -218,8 +258,8 @@ func (in *inbound) note(key string, e pushtopic.Event) (other, deleted bool) {
 }
 
 type tally struct {
-	events         int
-	oldest, newest time.Time
+	events int
+	newest time.Time
 }
 
 func (in *inbound) report(perObject map[string]*tally, res pgsink.Result, took time.Duration) {

@@ -1,0 +1,190 @@
+package pgsink
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// quickSQL is ownSQL for a transaction that rather gives up than waits: the
+// other way of applying passes over a row that somebody has locked.
+const quickSQL = `SELECT set_config('xmlbinary', 'hex', true), set_config('lock_timeout', '50ms', true), set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`
+
+// upsertSQL writes events that are newer than their rows, and nothing else. It
+// costs about half of applySQL, and nearly every event is of this kind. What it
+// leaves out, applySQL decides: it is never wrong to leave a record out.
+//
+// Why no row is written over a change we do not know: ON CONFLICT locks the
+// row's newest version, but subqueries see the statement's snapshot. So the row
+// must be the version of that snapshot (xmin), which shows the log entries of
+// that version. The lookups are scalar subqueries: an EXISTS might be answered
+// by hashing the whole table.
+//
+// Parameters: $1 ids, then one array per column.
+func (t *Table) upsertSQL(columns []int) string {
+	types := t.types()
+	stamp := quote(t.Columns[t.stamp].Name)
+	var names, values, sets, params, aliases []string
+	for at, i := range columns {
+		name := quote(t.Columns[i].Name)
+		names = append(names, name)
+		values = append(values, fmt.Sprintf("u.v%d::%s", i, castType(types[i])))
+		sets = append(sets, fmt.Sprintf("%s = excluded.%s", name, name))
+		params = append(params, fmt.Sprintf("$%d::text[]", 2+at))
+		aliases = append(aliases, fmt.Sprintf("v%d", i))
+	}
+	b := &strings.Builder{}
+	fmt.Fprintf(b, "INSERT INTO %s AS t (%s, sfid, _hc_lastop)\nSELECT %s, u.sfid, 'SYNCED'\nFROM unnest($1::text[], %s) AS u (sfid, %s)",
+		t.ident(), strings.Join(names, ", "), strings.Join(values, ", "), strings.Join(params, ", "), strings.Join(aliases, ", "))
+	if unclear := t.unclear(columns); len(unclear) > 0 {
+		fmt.Fprintf(b, "\nWHERE %s\n    OR (SELECT true FROM %s AS r WHERE r.sfid = u.sfid)", strings.Join(unclear, "\n    AND "), t.ident())
+	}
+	fmt.Fprintf(b, "\nON CONFLICT (sfid) DO UPDATE\nSET %s, _hc_lastop = 'SYNCED', _hc_err = NULL\nWHERE (t.%s < excluded.%s OR t.%s IS NULL)",
+		strings.Join(sets, ", "), stamp, stamp, stamp)
+	if t.ReadWrite {
+		fmt.Fprintf(b, `
+    AND t.xmin = (SELECT r.xmin FROM %s AS r WHERE r.sfid = t.sfid)
+    AND (SELECT l.id FROM %s AS l
+        WHERE l.table_name = %s AND l.state IN ('NEW', 'PENDING') AND l.record_id = t.id
+        LIMIT 1) IS NULL`,
+			t.ident(), quote(t.Schema, "_trigger_log"), literal(t.Name))
+	}
+	b.WriteString("\nRETURNING t.sfid, t.xmax = 0")
+	return b.String()
+}
+
+// unclear are the conditions under which a record without a row is certainly
+// none that the app has made or deleted.
+func (t *Table) unclear(columns []int) []string {
+	var all []string
+	if t.ReadWrite {
+		log, name := quote(t.Schema, "_trigger_log"), literal(t.Name)
+		all = append(all, fmt.Sprintf(`NOT EXISTS (
+        SELECT FROM %s AS l
+        WHERE l.table_name = %s AND l.state = 'PENDING' AND l.action = 'INSERT')`, log, name),
+			fmt.Sprintf(`(SELECT l.id FROM %s AS l
+        WHERE l.table_name = %s AND l.state IN ('NEW', 'PENDING') AND l.action = 'DELETE' AND l.sfid = u.sfid
+        LIMIT 1) IS NULL`, log, name))
+	}
+	for _, i := range columns {
+		if i == t.external {
+			all = append(all, fmt.Sprintf("(SELECT f.id FROM %s AS f WHERE f.sfid IS NULL AND f.%s = u.v%d::%s LIMIT 1) IS NULL",
+				t.ident(), quote(t.Columns[i].Name), i, castType(t.types()[i])))
+		}
+	}
+	return all
+}
+
+// upsert is the SQL of a group of events, and its arguments.
+func (g *group) upsert() (string, []any) {
+	if g.quick == "" {
+		g.quick = g.table.upsertSQL(g.columns)
+	}
+	_, args := g.statement()
+	return g.quick, append([]any{args[2]}, args[5:]...)
+}
+
+// onlyEvents reports whether the plan can be tried with upsertSQL.
+func (p *plan) onlyEvents() bool {
+	if len(p.groups) == 0 || len(p.done)+len(p.deleted) > 0 {
+		return false
+	}
+	for _, g := range p.groups {
+		for i := range g.items {
+			if g.items[i].kind != Event {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// quickly applies a plan of events in two round trips: first what is newer than
+// its row, then, with the rules in full, the records that were not written.
+func (s *Sink) quickly(ctx context.Context, p *plan) (Result, error) {
+	res := Result{Marked: len(p.marks)}
+	first := []step{{sql: "BEGIN"}}
+	if s.Fence != nil {
+		sql, args := s.Fence()
+		first = append(first, step{sql: sql, args: args, wrap: fence})
+	}
+	first = append(first, step{sql: quickSQL})
+	written := make([]map[string]bool, len(p.groups))
+	for i, g := range p.groups {
+		sql, args := g.upsert()
+		written[i] = make(map[string]bool, len(g.items))
+		first = append(first, step{sql: sql, args: args, read: func(rows pgx.Rows) error {
+			return res.readUpsert(g.table.Object, rows, written[i])
+		}})
+	}
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer conn.Release()
+	texts := make([]string, 0, 2*len(p.groups))
+	for _, g := range p.groups {
+		texts = append(texts, g.quick, g.text())
+	}
+	if err := prepare(ctx, conn, texts); err != nil {
+		return Result{}, err
+	}
+	if err := send(ctx, conn, first); err != nil {
+		rollback(ctx, conn)
+		return Result{}, err
+	}
+	var second []step
+	for i, g := range p.groups {
+		second = append(second, s.cleared(g, written[i]))
+		rest := *g
+		rest.items = make([]item, 0, len(g.items)-len(written[i]))
+		for _, it := range g.items {
+			if !written[i][it.row.SFID] {
+				rest.items = append(rest.items, it)
+			}
+		}
+		if len(rest.items) > 0 {
+			sql, args := rest.statement()
+			second = append(second, step{sql: sql, args: args, read: func(rows pgx.Rows) error { return res.read(g.table.Object, rows) }})
+		}
+	}
+	second = append(append(second, s.after(p)...), step{sql: "COMMIT"})
+	if err := send(ctx, conn, second); err != nil {
+		rollback(ctx, conn)
+		return Result{}, err
+	}
+	return res, nil
+}
+
+// cleared forgets that records were refused once, now that they are written.
+func (s *Sink) cleared(g *group, written map[string]bool) step {
+	sfids := make([]string, 0, len(written))
+	for _, it := range g.items {
+		if written[it.row.SFID] {
+			sfids = append(sfids, it.row.SFID)
+		}
+	}
+	return step{sql: clearSQL, args: []any{s.schema, g.table.Object, sfids}}
+}
+
+// readUpsert adds up what upsertSQL wrote, and notes it.
+func (r *Result) readUpsert(object string, rows pgx.Rows, written map[string]bool) error {
+	var sfid string
+	var fresh bool
+	var w Written
+	_, err := pgx.ForEachRow(rows, []any{&sfid, &fresh}, func() error {
+		written[sfid] = true
+		if fresh {
+			w.Inserted++
+		} else {
+			w.Updated++
+		}
+		return nil
+	})
+	r.Inserted += w.Inserted
+	r.Updated += w.Updated
+	r.count(object, w)
+	return err
+}
