@@ -23,8 +23,9 @@ type Report struct {
 // over as it is, with its integer id, its rows and whatever else is in it.
 //
 // A difference that cannot be mended without losing data gives a *Mismatch,
-// and nothing is altered. Waiting for the app's locks ends after 5 seconds with
-// Postgres's lock_not_available; try again later then.
+// and nothing is altered. Waiting for the app's locks ends after 2 seconds with
+// Postgres's lock_not_available, because whoever comes after us waits as well;
+// try again later then.
 //
 // The schema must exist. Call it before the table is used: it also learns the
 // column types to write with. Those are kept even if tx is rolled back.
@@ -36,7 +37,7 @@ func (t *Table) Ensure(ctx context.Context, tx pgx.Tx) (Report, error) {
 		if err := sub.QueryRow(ctx, `SELECT current_setting('lock_timeout')`).Scan(&before); err != nil {
 			return fmt.Errorf("pgsink: ensure %s: %w", t.ident(), err)
 		}
-		if _, err := sub.Exec(ctx, `SET LOCAL lock_timeout = '5s'`); err != nil {
+		if _, err := sub.Exec(ctx, `SET LOCAL lock_timeout = '2s'`); err != nil {
 			return fmt.Errorf("pgsink: ensure %s: %w", t.ident(), err)
 		}
 		var err error
@@ -156,13 +157,18 @@ func (t *Table) compare(have *catalog) []string {
 }
 
 // fits reports whether a column can hold every value of the wanted type. Text
-// columns of any length do, because they can be widened.
+// columns of any length do for text, because they can be widened, and those of
+// some length for anything else: a field of another type than before keeps its
+// column.
 func fits(want, have string) bool {
+	const longest = 32 // of a number, an id or a time, with room
 	switch {
 	case want == have:
 		return true
 	case isText(want):
 		return isText(have)
+	case isText(have):
+		return textLength(have) >= longest
 	}
 	switch want {
 	case "integer":

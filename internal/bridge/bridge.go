@@ -155,14 +155,23 @@ func (b *Bridge) stand(ctx context.Context, l *lease) error {
 	}
 }
 
-// hold runs one session under the lease.
+// hold runs sessions under the lease, a new one whenever the mappings change.
 func (b *Bridge) hold(ctx context.Context, pool *pgxpool.Pool, sf *salesforce.Client, l *lease) error {
 	g, gctx := errgroup.WithContext(ctx)
 	sctx, cancel := context.WithCancel(gctx)
 	g.Go(func() error { return l.keep(sctx) })
 	g.Go(func() error {
 		defer cancel() // the lease is given up last
-		return newSession(b, pool, sf).run(gctx)
+		org := ""
+		for {
+			s := newSession(b, pool, sf)
+			s.orgID = org
+			err := s.run(gctx)
+			if !errors.Is(err, errRemap) {
+				return err
+			}
+			org = s.orgID
+		}
 	})
 	return g.Wait()
 }

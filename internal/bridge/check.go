@@ -52,6 +52,7 @@ func Check(ctx context.Context, cfg *config.Config, report func(Finding)) {
 type checker struct {
 	cfg    *config.Config
 	report func(Finding)
+	known  map[string][]string // fields mapped before, by object in lower case
 }
 
 func (c *checker) good(part, format string, args ...any) {
@@ -212,7 +213,7 @@ func (c *checker) streaming(ctx context.Context, sf *salesforce.Client) bool {
 }
 
 func (c *checker) object(ctx context.Context, sf *salesforce.Client, o config.Object, streaming bool) {
-	m, err := mapObject(ctx, sf, o, c.cfg.Schema, c.cfg.NumberType == "numeric")
+	m, err := mapObject(ctx, sf, o, c.cfg.Schema, c.cfg.NumberType == "numeric", c.known[strings.ToLower(o.Name)])
 	if err != nil {
 		if me := (*mappingError)(nil); errors.As(err, &me) {
 			c.bad(o.Name, err.Error(), "the text says what to change")

@@ -88,6 +88,9 @@ func (s *session) hydrateAll(ctx context.Context) error {
 
 // count adds what an apply did to the board.
 func (s *session) count(res pgsink.Result) {
+	if res.Parked > 0 {
+		s.schema.ask() // a value may be too long for a column of before
+	}
 	for object, w := range res.Objects {
 		s.board.Object(object, func(o *status.Object) {
 			o.Counters.RowsWritten += int64(w.Inserted + w.Updated)

@@ -31,7 +31,7 @@ func TestDecide(t *testing.T) {
 	}
 	setup := func(t *testing.T) *bundle {
 		t.Helper()
-		m, err := mapObject(t.Context(), testOrg(), config.Object{Name: "Account"}, "salesforce", false)
+		m, err := mapObject(t.Context(), testOrg(), config.Object{Name: "Account"}, "salesforce", false, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

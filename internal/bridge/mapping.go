@@ -36,6 +36,7 @@ type mapping struct {
 	outbox outbox.Table
 	topic  []pushtopic.Field
 	fields []string // API names to read
+	frozen []string // API names that were mapped once and are not to be seen now; sorted
 	delete bool     // the object has IsDeleted
 }
 
@@ -48,9 +49,12 @@ type describer interface {
 	Describe(ctx context.Context, object string) (*salesforce.Describe, error)
 }
 
-// mapObject resolves cfg against the org. Errors are *mappingError where a
-// person must change something, else those of the call.
-func mapObject(ctx context.Context, sf describer, cfg config.Object, schema string, numeric bool) (*mapping, error) {
+// mapObject resolves cfg against the org. known are the fields that have been
+// mapped before: those of them that are wanted and gone are frozen, where
+// otherwise a field that does not exist is a mistake of the configuration.
+// Errors are *mappingError where a person must change something, else those of
+// the call.
+func mapObject(ctx context.Context, sf describer, cfg config.Object, schema string, numeric bool, known []string) (*mapping, error) {
 	d, err := sf.Describe(ctx, cfg.Name)
 	if err != nil {
 		if se := (*salesforce.Error)(nil); errors.As(err, &se) && se.Status == http.StatusNotFound {
@@ -61,11 +65,11 @@ func mapObject(ctx context.Context, sf describer, cfg config.Object, schema stri
 	if d.Field("SystemModstamp") == nil || !d.Queryable {
 		return nil, mappingErrorf("%s cannot be synced: it is not queryable or has no SystemModstamp", d.Name)
 	}
-	fields, err := chooseFields(ctx, sf, cfg, d)
+	fields, frozen, err := chooseFields(ctx, sf, cfg, d, known)
 	if err != nil {
 		return nil, err
 	}
-	m := &mapping{cfg: cfg, custom: d.Custom}
+	m := &mapping{cfg: cfg, custom: d.Custom, frozen: frozen}
 	m.cfg.Name = d.Name
 	spec := pgsink.Spec{Schema: schema, Object: d.Name, ReadWrite: cfg.Access == accessReadWrite, Numeric: numeric}
 	if cfg.ExternalID != "" {
@@ -101,48 +105,64 @@ type field struct {
 	parentField  string // External_Id__c for a parent's field
 }
 
-// chooseFields returns the fields to map, those that syncing needs first.
-func chooseFields(ctx context.Context, sf describer, cfg config.Object, d *salesforce.Describe) ([]field, error) {
-	var fields []field
+// chooseFields returns the fields to map, those that syncing needs first, and
+// the names of those that are wanted and known but gone.
+func chooseFields(ctx context.Context, sf describer, cfg config.Object, d *salesforce.Describe, known []string) (fields []field, frozen []string, err error) {
 	add := func(f field) {
 		if !slices.ContainsFunc(fields, func(g field) bool { return g.name == f.name }) {
 			fields = append(fields, f)
 		}
-	}
-	names := cfg.Fields
-	if len(names) == 0 {
-		for _, f := range d.Fields {
-			if !slices.Contains(unmappable, f.Type) {
-				names = append(names, f.Name)
-			}
-		}
-	} else if cfg.ExternalID != "" {
-		names = append(slices.Clone(names), cfg.ExternalID)
 	}
 	for _, name := range []string{"Id", "SystemModstamp", "IsDeleted"} {
 		if f := d.Field(name); f != nil {
 			add(field{Field: *f, name: f.Name})
 		}
 	}
-	for _, name := range names {
-		if rel, parentField, dotted := strings.Cut(name, "."); dotted {
-			f, err := parent(ctx, sf, cfg, d, rel, parentField)
-			if err != nil {
-				return nil, err
+	names := cfg.Fields
+	if len(names) == 0 {
+		for _, f := range d.Fields {
+			if !slices.Contains(unmappable, f.Type) {
+				add(field{Field: f, name: f.Name})
 			}
-			add(f)
-			continue
 		}
-		f := d.Field(name)
-		if f == nil {
-			return nil, mappingErrorf("%s has no field %s that this user may see: correct HC_OBJECT_%s_FIELDS, or grant Read on the field", d.Name, name, strings.ToUpper(d.Name))
-		}
-		if slices.Contains(unmappable, f.Type) {
-			return nil, mappingErrorf("%s.%s has type %s, which no column can hold: take it out of HC_OBJECT_%s_FIELDS and name its parts instead", d.Name, f.Name, f.Type, strings.ToUpper(d.Name))
-		}
-		add(field{Field: *f, name: f.Name})
+		// Parents' fields are wanted only where they are named.
+		names = slices.DeleteFunc(slices.Clone(known), func(name string) bool { return strings.Contains(name, ".") })
+	} else if cfg.ExternalID != "" {
+		names = append(slices.Clone(names), cfg.ExternalID)
 	}
-	return fields, nil
+	for _, name := range names {
+		f, err := chooseField(ctx, sf, cfg, d, name)
+		var me *mappingError
+		switch {
+		case err == nil:
+			add(f)
+		case errors.As(err, &me) && containsFold(known, name):
+			frozen = append(frozen, name)
+		default:
+			return nil, nil, err
+		}
+	}
+	slices.Sort(frozen)
+	return fields, slices.Compact(frozen), nil
+}
+
+// chooseField resolves one name.
+func chooseField(ctx context.Context, sf describer, cfg config.Object, d *salesforce.Describe, name string) (field, error) {
+	if rel, parentField, dotted := strings.Cut(name, "."); dotted {
+		return parent(ctx, sf, cfg, d, rel, parentField)
+	}
+	f := d.Field(name)
+	if f == nil {
+		return field{}, mappingErrorf("%s has no field %s that this user may see: correct HC_OBJECT_%s_FIELDS, or grant Read on the field", d.Name, name, strings.ToUpper(d.Name))
+	}
+	if slices.Contains(unmappable, f.Type) {
+		return field{}, mappingErrorf("%s.%s has type %s, which no column can hold: take it out of HC_OBJECT_%s_FIELDS and name its parts instead", d.Name, f.Name, f.Type, strings.ToUpper(d.Name))
+	}
+	return field{Field: *f, name: f.Name}, nil
+}
+
+func containsFold(list []string, s string) bool {
+	return slices.ContainsFunc(list, func(x string) bool { return strings.EqualFold(x, s) })
 }
 
 // parent resolves a parent's field such as Account__r.External_Id__c.
@@ -184,6 +204,29 @@ func outboxTable(t *pgsink.Table, spec pgsink.Spec, fields []field) outbox.Table
 		}
 	}
 	return out
+}
+
+// entries are the mapped fields with their types. A field whose type changes is
+// another one: what its column holds must be read again.
+func (m *mapping) entries() []string {
+	list := make([]string, 0, len(m.spec.Fields))
+	for _, f := range m.spec.Fields {
+		list = append(list, f.Name+" "+f.Type)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// equal reports whether two mappings mean the same. The order in which the org
+// lists fields means nothing.
+func (m *mapping) equal(other *mapping) bool {
+	text := func(m *mapping) string {
+		fields, columns := slices.Clone(m.spec.Fields), slices.Clone(m.outbox.Columns)
+		slices.SortFunc(fields, func(x, y pgsink.Field) int { return strings.Compare(x.Name, y.Name) })
+		slices.SortFunc(columns, func(x, y outbox.Column) int { return strings.Compare(x.Name, y.Name) })
+		return fmt.Sprint(m.cfg.Name, m.custom, m.spec.ExternalID, m.frozen, fields, columns)
+	}
+	return text(m) == text(other)
 }
 
 // pollObject is the mapping as package poll sees it.

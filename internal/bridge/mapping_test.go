@@ -53,7 +53,7 @@ func TestMapObject(t *testing.T) {
 
 	t.Run("EveryMappableFieldByDefault", func(t *testing.T) {
 		t.Parallel()
-		m, err := mapObject(t.Context(), testOrg(), config.Object{Name: "account", Access: config.AccessReadWrite}, "salesforce", false)
+		m, err := mapObject(t.Context(), testOrg(), config.Object{Name: "account", Access: config.AccessReadWrite}, "salesforce", false, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +73,7 @@ func TestMapObject(t *testing.T) {
 
 	t.Run("ParentsAndWhatSyncingNeeds", func(t *testing.T) {
 		t.Parallel()
-		m, err := mapObject(t.Context(), testOrg(), config.Object{Name: "Invoice__c", Fields: []string{"Total__c", "Account__r.External_Id__c"}}, "salesforce", false)
+		m, err := mapObject(t.Context(), testOrg(), config.Object{Name: "Invoice__c", Fields: []string{"Total__c", "Account__r.External_Id__c"}}, "salesforce", false, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +105,7 @@ func TestMapObject(t *testing.T) {
 	} {
 		t.Run("Refuses"+name, func(t *testing.T) {
 			t.Parallel()
-			_, err := mapObject(t.Context(), testOrg(), c.cfg, "salesforce", false)
+			_, err := mapObject(t.Context(), testOrg(), c.cfg, "salesforce", false, nil)
 			var me *mappingError
 			if !errors.As(err, &me) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want a mapping error about %s", err, c.want)

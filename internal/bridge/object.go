@@ -24,10 +24,11 @@ type object struct {
 	*mapping
 	poll poll.Object
 
-	streamed atomic.Bool   // its topic is subscribed in the present session
-	loaded   atomic.Bool   // the first load is complete
-	pollNow  chan struct{} // capacity 1: a poll is wanted before its time
-	fallback string        // why it is polled although streaming is configured; written before the loops start and by the stream
+	streamed  atomic.Bool   // its topic is subscribed in the present session
+	loaded    atomic.Bool   // the first load is complete
+	reloading atomic.Bool   // it was loaded before and is loaded again, beside its changes
+	pollNow   chan struct{} // capacity 1: a poll is wanted before its time
+	fallback  string        // why it is polled although streaming is configured; written before the loops start and by the stream
 }
 
 func newObject(m *mapping) *object {
@@ -49,6 +50,9 @@ func (s *session) runObject(ctx context.Context, o *object) error {
 	log := s.log.With().Str("component", "poll").Str("object", o.cfg.Name).Logger()
 	s.state(o, status.Initial)
 	err := retry.Forever(ctx, log, "load", heals, func(ctx context.Context) error {
+		if o.reloading.Load() {
+			return nil // see reload
+		}
 		err := s.load(ctx, o, log)
 		s.salesforce(err)
 		if err != nil && ctx.Err() == nil {
@@ -180,6 +184,9 @@ func (s *session) mappingFailed(cfg config.Object, err error) {
 }
 
 func (s *session) state(o *object, state string) {
+	if o.reloading.Load() {
+		state = status.ReloadTable
+	}
 	s.board.Object(o.cfg.Name, func(b *status.Object) { b.State = state })
 }
 

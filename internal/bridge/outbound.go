@@ -26,7 +26,7 @@ func (d sender) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 	results, err := d.request(ctx, call)
 	d.s.salesforce(err)
 	if err != nil {
-		f := failure(err)
+		f := d.s.schema.refused(failure(err))
 		if f.Class == outbox.Limit {
 			d.s.stop("outbound", "the org's API limit is used up")
 		} else {
@@ -43,7 +43,7 @@ func (d sender) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 			failed++
 			outcomes[i].Failure = &outbox.Failure{Class: outbox.Permanent, Code: "UNKNOWN", Message: "Salesforce gave no reason"}
 			if len(r.Errors) > 0 {
-				outcomes[i].Failure = failure(r.Errors[0])
+				outcomes[i].Failure = d.s.schema.refused(failure(r.Errors[0]))
 			}
 		}
 	}

@@ -113,6 +113,7 @@ func (s *session) connection(dbErr error, listener *outbox.Listener) {
 func (s *session) salesforce(err error) {
 	state := ""
 	if err != nil && !isDatabase(err) {
+		s.schema.doubt(salesforce.CodeOf(err))
 		switch salesforce.ClassOf(err) {
 		case salesforce.Auth:
 			state = status.Unauthorized

@@ -35,22 +35,27 @@ type session struct {
 	orgID   string
 	objects []*object
 	byTable map[string]*object
+	aside   map[string]error // why objects of the configuration are not at work, by their names there; of mapAll, then of watchSchema
+	schema  *schemaWatch
 	marked  chan struct{}          // capacity 1: there are marks to read back
 	trouble atomic.Pointer[string] // connection state that the last answer of Salesforce calls for; empty if none
 }
 
 func newSession(b *Bridge, pool *pgxpool.Pool, sf *salesforce.Client) *session {
-	s := &session{Bridge: b, pool: pool, sf: sf, byTable: map[string]*object{}, marked: make(chan struct{}, 1)}
+	s := &session{Bridge: b, pool: pool, sf: sf, byTable: map[string]*object{}, aside: map[string]error{}, schema: newSchemaWatch(), marked: make(chan struct{}, 1)}
 	s.sink = pgsink.New(pool, b.cfg.Schema, b.log)
 	s.reader = poll.New(sf, s.sink, b.log)
 	s.in = newInbound(s)
 	return s
 }
 
-// run maps the objects and then keeps them in step until ctx ends.
+// run maps the objects and then keeps them in step until ctx ends, or until the
+// org or the tables are no longer what the mappings say: errRemap.
 func (s *session) run(ctx context.Context) error {
-	if err := s.login(ctx); err != nil {
-		return ignoreEnd(ctx, err)
+	if s.orgID == "" {
+		if err := s.login(ctx); err != nil {
+			return ignoreEnd(ctx, err)
+		}
 	}
 	if err := s.mapAll(ctx); err != nil {
 		return ignoreEnd(ctx, err)
@@ -84,6 +89,8 @@ func (s *session) run(ctx context.Context) error {
 	g.Go(func() error { return s.in.run(ctx) })
 	g.Go(func() error { return s.hydrate(ctx) })
 	g.Go(func() error { return s.refresh(ctx, listener) })
+	g.Go(func() error { return s.watchSchema(ctx) })
+	g.Go(func() error { return s.reloads(ctx) })
 	for _, o := range s.objects {
 		g.Go(func() error { return s.runObject(ctx, o) })
 	}
@@ -130,56 +137,13 @@ func (s *session) pin(ctx context.Context) error {
 	return nil
 }
 
-// mapAll resolves every object of the configuration. One that cannot be
-// mapped is left out and shown as MAPPING_ERROR.
-func (s *session) mapAll(ctx context.Context) error {
-	for _, cfg := range s.cfg.Objects {
-		var m *mapping
-		err := retry.Forever(ctx, s.log, "describe", heals, func(ctx context.Context) (err error) {
-			m, err = mapObject(ctx, s.sf, cfg, s.cfg.Schema, s.cfg.NumberType == "numeric")
-			return err
-		})
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil {
-			s.mappingFailed(cfg, err)
-			continue
-		}
-		s.objects = append(s.objects, newObject(m))
-	}
-	return nil
-}
-
-// install makes tables, triggers and the trigger log what the mapping says.
+// install makes triggers and the trigger log what the mappings say.
 func (s *session) install(ctx context.Context) error {
-	var kept []*object
-	for _, o := range s.objects {
-		err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{s.cfg.Schema}.Sanitize()); err != nil {
-				return err
-			}
-			report, err := o.table.Ensure(ctx, tx)
-			if err == nil && (report.Created || len(report.Columns)+len(report.Indexes)+len(report.Widened) > 0) {
-				s.log.Info().Str("component", "pgsink").Str("event", "table_changed").Str("object", o.cfg.Name).Str("table", o.table.Name).
-					Bool("created", report.Created).Strs("columns", report.Columns).Strs("indexes", report.Indexes).Strs("widened", report.Widened).Msg("table set up")
-			}
-			return err
-		})
-		var mismatch *pgsink.Mismatch
-		switch {
-		case errors.As(err, &mismatch):
-			s.mappingFailed(o.cfg, err)
-			continue
-		case err != nil:
-			return fmt.Errorf("table %s: %w", o.table.Name, err)
-		}
-		kept = append(kept, o)
-		s.byTable[o.table.Name] = o
-		s.board.Object(o.cfg.Name, func(b *status.Object) { b.Table = s.cfg.Schema + "." + o.table.Name })
-	}
-	s.objects = kept
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		// Whoever waits for a lock that we wait for must not wait long.
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '2s'"); err != nil {
+			return err
+		}
 		return outbox.Install(ctx, tx, s.cfg.Schema, s.outboxTables(), s.unresolved(), s.orgID)
 	})
 }

@@ -2,7 +2,11 @@ package salesforce
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 )
 
 // SObject is what the org says of an object.
@@ -135,3 +139,86 @@ func (c *Client) Describe(ctx context.Context, object string) (*Describe, error)
 	}
 	return &d, nil
 }
+
+// Description is the answer about one object of [Client.DescribeAll]: a
+// Describe or an error, as of [Client.Describe].
+type Description struct {
+	*Describe
+	Err error
+}
+
+// maxDescribes is how many subrequests a composite request may have (REST API
+// Developer Guide, "Composite").
+const maxDescribes = 25
+
+// DescribeAll describes several objects for one API call per 25, in the order
+// of objects. The error is that of the whole. It does not ask for what has
+// changed only: a permission that was lost need not count as a change.
+func (c *Client) DescribeAll(ctx context.Context, objects []string) ([]Description, error) {
+	all := make([]Description, 0, len(objects))
+	for chunk := range slices.Chunk(objects, maxDescribes) {
+		some, err := c.describeSome(ctx, chunk)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
+
+func (c *Client) describeSome(ctx context.Context, objects []string) ([]Description, error) {
+	type subrequest struct {
+		Method      string `json:"method"`
+		URL         string `json:"url"`
+		ReferenceID string `json:"referenceId"`
+	}
+	const op = "describe objects"
+	var body struct {
+		Requests []subrequest `json:"compositeRequest"`
+	}
+	for i, object := range objects {
+		if !nameForm(object) {
+			return nil, invalid(op, "%q is not an API name", object)
+		}
+		body.Requests = append(body.Requests, subrequest{http.MethodGet, c.base() + "/sobjects/" + object + "/describe", "d" + strconv.Itoa(i)})
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return nil, invalid(op, "%w", err)
+	}
+	var w struct {
+		Responses []struct {
+			Body        json.RawMessage `json:"body"`
+			Status      int             `json:"httpStatusCode"`
+			ReferenceID string          `json:"referenceId"`
+		} `json:"compositeResponse"`
+	}
+	a, err := c.call(ctx, request{op: op, method: http.MethodPost, path: c.base() + "/composite", body: text}, &w)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Description, len(objects))
+	for _, r := range w.Responses { // collated: not necessarily in our order
+		i, err := strconv.Atoi(strings.TrimPrefix(r.ReferenceID, "d"))
+		if err != nil || i < 0 || i >= len(all) || all[i].answered() {
+			return nil, c.mismatch(a, "an answer that was not asked for")
+		}
+		d := &Describe{}
+		switch {
+		case r.Status < 200 || r.Status > 299:
+			all[i].Err = c.failed(request{op: "describe " + objects[i]}, r.Status, r.Body)
+		case json.Unmarshal(r.Body, d) != nil || d.Name == "" || len(d.Fields) == 0:
+			return nil, c.mismatch(a, "not a description")
+		default:
+			all[i].Describe = d
+		}
+	}
+	for _, d := range all {
+		if !d.answered() {
+			return nil, c.mismatch(a, "a description is missing")
+		}
+	}
+	return all, nil
+}
+
+func (d Description) answered() bool { return d.Describe != nil || d.Err != nil }

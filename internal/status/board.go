@@ -111,7 +111,12 @@ func (b *Board) Snapshot() Status {
 	defer b.mu.Unlock()
 	s := Status{Connection: b.conn, Objects: make([]Object, 0, len(b.order))}
 	for _, name := range b.order {
-		s.Objects = append(s.Objects, *b.objects[name])
+		o := *b.objects[name]
+		if o.Note != "" && o.Message != "" {
+			o.Message += "; "
+		}
+		o.Message += o.Note
+		s.Objects = append(s.Objects, o)
 	}
 	return s
 }

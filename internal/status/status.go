@@ -80,6 +80,10 @@ type Object struct {
 	ToLoad         int64      `json:"to_load"`
 	Message        string     `json:"message"`
 
+	// Note is about the mapping, and stays as long as it. Snapshots show it as
+	// part of Message.
+	Note string `json:"-"`
+
 	Counters Counters `json:"-"`
 }
 

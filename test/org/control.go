@@ -176,15 +176,15 @@ func (s *Server) setHidden(object, field string, hidden bool) {
 	s.defined = s.opt.Now()
 }
 
-// hides reports whether a field is hidden from a user; only the integration
-// user is restricted.
+// hides reports whether a field is hidden from a user. Only the integration
+// user is restricted; a field that was deleted nobody sees.
 func (s *Server) hides(userID string, ob *sobject.Object, f *sobject.Field) bool {
-	if userID != s.user.ID {
-		return false
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.hidden) == 0 {
+	if len(s.erased) > 0 && s.erased[strings.ToLower(ob.Name+"."+f.Name)] {
+		return true
+	}
+	if userID != s.user.ID || len(s.hidden) == 0 {
 		return false
 	}
 	return s.hidden[strings.ToLower(ob.Name)][strings.ToLower(f.Name)]

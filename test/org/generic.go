@@ -21,12 +21,11 @@ func (s *Server) DenyStreamingChannels(deny bool) {
 	s.denyChannels = deny
 }
 
-// denies reports whether the integration user has no permission on a setup
-// object.
+// denies reports whether the integration user has no permission on an object.
 func (s *Server) denies(object string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return strings.EqualFold(object, pushTopic) && s.denyTopics || strings.EqualFold(object, streamingChannel) && s.denyChannels
+	return s.denied[strings.ToLower(object)] || strings.EqualFold(object, pushTopic) && s.denyTopics || strings.EqualFold(object, streamingChannel) && s.denyChannels
 }
 
 // mayListen returns the Bayeux error that refuses a generic channel.

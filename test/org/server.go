@@ -57,6 +57,8 @@ type Server struct {
 	hidden         map[string]map[string]bool // object → field, both in lower case
 	denyTopics     bool
 	denyChannels   bool
+	denied         map[string]bool // objects, by lower-case name
+	erased         map[string]bool // deleted fields, by lower-case object.field
 	omitted        map[string]bool // object.field in lower case, left out of events
 	reversed       bool            // the events of every two changes
 	heldBack       []sobject.Change

@@ -44,7 +44,9 @@ func (s *Server) newJobs() *bulk.Server {
 			}
 			return ""
 		},
-		Visible: func(user string, ob *sobject.Object, f *sobject.Field) bool { return !s.hides(user, ob, f) },
+		Visible: func(user string, ob *sobject.Object, f *sobject.Field) bool {
+			return !s.hides(user, ob, f) && !(user == s.user.ID && s.denies(ob.Name))
+		},
 		Clock:   s.opt.Now,
 		Seed:    s.opt.Seed,
 	})
@@ -61,7 +63,7 @@ func (s *Server) maySubscribe(userID, subscription string) string {
 	if t == nil {
 		return "400::The channel you requested to subscribe to doesn't exist {" + channel + "}"
 	}
-	if s.topicsDenied() {
+	if s.topicsDenied() || s.denies(t.object.Name) {
 		return "403::Subscriber does not have access to the entity in this topic"
 	}
 	if s.hidesAny(userID, t, t.filtered) {
@@ -86,7 +88,7 @@ func (s *Server) view(userID, channel string, data json.RawMessage) (json.RawMes
 	if t == nil {
 		return data, true
 	}
-	if s.hidesAny(userID, t, t.filtered) {
+	if s.hidesAny(userID, t, t.filtered) || userID == s.user.ID && s.denies(t.object.Name) {
 		return nil, false
 	}
 	omits := func(f *sobject.Field) bool { return s.hides(userID, t.object, f) || s.omits(t.object, f) }

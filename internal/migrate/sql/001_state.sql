@@ -37,6 +37,11 @@ CREATE TABLE hcbridge.object (
     last_poll_at timestamptz,
     last_event_at timestamptz,
     last_write_at timestamptz,
+    fields text[],            -- mapped, as 'Name type'; a new one is filled by loading again
+    frozen text[],            -- were mapped, and are not to be seen now: their columns stay as they are
+    reload_requested_at timestamptz, -- set until all records have been read again
+    reload_began_at timestamptz,     -- the request that the load under way serves
+    reload_since timestamptz,        -- poll_mark or deleted_mark before it, whichever is earlier
     PRIMARY KEY (schema, object)
 );
 

@@ -48,6 +48,10 @@ func New(s *org.Server) http.Handler {
 		"POST /_org/daily-limit":             c.number(s.DailyLimit),
 		"POST /_org/topic-limit":             c.number(s.TopicLimit),
 		"POST /_org/hide-field":              c.hide,
+		"POST /_org/add-field":               c.addField,
+		"POST /_org/remove-field":            c.removeField,
+		"POST /_org/change-field":            c.changeField,
+		"POST /_org/deny-object":             c.denyObject,
 		"GET /_org/state":                    c.state,
 		"GET /_org/requests":                 c.requests,
 	} {

@@ -36,6 +36,13 @@ access
   curl -X POST   URL/_org/expire-locators           open query cursors are gone
   curl -X POST   URL/_org/hide-field -d '{"object":"Account","field":"Phone"}'   "on":false shows it again
 
+  curl -X POST   URL/_org/deny-object -d '{"object":"Contact"}'                  no permission on it, as if deleted; "on":false gives it back
+
+schema
+  curl -X POST   URL/_org/add-field -d '{"object":"Account","field":"Extra__c","type":"string","length":40}'
+  curl -X POST   URL/_org/remove-field -d '{"object":"Account","field":"Extra__c"}'
+  curl -X POST   URL/_org/change-field -d '{"object":"Account","field":"Extra__c","name":"Other__c","length":80}'   or "type"
+
 looking
   curl           URL/_org/state                     record counts, calls, writes, streaming clients, faults
   curl           URL/_org/requests                  the newest requests

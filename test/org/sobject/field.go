@@ -1,7 +1,10 @@
 package sobject
 
 import (
+	"encoding/json"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // Field is the metadata of one field, with the facts that a describe reports.
@@ -42,6 +45,10 @@ type Field struct {
 	Default          any      // stored when a create leaves the field out
 	Compound         string   // the compound field this one is a part of: "BillingAddress", "Name"
 	AutoNumberFormat string   // "L-{00000}"
+
+	// Converted says that the field was of another type once. Values of then
+	// are converted when they are read.
+	Converted bool
 
 	// Formula computes the value at read time from other fields of the
 	// record. It must return a value of the kinds that Record lists.
@@ -101,4 +108,41 @@ func (f *Field) key(v any) (string, bool) {
 		return v.String(), true
 	}
 	return "", false
+}
+
+// convert brings a value that was stored under another type into the form of
+// f's type; nil if it has none.
+func (f *Field) convert(v any) any {
+	text := ""
+	switch v := v.(type) {
+	case string:
+		text = v
+	case json.Number:
+		text = v.String()
+	case bool:
+		text = strconv.FormatBool(v)
+	case time.Time:
+		text = v.UTC().Format(time.RFC3339)
+	default:
+		return nil
+	}
+	switch f.Type {
+	case "boolean":
+		return text == "true"
+	case "date", "datetime", "time", "reference", "id", "address", "location", "base64":
+		if _, same := v.(string); same && f.Type != "datetime" {
+			return v
+		}
+		if _, same := v.(time.Time); same && f.Type == "datetime" {
+			return v
+		}
+		return nil
+	}
+	if !f.Numeric() {
+		return text
+	}
+	if _, err := strconv.ParseFloat(text, 64); err != nil || strings.ContainsAny(text, "eExXnNpP_") {
+		return nil
+	}
+	return json.Number(text)
 }

@@ -45,6 +45,8 @@ func (r Record) At(o *Object, i int) any {
 		return f.Formula(func(name string) any { return r.Get(o, name) })
 	case f.IsCompound():
 		return r.compound(o, f)
+	case i < len(r.Values) && f.Converted:
+		return f.convert(r.Values[i])
 	case i < len(r.Values):
 		return r.Values[i]
 	case f.Type == "boolean":

@@ -1,0 +1,393 @@
+package bridge
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"hcbridge/config"
+	"hcbridge/internal/retry"
+	"hcbridge/internal/salesforce"
+	"hcbridge/internal/status"
+	"hcbridge/pgsink"
+)
+
+var (
+	//go:embed sql/known.sql
+	knownSQL string
+	//go:embed sql/remember.sql
+	rememberSQL string
+	//go:embed sql/reread_errors.sql
+	rereadErrorsSQL string
+)
+
+// errRemap ends a session whose mappings are no longer what the org or the
+// tables are. All that matters is durable, so the next one goes on where it
+// stopped.
+var errRemap = errors.New("the mappings have changed")
+
+// known is what is remembered of an object.
+type known struct {
+	fields []string // API names, mapped or frozen
+	reload bool     // it waits to be loaded again
+}
+
+// remembered reads it for every object of a schema, by name in lower case.
+func remembered(ctx context.Context, db interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}, schema string,
+) (map[string]known, error) {
+	rows, err := db.Query(ctx, knownSQL, schema)
+	if err != nil {
+		return nil, fmt.Errorf("known fields: %w", err)
+	}
+	all := map[string]known{}
+	var object string
+	var k known
+	_, err = pgx.ForEachRow(rows, []any{&object, &k.fields, &k.reload}, func() error {
+		all[strings.ToLower(object)] = k
+		k.fields = nil
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("known fields: %w", err)
+	}
+	return all, nil
+}
+
+// descriptions answers for all mapped objects from one call, and asks once for
+// any other.
+type descriptions struct {
+	sf    *salesforce.Client
+	known map[string]salesforce.Description
+}
+
+func describeAll(ctx context.Context, sf *salesforce.Client, objects []config.Object) (*descriptions, error) {
+	d := &descriptions{sf: sf, known: map[string]salesforce.Description{}}
+	names := make([]string, len(objects))
+	for i, o := range objects {
+		names[i] = o.Name
+	}
+	all, err := sf.DescribeAll(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range names {
+		d.known[strings.ToLower(name)] = all[i]
+	}
+	return d, nil
+}
+
+// Describe implements describer.
+func (d *descriptions) Describe(ctx context.Context, object string) (*salesforce.Describe, error) {
+	key := strings.ToLower(object)
+	if _, ok := d.known[key]; !ok {
+		found, err := d.sf.Describe(ctx, object)
+		if err != nil && salesforce.ClassOf(err) != salesforce.Permanent {
+			return nil, err
+		}
+		d.known[key] = salesforce.Description{Describe: found, Err: err}
+	}
+	return d.known[key].Describe, d.known[key].Err
+}
+
+// survey is what every object of the configuration comes to now.
+type survey struct {
+	mappings map[string]*mapping // by the name in the configuration
+	errs     map[string]error    // of those without
+	known    map[string]known
+}
+
+// look asks Salesforce, for one API call, and the database. Its errors are
+// those that concern all objects.
+func (s *session) look(ctx context.Context) (*survey, error) {
+	v := &survey{mappings: map[string]*mapping{}, errs: map[string]error{}}
+	var err error
+	if v.known, err = remembered(ctx, s.pool, s.cfg.Schema); err != nil {
+		return nil, err
+	}
+	org, err := describeAll(ctx, s.sf, s.cfg.Objects)
+	if err != nil {
+		return nil, err
+	}
+	for _, cfg := range s.cfg.Objects {
+		m, err := mapObject(ctx, org, cfg, s.cfg.Schema, s.cfg.NumberType == config.NumberNumeric, v.known[strings.ToLower(cfg.Name)].fields)
+		if err != nil && heals(err) {
+			return nil, err
+		}
+		if err != nil {
+			v.errs[cfg.Name] = err
+			continue
+		}
+		v.mappings[cfg.Name] = m
+	}
+	return v, nil
+}
+
+// mapAll resolves every object of the configuration and makes its table. One
+// with which that fails is put aside, and the others go on.
+func (s *session) mapAll(ctx context.Context) error {
+	var v *survey
+	err := s.forever(ctx, "describe", func(ctx context.Context) (err error) {
+		s.schema.begin()
+		v, err = s.look(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, cfg := range s.cfg.Objects {
+		m, err := v.mappings[cfg.Name], v.errs[cfg.Name]
+		if m != nil {
+			err = s.makeTable(ctx, m)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			s.putOff(cfg, err)
+		default:
+			s.putOn(newObject(m), v.known[strings.ToLower(cfg.Name)].reload)
+		}
+	}
+	return nil
+}
+
+// makeTable ensures m's table, and waits for the database if that is away. What
+// only concerns this table is an error.
+func (s *session) makeTable(ctx context.Context, m *mapping) error {
+	var own error
+	err := s.forever(ctx, "table", func(ctx context.Context) error {
+		err := s.ensure(ctx, m)
+		if !passing(err) {
+			own, err = err, nil
+		}
+		return err
+	})
+	return errors.Join(err, own)
+}
+
+// putOn adds an object to those at work. reload says that it was loaded before
+// and is to be loaded again.
+func (s *session) putOn(o *object, reload bool) {
+	o.reloading.Store(reload)
+	s.objects = append(s.objects, o)
+	s.byTable[o.table.Name] = o
+	s.resume(o.cfg.Name)
+	s.board.Object(o.cfg.Name, func(b *status.Object) {
+		b.Table, b.Note = s.cfg.Schema+"."+o.table.Name, o.note()
+		if b.State == status.MappingError || b.State == status.SchemaChanged {
+			b.State, b.Message = status.Initial, ""
+		}
+	})
+	if len(o.frozen) > 0 {
+		s.log.Error().Str("component", "bridge").Str("event", "fields_frozen").Str("object", o.cfg.Name).Strs("fields", o.frozen).Msg("fields are not to be seen any more, their columns stay")
+	}
+}
+
+// note is what a person should know of a mapping that works.
+func (m *mapping) note() string {
+	if len(m.frozen) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("frozen, because Salesforce no longer shows them: %s; their columns keep what they hold and are neither read nor sent: grant Read on the fields, or drop the columns once the fields are gone for good", strings.Join(m.frozen, ", "))
+}
+
+// isLocked reports that somebody holds a lock on a table that is to be altered.
+func isLocked(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "55P03"
+}
+
+// passing reports whether an error of ensure is the whole database's, for which
+// everything waits, and not this table's.
+func passing(err error) bool {
+	var mismatch *pgsink.Mismatch
+	return err != nil && isDatabaseDown(err) && !isLocked(err) && !errors.As(err, &mismatch)
+}
+
+// ensure makes m's table, and remembers its fields with it. It is additive, so
+// the table may be in use.
+func (s *session) ensure(ctx context.Context, m *mapping) error {
+	var report pgsink.Report
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{s.cfg.Schema}.Sanitize()); err != nil {
+			return err
+		}
+		var err error
+		if report, err = m.table.Ensure(ctx, tx); err != nil {
+			return err
+		}
+		added := len(report.Columns) > 0 && !report.Created
+		if _, err := tx.Exec(ctx, rememberSQL, s.cfg.Schema, m.cfg.Name, m.entries(), m.frozen, added); err != nil {
+			return fmt.Errorf("remember fields: %w", err)
+		}
+		if len(report.Widened) == 0 {
+			return nil
+		}
+		_, err = tx.Exec(ctx, rereadErrorsSQL, s.cfg.Schema, m.cfg.Name)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("table %s: %w", m.table.Name, err)
+	}
+	if report.Created || len(report.Columns)+len(report.Indexes)+len(report.Widened)+len(report.Narrow) > 0 {
+		s.log.Info().Str("component", "pgsink").Str("event", "table_changed").Str("object", m.cfg.Name).Str("table", m.table.Name).
+			Bool("created", report.Created).Strs("columns", report.Columns).Strs("indexes", report.Indexes).Strs("widened", report.Widened).Strs("narrow", report.Narrow).Msg("table set up")
+	}
+	return nil
+}
+
+// putOff leaves an object out for now, and says why and what to do.
+func (s *session) putOff(cfg config.Object, err error) {
+	var mismatch *pgsink.Mismatch
+	switch {
+	case isLocked(err):
+		err = fmt.Errorf("%s: %w", lockedText, err)
+	case errors.As(err, &mismatch):
+		err = fmt.Errorf("%w: alter the table, or take the fields out of HC_OBJECT_%s_FIELDS; the table goes on by itself when it fits", err, strings.ToUpper(cfg.Name))
+	}
+	if old := s.aside[cfg.Name]; old != nil && old.Error() == err.Error() {
+		return
+	}
+	s.aside[cfg.Name] = err
+	s.mappingFailed(cfg, err)
+	s.board.Object(cfg.Name, func(b *status.Object) {
+		b.Note = ""
+		if isLocked(err) {
+			b.State = status.SchemaChanged
+		}
+	})
+}
+
+const lockedText = "its table waits to be altered: end the transaction that holds a lock on it (see pg_locks)"
+
+// watchSchema compares the mappings with the org now and then, and when there
+// is reason to. It returns errRemap when a new session must take over, else nil
+// at the end of ctx.
+//
+// A new session for all is the simplest of all ways to change one mapping: a
+// mapping never changes under whoever uses it, and the others lose a fraction
+// of a second. What may take long, altering a table that is in use, is done
+// before, while everything goes on.
+func (s *session) watchSchema(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	failures, vain := 0, 0
+	s.schema.done(false, s.asideWait(1))
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.schema.wake:
+		case <-timer.C:
+		}
+		if wait := time.Until(s.schema.due()); wait > 0 {
+			timer.Reset(wait)
+			continue
+		}
+		doubted := s.schema.begin()
+		changed, err := s.compareSchema(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			failures++
+			wait := retry.Delay(failures, asideFirst, time.Minute)
+			s.schema.done(false, wait)
+			s.log.Warn().Str("component", "bridge").Str("event", "schema_unknown").Err(err).Int("attempt", failures).Dur("wait_ms", wait).Msg("the org's schema could not be compared")
+		case changed:
+			return errRemap
+		default:
+			failures = 0
+			vain++
+			s.schema.done(doubted, s.asideWait(vain+1))
+		}
+		timer.Reset(max(0, time.Until(s.schema.due())))
+	}
+}
+
+// asideWait is the wait before the given attempt for objects that are put
+// aside; 0 if there are none.
+func (s *session) asideWait(attempt int) time.Duration {
+	most := time.Duration(0)
+	for _, err := range s.aside {
+		if isLocked(err) {
+			most = asideMostLocked
+			break
+		}
+		most = asideMost
+	}
+	if most == 0 {
+		return 0
+	}
+	return retry.Delay(attempt, asideFirst, most)
+}
+
+// compareSchema reports whether some object is to be mapped anew. Where that
+// needs a table altered, it is altered by then.
+func (s *session) compareSchema(ctx context.Context) (changed bool, err error) {
+	v, err := s.look(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, cfg := range s.cfg.Objects {
+		m, why := v.mappings[cfg.Name], v.errs[cfg.Name]
+		old := s.objectOf(cfg)
+		if old != nil && m != nil && old.equal(m) {
+			if s.aside[cfg.Name] != nil {
+				delete(s.aside, cfg.Name)
+				s.board.Object(cfg.Name, func(b *status.Object) { b.Note = old.note() })
+			}
+			continue
+		}
+		if m != nil {
+			why = s.ensure(ctx, m)
+		}
+		var mismatch *pgsink.Mismatch
+		switch {
+		case m != nil && passing(why):
+			return false, why // nothing is lost: the next look sees the same
+		case old == nil && why != nil:
+			s.putOff(cfg, why)
+			continue
+		case m != nil && why != nil && !errors.As(why, &mismatch):
+			// The old mapping goes on until the new one can have its table.
+			s.waitForTable(cfg, why)
+			continue
+		}
+		changed = true
+		s.log.Warn().Str("component", "bridge").Str("event", "schema_changed").Str("object", cfg.Name).AnErr("error", why).Msg("the object is mapped anew")
+	}
+	return changed, nil
+}
+
+// objectOf returns the object at work for cfg, nil if there is none.
+func (s *session) objectOf(cfg config.Object) *object {
+	i := slices.IndexFunc(s.objects, func(o *object) bool { return strings.EqualFold(o.cfg.Name, cfg.Name) })
+	if i < 0 {
+		return nil
+	}
+	return s.objects[i]
+}
+
+// waitForTable shows that an object works on as before, because its table
+// cannot be altered yet.
+func (s *session) waitForTable(cfg config.Object, why error) {
+	if s.aside[cfg.Name] == nil {
+		s.log.Warn().Str("component", "bridge").Str("event", "table_locked").Str("object", cfg.Name).Err(why).Msg("the table cannot be altered yet")
+	}
+	s.aside[cfg.Name] = why
+	text := why.Error()
+	if isLocked(why) {
+		text = lockedText
+	}
+	s.board.Object(cfg.Name, func(b *status.Object) { b.State, b.Note = status.SchemaChanged, text })
+}

@@ -1,0 +1,7 @@
+-- Answers per object of schema $1 the fields that are mapped or frozen, and
+-- whether it waits to be loaded again.
+SELECT object,
+    COALESCE((SELECT array_agg(split_part(f, ' ', 1)) FROM unnest(fields) AS f), '{}') || COALESCE(frozen, '{}'),
+    reload_requested_at IS NOT NULL
+FROM hcbridge.object
+WHERE schema = $1
