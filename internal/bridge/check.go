@@ -109,6 +109,12 @@ func (c *checker) postgres(ctx context.Context) {
 	if superuser {
 		c.good(part, "the user is a superuser; one of its own that owns the schemas is enough")
 	}
+	if all, err := remembered(ctx, conn, c.cfg.Schema); err == nil { // else no bridge has run here
+		c.known = map[string][]string{}
+		for object, k := range all {
+			c.known[object] = k.fields
+		}
+	}
 	c.listen(ctx, conn.Conn())
 }
 
@@ -223,6 +229,9 @@ func (c *checker) object(ctx context.Context, sf *salesforce.Client, o config.Ob
 		return
 	}
 	c.good(o.Name, "%d fields to %s.%s, %s, %s", len(m.fields), c.cfg.Schema, m.table.Name, o.Mode, o.Access)
+	if len(m.frozen) > 0 {
+		c.warn(o.Name, "fields that were mapped are not to be seen any more: "+strings.Join(m.frozen, ", ")+"; their columns keep what they hold", "grant the user Read on the fields, or drop the columns once the fields are gone for good")
+	}
 	if o.Mode == config.ModeStreaming && streaming {
 		spec, err := pushtopic.Plan(m.cfg.Name, m.custom, m.topic, c.cfg.Salesforce.APIVersion)
 		switch {

@@ -252,7 +252,7 @@ func (s *session) putOff(cfg config.Object, err error) {
 	case isLocked(err):
 		err = fmt.Errorf("%s: %w", lockedText, err)
 	case errors.As(err, &mismatch):
-		err = fmt.Errorf("%w: alter the table, or take the fields out of HC_OBJECT_%s_FIELDS; the table goes on by itself when it fits", err, strings.ToUpper(cfg.Name))
+		err = fmt.Errorf("%w: change the columns (ALTER TABLE … ALTER COLUMN … TYPE …), or take the fields out of HC_OBJECT_%s_FIELDS; the object goes on by itself when they fit", err, strings.ToUpper(cfg.Name))
 	}
 	if old := s.aside[cfg.Name]; old != nil && old.Error() == err.Error() {
 		return
@@ -314,10 +314,13 @@ func (s *session) watchSchema(ctx context.Context) error {
 	}
 }
 
-// asideWait is the wait before the given attempt for objects that are put
-// aside; 0 if there are none.
+// asideWait is the wait before the given look for objects that are put aside
+// and fields that are frozen; 0 if there are none.
 func (s *session) asideWait(attempt int) time.Duration {
 	most := time.Duration(0)
+	if slices.ContainsFunc(s.objects, func(o *object) bool { return len(o.frozen) > 0 }) {
+		most = schemaEvery
+	}
 	for _, err := range s.aside {
 		if isLocked(err) {
 			most = asideMostLocked

@@ -1,0 +1,377 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hcbridge/internal/status"
+	"hcbridge/test/org/sobject"
+)
+
+// schemaRig is a bridge between two read_write objects, Contact with a field
+// Extra__c that holds something in every record, and traffic on Account.
+type schemaRig struct {
+	*rig
+	ids  []string // of the contacts
+	stop func()   // ends the traffic and checks it
+}
+
+func newSchemaRig(t *testing.T, settings ...string) *schemaRig {
+	t.Helper()
+	r := &schemaRig{rig: newRig(t, append(append([]string{"HC_OBJECT_CONTACT_POLL_INTERVAL=2s"}, readWrite...), settings...)...)}
+	r.must(r.sf.AddField("Contact", text("Extra__c", 40)))
+	for i := range 20 {
+		r.ids = append(r.ids, r.insert("Contact", map[string]any{"LastName": fmt.Sprintf("C %d", i), "External_Id__c": fmt.Sprintf("c-%d", i), "Extra__c": fmt.Sprintf("%d", i)}))
+	}
+	r.start()
+	r.synced()
+	r.equal("Contact")
+	r.stop = r.traffic()
+	return r
+}
+
+func text(name string, length int) *sobject.Field {
+	return &sobject.Field{Name: name, Label: name, Type: "string", Length: length, Nillable: true, Createable: true, Updateable: true, Custom: true}
+}
+
+// traffic changes an account on one side after the other, each change once the
+// last has arrived, until the test ends. It fails if one does not arrive.
+func (r *schemaRig) traffic() (stop func()) {
+	id := r.insert("Account", map[string]any{"Name": "Traffic", "External_Id__c": "traffic"})
+	ob := r.sf.Object("Account")
+	var wg sync.WaitGroup
+	quit := make(chan struct{})
+	var longest time.Duration
+	rounds := 0
+	arrives := func(there func() bool) bool {
+		began := time.Now()
+		for !there() {
+			if time.Since(began) > 40*time.Second {
+				r.t.Errorf("round %d: a change of Account did not arrive", rounds)
+				return false
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		longest = max(longest, time.Since(began))
+		return true
+	}
+	column := func(name string) (v string) {
+		_ = r.pool.QueryRow(r.t.Context(), "SELECT COALESCE("+name+", '') FROM salesforce.account WHERE sfid = $1", id).Scan(&v)
+		return v
+	}
+	arrives(func() bool { return column("name") == "Traffic" })
+	longest = 0
+	wg.Go(func() {
+		for ; ; rounds++ {
+			select {
+			case <-quit:
+				return
+			default:
+			}
+			want := fmt.Sprint(rounds)
+			if err := r.sf.Update("Account", id, map[string]any{"Phone": want}); err != nil {
+				r.t.Error(err)
+				return
+			}
+			if !arrives(func() bool { return column("phone") == want }) {
+				return
+			}
+			if _, err := r.pool.Exec(r.t.Context(), "UPDATE salesforce.account SET site = $2 WHERE sfid = $1", id, want); err != nil {
+				r.t.Error(err)
+				return
+			}
+			if !arrives(func() bool { rec, _ := r.sf.Get("Account", id); return rec.Get(ob, "Site") == want }) {
+				return
+			}
+		}
+	})
+	return sync.OnceFunc(func() {
+		close(quit)
+		wg.Wait()
+		r.t.Logf("traffic: %d rounds, the longest wait for a change was %s", rounds, longest.Round(time.Millisecond))
+		if r.t.Failed() {
+			return
+		}
+		r.equal("Account")
+	})
+}
+
+// shows waits until status shows an object in a state, with texts in its
+// message.
+func (r *schemaRig) shows(object, state string, texts ...string) {
+	r.t.Helper()
+	r.eventually("status of "+object, 20*time.Second, func() error {
+		st, ok := r.status()
+		if !ok {
+			return fmt.Errorf("no status")
+		}
+		for _, o := range st.Objects {
+			if o.Object != object {
+				continue
+			}
+			for _, text := range texts {
+				if !strings.Contains(o.Message, text) {
+					return fmt.Errorf("no %q in %q", text, o.Message)
+				}
+			}
+			if len(texts) == 0 && o.Message != "" {
+				return fmt.Errorf("message %q", o.Message)
+			}
+			if state == status.DataSynced && strings.HasPrefix(o.State, "POLLING_SF") {
+				return nil
+			}
+			if o.State != state {
+				return fmt.Errorf("%s: %s", o.State, o.Message)
+			}
+			return nil
+		}
+		return fmt.Errorf("%s is not shown", object)
+	})
+}
+
+// row waits until one contact's column holds a value.
+func (r *schemaRig) row(i int, column, want string) {
+	r.t.Helper()
+	r.eventually(column, 20*time.Second, func() error {
+		var got *string
+		if err := r.pool.QueryRow(r.t.Context(), "SELECT "+column+"::text FROM salesforce.contact WHERE sfid = $1", r.ids[i]).Scan(&got); err != nil {
+			return err
+		}
+		if got == nil || *got != want {
+			return fmt.Errorf("%s of contact %d is %s, want %q", column, i, show(got), want)
+		}
+		return nil
+	})
+}
+
+// record waits until one contact's field holds a value in Salesforce.
+func (r *schemaRig) record(i int, field, want string) {
+	r.t.Helper()
+	r.eventually(field, 20*time.Second, func() error {
+		rec, _ := r.sf.Get("Contact", r.ids[i])
+		if got := fmt.Sprint(rec.Get(r.sf.Object("Contact"), field)); got != want {
+			return fmt.Errorf("%s of contact %d is %s in Salesforce, want %s", field, i, got, want)
+		}
+		return nil
+	})
+}
+
+func show(s *string) string {
+	if s == nil {
+		return "null"
+	}
+	return fmt.Sprintf("%q", *s)
+}
+
+// Row 36 of the fault list: the user loses a field. The column keeps what it
+// holds, the other fields go on both ways, status says what to do, and when the
+// permission is back so is the field.
+func TestFieldHidden(t *testing.T) {
+	t.Parallel()
+	r := newSchemaRig(t)
+	defer r.stop()
+	r.sf.HideField("Contact", "Extra__c")
+	r.must(r.sf.Update("Contact", r.ids[0], map[string]any{"Title": "After", "Extra__c": "unseen"}))
+	// One write of the app before the bridge knows, and one after.
+	r.exec("UPDATE salesforce.contact SET department = 'D', extra__c = 'local' WHERE sfid = $1", r.ids[1])
+	r.row(0, "title", "After")
+	r.row(0, "extra__c", "0")
+	r.record(1, "Department", "D")
+	r.shows("Contact", status.DataSynced, "Extra__c", "grant Read")
+	r.exec("UPDATE salesforce.contact SET department = 'E', extra__c = 'mine' WHERE sfid = $1", r.ids[2])
+	r.record(2, "Department", "E")
+	r.row(2, "extra__c", "mine")
+	if n := r.count("SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED'"); n != 0 {
+		t.Errorf("%d writes failed", n)
+	}
+	if n := r.count("SELECT count(*) FROM salesforce.contact WHERE extra__c IS NULL"); n != 0 {
+		t.Errorf("%d values of the frozen column are gone", n)
+	}
+	if code, out, _ := r.command("check"); code != 0 || !strings.Contains(out, "! Contact") || !strings.Contains(out, "Extra__c") {
+		t.Errorf("check exits with %d:\n%s", code, out)
+	}
+	r.sf.ShowField("Contact", "Extra__c")
+	r.shows("Contact", status.DataSynced)
+	r.row(0, "extra__c", "unseen")
+	r.equal("Contact")
+}
+
+// A field is deleted in Salesforce, and one of its name made anew.
+func TestFieldRemoved(t *testing.T) {
+	t.Parallel()
+	r := newSchemaRig(t)
+	defer r.stop()
+	r.must(r.sf.RemoveField("Contact", "Extra__c"))
+	r.must(r.sf.Update("Contact", r.ids[0], map[string]any{"Title": "After"}))
+	r.exec("UPDATE salesforce.contact SET department = 'D', extra__c = 'local' WHERE sfid = $1", r.ids[1])
+	r.row(0, "title", "After")
+	r.record(1, "Department", "D")
+	r.shows("Contact", status.DataSynced, "Extra__c")
+	r.row(0, "extra__c", "0")
+	r.equal("Contact")
+}
+
+// A field is added where none is named: it gets a column, which is filled
+// while changes go on.
+func TestFieldAdded(t *testing.T) {
+	t.Parallel()
+	r := newSchemaRig(t)
+	defer r.stop()
+	r.must(r.sf.AddField("Contact", text("New__c", 30)))
+	for i, id := range r.ids {
+		r.must(r.sf.AsBulk("loader@example.com").Update("Contact", id, map[string]any{"New__c": fmt.Sprint(i)}))
+	}
+	if code, out, stderr := r.command("reload", "contact"); code != 0 {
+		t.Fatalf("reload exits with %d:\n%s%s", code, out, stderr)
+	}
+	r.row(3, "new__c", "3")
+	r.exec("UPDATE salesforce.contact SET new__c = 'out' WHERE sfid = $1", r.ids[4])
+	r.record(4, "New__c", "out")
+	r.equal("Contact")
+}
+
+// A field gets longer, and the first that is heard of it is a value that does
+// not fit.
+func TestFieldWidened(t *testing.T) {
+	t.Parallel()
+	r := newSchemaRig(t)
+	defer r.stop()
+	r.must(r.sf.ChangeField("Contact", "Extra__c", func(f *sobject.Field) { f.Length = 120 }))
+	long := strings.Repeat("long ", 19) + "value"
+	r.must(r.sf.Update("Contact", r.ids[0], map[string]any{"Extra__c": long}))
+	r.row(0, "extra__c", long)
+	r.equal("Contact")
+	if n := r.count("SELECT count(*) FROM hcbridge.read_error"); n != 0 {
+		t.Errorf("%d records are still shown as refused", n)
+	}
+}
+
+// A text becomes a number: the column stays text, which holds it.
+func TestFieldRetyped(t *testing.T) {
+	t.Parallel()
+	r := newSchemaRig(t)
+	defer r.stop()
+	r.must(r.sf.ChangeField("Contact", "Extra__c", func(f *sobject.Field) { f.Type, f.Length, f.Precision, f.Scale = "double", 0, 18, 2 }))
+	if code, out, stderr := r.command("reload", "Contact"); code != 0 {
+		t.Fatalf("reload exits with %d:\n%s%s", code, out, stderr)
+	}
+	r.must(r.sf.Update("Contact", r.ids[0], map[string]any{"Extra__c": 12.5}))
+	r.row(0, "extra__c", "12.5")
+	r.exec("UPDATE salesforce.contact SET extra__c = '7.25' WHERE sfid = $1", r.ids[1])
+	r.record(1, "Extra__c", "7.25")
+	r.equal("Contact")
+}
+
+// A number becomes a text, which its column cannot hold: that object stops and
+// says what to do, captures on, and goes on once it is done.
+func TestFieldRetypedBeyondItsColumn(t *testing.T) {
+	t.Parallel()
+	r := newSchemaRig(t, "HC_OBJECTS=Account,Contact,Lead", "HC_OBJECT_LEAD_ACCESS=read_write")
+	defer r.stop()
+	lead := r.insert("Lead", map[string]any{"LastName": "L", "Company": "C", "NumberOfEmployees": 5})
+	r.eventually("lead", 20*time.Second, func() error {
+		if n := r.count("SELECT count(*) FROM salesforce.lead WHERE numberofemployees = 5"); n != 1 {
+			return fmt.Errorf("%d rows", n)
+		}
+		return nil
+	})
+	r.must(r.sf.ChangeField("Lead", "NumberOfEmployees", func(f *sobject.Field) { f.Type, f.Digits, f.Length = "string", 0, 40 }))
+	r.must(r.sf.Update("Lead", lead, map[string]any{"NumberOfEmployees": "many"}))
+	r.shows("Lead", status.MappingError, "numberofemployees", "ALTER TABLE", "HC_OBJECT_LEAD_FIELDS")
+	r.exec("UPDATE salesforce.lead SET title = 'Meanwhile' WHERE sfid = $1", lead)
+	if n := r.count("SELECT count(*) FROM salesforce.lead WHERE numberofemployees = 5"); n != 1 {
+		t.Error("the value is gone")
+	}
+	r.exec("ALTER TABLE salesforce.lead ALTER COLUMN numberofemployees TYPE varchar(40)")
+	r.shows("Lead", status.DataSynced)
+	r.eventually("lead", 20*time.Second, func() error {
+		rec, _ := r.sf.Get("Lead", lead)
+		if got := rec.Get(r.sf.Object("Lead"), "Title"); got != "Meanwhile" {
+			return fmt.Errorf("title %v", got)
+		}
+		return nil
+	})
+	r.equal("Lead", "Contact")
+}
+
+// A rename is a field that is gone and another that is new.
+func TestFieldRenamed(t *testing.T) {
+	t.Parallel()
+	r := newSchemaRig(t)
+	defer r.stop()
+	r.must(r.sf.ChangeField("Contact", "Extra__c", func(f *sobject.Field) { f.Name = "Renamed__c" }))
+	r.must(r.sf.Update("Contact", r.ids[0], map[string]any{"Renamed__c": "after"}))
+	r.row(1, "renamed__c", "1")
+	r.row(0, "renamed__c", "after")
+	r.row(0, "extra__c", "0")
+	r.shows("Contact", status.DataSynced, "Extra__c")
+	r.equal("Contact")
+}
+
+// The permission on an object is lost, as if it had been deleted, and given
+// back: others go on, its table stays, what the app writes is sent afterwards.
+func TestObjectLost(t *testing.T) {
+	t.Parallel()
+	r := newSchemaRig(t)
+	defer r.stop()
+	r.sf.DenyObject("Contact", true)
+	r.exec("UPDATE salesforce.contact SET title = 'At once' WHERE sfid = $1", r.ids[0])
+	r.shows("Contact", status.MappingError, "grant Read")
+	r.exec("UPDATE salesforce.contact SET title = 'Later' WHERE sfid = $1", r.ids[1])
+	if n := r.count("SELECT count(*) FROM salesforce.contact"); n != 20 {
+		t.Errorf("%d contacts, want 20", n)
+	}
+	r.must(r.sf.Update("Contact", r.ids[2], map[string]any{"Title": "Meanwhile"}))
+	r.sf.DenyObject("Contact", false)
+	r.shows("Contact", status.DataSynced)
+	r.record(0, "Title", "At once")
+	r.record(1, "Title", "Later")
+	r.equal("Contact")
+}
+
+// Row 49 of the fault list: a long transaction of the app reads a table that
+// gets a new column. Nobody queues behind the bridge for more than its two
+// seconds, the object goes on as before, and the column comes afterwards.
+func TestTableLocked(t *testing.T) {
+	t.Parallel()
+	r := newSchemaRig(t)
+	defer r.stop()
+	tx, err := r.pool.Begin(t.Context())
+	r.must(err)
+	defer func() { _ = tx.Rollback(t.Context()) }()
+	_, err = tx.Exec(t.Context(), "SELECT count(*) FROM salesforce.contact")
+	r.must(err)
+	r.must(r.sf.AddField("Contact", text("New__c", 30)))
+	if code, out, stderr := r.command("reload", "Contact", "--detach"); code != 0 {
+		t.Fatalf("reload exits with %d:\n%s%s", code, out, stderr)
+	}
+	var longest time.Duration
+	began := time.Now()
+	blocked := false
+	for time.Since(began) < 15*time.Second || !blocked && time.Since(began) < 60*time.Second {
+		at := time.Now()
+		r.count("SELECT count(*) FROM salesforce.contact")
+		longest = max(longest, time.Since(at))
+		st, _ := r.status()
+		for _, o := range st.Objects {
+			blocked = blocked || o.Object == "Contact" && o.State == status.SchemaChanged && strings.Contains(o.Message, "pg_locks")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if !blocked {
+		t.Error("status did not say that the table is locked")
+	}
+	if longest > 4*time.Second {
+		t.Errorf("a query of the app waited %s", longest)
+	}
+	t.Logf("the longest query of the app took %s", longest)
+	r.must(r.sf.Update("Contact", r.ids[0], map[string]any{"Title": "Meanwhile"}))
+	r.row(0, "title", "Meanwhile")
+	r.must(tx.Rollback(t.Context()))
+	r.must(r.sf.Update("Contact", r.ids[1], map[string]any{"New__c": "now"}))
+	r.row(1, "new__c", "now")
+	r.equal("Contact")
+}
