@@ -13,8 +13,16 @@ func Load(environ []string) (*Config, error) {
 	return load(environ, readRegular)
 }
 
+// LoadOrg is Load for what needs no database: DATABASE_URL may be missing.
+func LoadOrg(environ []string) (*Config, error) {
+	return newEnvironment(environ, readRegular).load(false)
+}
+
 func load(environ []string, read readFile) (*Config, error) {
-	e := newEnvironment(environ, read)
+	return newEnvironment(environ, read).load(true)
+}
+
+func (e *environment) load(needsDatabase bool) (*Config, error) {
 	file := e.mappingFile()
 	c := &Config{
 		DatabaseURL:       e.databaseURL("DATABASE_URL"),
@@ -37,7 +45,7 @@ func load(environ []string, read readFile) (*Config, error) {
 	if c.ListenDatabaseURL == "" {
 		c.ListenDatabaseURL = c.DatabaseURL
 	}
-	if !e.given("DATABASE_URL") {
+	if needsDatabase && !e.given("DATABASE_URL") {
 		e.add("DATABASE_URL", "not set: give a URL like postgres://user:password@host:5432/database")
 	}
 	c.Objects = e.objects(file.objects, c.PollInterval)

@@ -1,0 +1,159 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"hcbridge/internal/status"
+)
+
+// reloaded is how many records the reload test reads again.
+const reloaded = 100_000
+
+// A reload under a reader that counts every 10 ms: the count never drops, ids
+// stay, rows that were right are not written, rows that were wrong are mended,
+// and changes of the object go on meanwhile.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "HC_OBJECTS=Contact", "HC_OBJECT_CONTACT_FIELDS=LastName,Title", "HC_POLL_INTERVAL=2s", "HC_OBJECT_CONTACT_ACCESS=read_write")
+	_, err := r.sf.AsBulk("loader@example.com").InsertMany("Contact", func(yield func(map[string]any) bool) {
+		for i := range reloaded {
+			if !yield(map[string]any{"LastName": fmt.Sprintf("C %d", i)}) {
+				return
+			}
+		}
+	})
+	r.must(err)
+	r.start()
+	r.eventually("first load", 60*time.Second, func() error {
+		if st, ok := r.status(); !ok || st.Objects[0].State != status.DataSynced {
+			return fmt.Errorf("not loaded")
+		}
+		return nil
+	})
+	r.exec("CREATE TABLE before AS SELECT id, sfid, xmin::text AS version FROM salesforce.contact")
+	r.exec("BEGIN; SET LOCAL xmlbinary = 'hex'; UPDATE salesforce.contact SET title = 'wrong' WHERE id % 1000 = 0; COMMIT")
+	r.exec("DELETE FROM before WHERE id % 1000 = 0")
+	var live string
+	r.must(r.pool.QueryRow(t.Context(), "SELECT sfid FROM salesforce.contact WHERE id % 1000 = 1 LIMIT 1").Scan(&live))
+
+	type answer struct {
+		code      int
+		out, text string
+	}
+	done := make(chan answer, 1)
+	go func() {
+		code, out, text := r.command("reload", "Contact")
+		done <- answer{code, out, text}
+	}()
+	shown, changes := false, 0
+	var slowest time.Duration
+	for waiting := true; waiting; {
+		select {
+		case a := <-done:
+			waiting = false
+			if a.code != 0 || !strings.Contains(a.text, "done in") {
+				t.Errorf("reload exits with %d:\n%s%s", a.code, a.out, a.text)
+			}
+		case <-time.After(10 * time.Millisecond):
+		}
+		if n := r.count("SELECT count(*) FROM salesforce.contact"); n < reloaded {
+			t.Fatalf("%d rows during the reload, want %d", n, reloaded)
+		}
+		if st, ok := r.status(); ok && st.Objects[0].State == status.ReloadTable && waiting {
+			shown = true
+			want := fmt.Sprintf("Live %d", changes)
+			began := time.Now()
+			r.must(r.sf.Update("Contact", live, map[string]any{"LastName": want}))
+			for r.count("SELECT count(*) FROM salesforce.contact WHERE sfid = $1 AND lastname = $2", live, want) == 0 && time.Since(began) < 20*time.Second {
+				time.Sleep(5 * time.Millisecond)
+			}
+			slowest = max(slowest, time.Since(began))
+			changes++
+		}
+	}
+	if !shown {
+		t.Error("status did not show RELOAD_TABLE")
+	}
+	t.Logf("%d changes during the reload, the slowest took %s", changes, slowest)
+	r.eventually("mended rows", 20*time.Second, func() error {
+		if n := r.count("SELECT count(*) FROM salesforce.contact WHERE title = 'wrong'"); n != 0 {
+			return fmt.Errorf("%d rows are still wrong", n)
+		}
+		return nil
+	})
+	if n := r.count("SELECT count(*) FROM before LEFT JOIN salesforce.contact AS c USING (id, sfid) WHERE c.id IS NULL"); n != 0 {
+		t.Errorf("%d rows have another id", n)
+	}
+	if n := r.count("SELECT count(*) FROM before AS b JOIN salesforce.contact AS c USING (id) WHERE c.xmin::text <> b.version AND c.sfid <> $1", live); n != 0 {
+		t.Errorf("%d rows that were right have been written", n)
+	}
+	r.equal("Contact")
+}
+
+// Without a bridge a reload is recorded, and the next start does it.
+func TestReloadWithoutBridge(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "HC_OBJECTS=Contact")
+	if code, _, stderr := r.command("reload", "Contact"); code != 1 || !strings.Contains(stderr, "no bridge has mapped this object") {
+		t.Errorf("reload of an unknown object exits with %d: %s", code, stderr)
+	}
+	if code, _, _ := r.command("reload"); code != 2 {
+		t.Errorf("reload without an object exits with %d, want 2", code)
+	}
+	r.insert("Contact", map[string]any{"LastName": "One"})
+	b := r.start()
+	r.synced()
+	b.end(syscall.SIGTERM)
+	r.exec("BEGIN; SET LOCAL xmlbinary = 'hex'; UPDATE salesforce.contact SET title = 'wrong'; COMMIT")
+	code, out, _ := r.command("reload", "Contact")
+	if code != 0 || !strings.Contains(out, "No bridge is running") {
+		t.Errorf("reload exits with %d: %s", code, out)
+	}
+	r.start()
+	r.equal("Contact")
+}
+
+// objects shows what can be mapped, without a database, and prints settings
+// that work.
+func TestObjects(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	database := r.env["DATABASE_URL"]
+	delete(r.env, "DATABASE_URL")
+	delete(r.env, "HC_OBJECTS")
+	code, out, stderr := r.command("objects")
+	if code != 0 || !strings.Contains(out, "\nAccount ") || !strings.Contains(out, "\nContact ") {
+		t.Errorf("objects exits with %d:\n%s%s", code, out, stderr)
+	}
+	code, out, stderr = r.command("objects", "contact")
+	if code != 0 || !strings.Contains(out, "External_Id__c") || !strings.Contains(out, "mailingcity") || !strings.Contains(out, "mapped by its parts") {
+		t.Errorf("objects contact exits with %d:\n%s%s", code, out, stderr)
+	}
+	if code, _, stderr := r.command("objects", "Nonsense__c"); code != 1 || !strings.Contains(stderr, "Nonsense__c") {
+		t.Errorf("objects Nonsense__c exits with %d: %s", code, stderr)
+	}
+	if code, _, _ := r.command("objects", "Contact", "--env", "--mapping"); code != 2 {
+		t.Errorf("--env with --mapping exits with %d, want 2", code)
+	}
+	_, file, _ := r.command("objects", "Contact", "--mapping")
+	if !strings.Contains(file, `"object_name": "Contact"`) || !strings.Contains(file, `"upsert_field": "External_Id__c"`) {
+		t.Errorf("the export is\n%s", file)
+	}
+	code, out, stderr = r.command("objects", "Contact", "--env")
+	if code != 0 {
+		t.Fatalf("objects --env exits with %d: %s", code, stderr)
+	}
+	for line := range strings.Lines(out) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		r.env[name] = value
+	}
+	r.env["DATABASE_URL"] = database
+	r.insert("Contact", map[string]any{"LastName": "One"})
+	r.start()
+	r.synced()
+	r.equal("Contact")
+}
