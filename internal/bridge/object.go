@@ -27,6 +27,7 @@ type object struct {
 	streamed  atomic.Bool   // its topic is subscribed in the present session
 	loaded    atomic.Bool   // the first load is complete
 	reloading atomic.Bool   // it was loaded before and is loaded again, beside its changes
+	altering  atomic.Bool   // its table waits to be altered
 	pollNow   chan struct{} // capacity 1: a poll is wanted before its time
 	fallback  string        // why it is polled although streaming is configured; written before the loops start and by the stream
 }
@@ -101,7 +102,7 @@ func (s *session) load(ctx context.Context, o *object, log zerolog.Logger) error
 	started := false
 	err := s.reader.Load(ctx, o.poll, func(loaded, total int64) {
 		s.board.Object(o.cfg.Name, func(b *status.Object) {
-			b.State, b.Loaded, b.ToLoad = status.ReloadTable, loaded, total
+			b.State, b.Loaded, b.ToLoad = o.shown(status.ReloadTable), loaded, total
 		})
 		if !started || time.Since(said) > 5*time.Second {
 			started, said = true, time.Now()
@@ -184,10 +185,20 @@ func (s *session) mappingFailed(cfg config.Object, err error) {
 }
 
 func (s *session) state(o *object, state string) {
-	if o.reloading.Load() {
-		state = status.ReloadTable
-	}
+	state = o.shown(state)
 	s.board.Object(o.cfg.Name, func(b *status.Object) { b.State = state })
+}
+
+// shown is the state to show for one of the poll's: what lasts longer goes
+// before.
+func (o *object) shown(state string) string {
+	switch {
+	case o.altering.Load():
+		return status.SchemaChanged
+	case o.reloading.Load():
+		return status.ReloadTable
+	}
+	return state
 }
 
 // heals reports whether waiting can help: everything but a refusal by

@@ -347,6 +347,7 @@ func (s *session) compareSchema(ctx context.Context) (changed bool, err error) {
 		if old != nil && m != nil && old.equal(m) {
 			if s.aside[cfg.Name] != nil {
 				delete(s.aside, cfg.Name)
+				old.altering.Store(false)
 				s.board.Object(cfg.Name, func(b *status.Object) { b.Note = old.note() })
 			}
 			continue
@@ -363,7 +364,7 @@ func (s *session) compareSchema(ctx context.Context) (changed bool, err error) {
 			continue
 		case m != nil && why != nil && !errors.As(why, &mismatch):
 			// The old mapping goes on until the new one can have its table.
-			s.waitForTable(cfg, why)
+			s.waitForTable(cfg, old, why)
 			continue
 		}
 		changed = true
@@ -383,14 +384,15 @@ func (s *session) objectOf(cfg config.Object) *object {
 
 // waitForTable shows that an object works on as before, because its table
 // cannot be altered yet.
-func (s *session) waitForTable(cfg config.Object, why error) {
-	if s.aside[cfg.Name] == nil {
-		s.log.Warn().Str("component", "bridge").Str("event", "table_locked").Str("object", cfg.Name).Err(why).Msg("the table cannot be altered yet")
+func (s *session) waitForTable(cfg config.Object, o *object, why error) {
+	if !o.altering.Swap(true) {
+		s.log.Warn().Str("component", "bridge").Str("event", "table_locked").Str("object", o.cfg.Name).Err(why).Msg("the table cannot be altered yet")
 	}
 	s.aside[cfg.Name] = why
 	text := why.Error()
 	if isLocked(why) {
 		text = lockedText
 	}
-	s.board.Object(cfg.Name, func(b *status.Object) { b.State, b.Note = status.SchemaChanged, text })
+	s.state(o, status.SchemaChanged)
+	s.board.Object(o.cfg.Name, func(b *status.Object) { b.Note = text })
 }

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -374,4 +376,139 @@ func TestTableLocked(t *testing.T) {
 	r.must(r.sf.Update("Contact", r.ids[1], map[string]any{"New__c": "now"}))
 	r.row(1, "new__c", "now")
 	r.equal("Contact")
+}
+
+// Row 43 of the fault list: an administrator who does not stop. Thirty changes
+// of Contact's fields, with changes of its records on both sides between them;
+// no column and no value is ever dropped, and in the end both sides are equal.
+func TestSchemaDrift(t *testing.T) {
+	t.Parallel()
+	r := newSchemaRig(t)
+	defer r.stop()
+	rng := rand.New(rand.NewPCG(43, 0)) //nolint:gosec // a script, not a secret
+	fields, hidden, named := []string{"Extra__c"}, []string{}, 0
+	fresh := func() string { named++; return fmt.Sprintf("Field%d__c", named) }
+	take := func(list *[]string) string {
+		i := rng.IntN(len(*list))
+		name := (*list)[i]
+		*list = slices.Delete(*list, i, i+1)
+		return name
+	}
+	for i := range 30 {
+		var what string
+		switch kind := rng.IntN(7); {
+		case kind == 0 || len(fields) == 0:
+			name := fresh()
+			what = "add " + name
+			r.must(r.sf.AddField("Contact", text(name, 20)))
+			fields = append(fields, name)
+		case kind == 1:
+			name := take(&fields)
+			what = "remove " + name
+			r.must(r.sf.RemoveField("Contact", name))
+		case kind == 2:
+			name, next := take(&fields), fresh()
+			what = "rename " + name + " to " + next
+			r.must(r.sf.ChangeField("Contact", name, func(f *sobject.Field) { f.Name = next }))
+			fields = append(fields, next)
+		case kind == 3:
+			name := fields[rng.IntN(len(fields))]
+			what = "widen " + name
+			r.must(r.sf.ChangeField("Contact", name, func(f *sobject.Field) { f.Length += 50 }))
+		case kind == 4 && len(hidden) > 0:
+			name := take(&hidden)
+			what = "show " + name
+			r.sf.ShowField("Contact", name)
+			fields = append(fields, name)
+		case kind == 5:
+			what = "lose and regain Contact"
+			r.sf.DenyObject("Contact", true)
+			time.Sleep(time.Duration(rng.IntN(700)) * time.Millisecond) // the time it is lost for is part of the script
+			r.sf.DenyObject("Contact", false)
+		default:
+			name := take(&fields)
+			what = "hide " + name
+			r.sf.HideField("Contact", name)
+			hidden = append(hidden, name)
+		}
+		t.Logf("%d: %s", i, what)
+		change := map[string]any{"Title": fmt.Sprint(i)}
+		for _, name := range fields {
+			change[name] = fmt.Sprintf("%s %d", name, i)
+		}
+		r.must(r.sf.Update("Contact", r.ids[i%10], change))
+		r.exec("UPDATE salesforce.contact SET department = $2 WHERE sfid = $1", r.ids[10+i%10], fmt.Sprint(i))
+		if i%6 == 5 {
+			r.row(i%10, "title", fmt.Sprint(i))
+			r.record(10+i%10, "Department", fmt.Sprint(i))
+		}
+	}
+	for _, name := range hidden {
+		r.sf.ShowField("Contact", name)
+	}
+	if code, out, stderr := r.command("reload", "Contact"); code != 0 {
+		t.Fatalf("reload exits with %d:\n%s%s", code, out, stderr)
+	}
+	for i := 20; i < 30; i++ {
+		r.record(10+i%10, "Department", fmt.Sprint(i))
+	}
+	r.equal("Contact")
+	if n := r.count("SELECT count(*) FROM salesforce.contact WHERE extra__c IS NULL"); n != 0 && r.sf.Object("Contact").Field("Extra__c") == nil {
+		t.Errorf("%d values of a column that is frozen are gone", n)
+	}
+	if n := r.count("SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED'"); n != 0 {
+		t.Errorf("%d writes failed", n)
+	}
+}
+
+// Row 44 of the fault list: names that are reserved, long or nearly the same
+// work, and two that would share a column are refused for that object alone,
+// before anything is made.
+func TestIdentifiers(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("Abcdefghij", 7)
+	r := newRig(t, append([]string{"HC_OBJECTS=Account,Contact,Lead"}, readWrite...)...)
+	for _, name := range []string{"Select__c", "User", "Order", "Table", "Group", long + "XA__c", long + "XB__c", "Über__c", "Weird-Name__c", "Semi;Colon__c"} {
+		r.must(r.sf.AddField("Contact", text(name, 40)))
+	}
+	r.must(r.sf.AddField("Lead", text("SfId", 40))) // the column of Id
+	id := r.insert("Contact", map[string]any{
+		"LastName": "L", "Select__c": "s", "User": "u", "Order": "o", long + "XA__c": "a", long + "XB__c": "b", "External_Id__c": "e",
+	})
+	r.start()
+	r.eventually("status", 60*time.Second, func() error {
+		st, _ := r.status()
+		for _, o := range st.Objects {
+			if bad := o.Object == "Lead"; bad != (o.State == status.MappingError) || bad && !strings.Contains(o.Message, "column sfid belongs to Id") {
+				return fmt.Errorf("%s is %s: %s", o.Object, o.State, o.Message)
+			}
+		}
+		if len(st.Objects) != 3 {
+			return fmt.Errorf("%d objects", len(st.Objects))
+		}
+		return nil
+	})
+	var a, b string
+	r.eventually("row", 20*time.Second, func() error {
+		var columns []string
+		r.must(r.pool.QueryRow(t.Context(), "SELECT array_agg(column_name::text ORDER BY column_name) FROM information_schema.columns WHERE table_name = 'contact' AND column_name LIKE 'abcdefghij%'").Scan(&columns))
+		if len(columns) != 2 || len(columns[0]) != 63 || len(columns[1]) != 63 {
+			return fmt.Errorf("columns %v", columns)
+		}
+		return r.pool.QueryRow(t.Context(), fmt.Sprintf("SELECT %s, %s FROM salesforce.contact WHERE sfid = $1", columns[0], columns[1]), id).Scan(&a, &b)
+	})
+	if a+b != "ab" && a+b != "ba" {
+		t.Errorf("the long names hold %q and %q", a, b)
+	}
+	r.exec(`UPDATE salesforce.contact SET "user" = 'U', "order" = 'O', "select__c" = 'S', "table" = 'T', "group" = 'G' WHERE sfid = $1`, id)
+	r.equal("Contact")
+	rec, _ := r.sf.Get("Contact", id)
+	for name, want := range map[string]string{"User": "U", "Order": "O", "Select__c": "S", "Table": "T", "Group": "G"} {
+		if got := rec.Get(r.sf.Object("Contact"), name); got != want {
+			t.Errorf("%s is %v, want %s", name, got, want)
+		}
+	}
+	if n := r.count("SELECT count(*) FROM information_schema.tables WHERE table_name = 'lead'"); n != 0 {
+		t.Error("a table was made for the object that is refused")
+	}
 }
