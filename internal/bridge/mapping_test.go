@@ -91,6 +91,54 @@ func TestMapObject(t *testing.T) {
 		}
 	})
 
+	t.Run("FreezesWhatItKnowsAndCannotSee", func(t *testing.T) {
+		t.Parallel()
+		for name, c := range map[string]struct {
+			cfg    config.Object
+			known  []string
+			frozen []string
+		}{
+			"AllFields":   {config.Object{Name: "Account"}, []string{"Id", "Name", "Gone__c"}, []string{"Gone__c"}},
+			"NamedFields": {config.Object{Name: "Account", Fields: []string{"Name", "Gone__c"}}, []string{"Name", "Gone__c"}, []string{"Gone__c"}},
+			"NotWanted":   {config.Object{Name: "Account", Fields: []string{"Name"}}, []string{"Name", "Gone__c", "Gone__r.Key__c"}, nil},
+			"AParent":     {config.Object{Name: "Account", Fields: []string{"Gone__r.Key__c"}}, []string{"Gone__r.Key__c"}, []string{"Gone__r.Key__c"}},
+		} {
+			m, err := mapObject(t.Context(), testOrg(), c.cfg, "salesforce", false, c.known)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			if !slices.Equal(m.frozen, c.frozen) || slices.Contains(m.fields, "Gone__c") {
+				t.Errorf("%s: frozen %v, fields %v", name, m.frozen, m.fields)
+			}
+		}
+	})
+
+	t.Run("ComparesWhatMatters", func(t *testing.T) {
+		t.Parallel()
+		resolve := func(change func(d *salesforce.Describe)) *mapping {
+			org := testOrg()
+			change(org["Account"])
+			m, err := mapObject(t.Context(), org, config.Object{Name: "Account", Access: config.AccessReadWrite}, "salesforce", false, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return m
+		}
+		before := resolve(func(*salesforce.Describe) {})
+		if !before.equal(resolve(func(d *salesforce.Describe) { slices.Reverse(d.Fields) })) {
+			t.Error("the order of the fields makes a difference")
+		}
+		for name, change := range map[string]func(*salesforce.Field){
+			"Length": func(f *salesforce.Field) { f.Length++ }, "Type": func(f *salesforce.Field) { f.Type = "textarea" },
+			"Name": func(f *salesforce.Field) { f.Name = "Other__c" }, "Updateable": func(f *salesforce.Field) { f.Updateable = false },
+		} {
+			if before.equal(resolve(func(d *salesforce.Describe) { change(d.Field("Name")) })) {
+				t.Errorf("another %s makes no difference", name)
+			}
+		}
+	})
+
 	for name, c := range map[string]struct {
 		cfg  config.Object
 		want string
