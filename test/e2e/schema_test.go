@@ -385,7 +385,7 @@ func TestSchemaDrift(t *testing.T) {
 	t.Parallel()
 	r := newSchemaRig(t)
 	defer r.stop()
-	rng := rand.New(rand.NewPCG(43, 0)) //nolint:gosec // a script, not a secret
+	rng := rand.New(rand.NewPCG(43, 0))
 	fields, hidden, named := []string{"Extra__c"}, []string{}, 0
 	fresh := func() string { named++; return fmt.Sprintf("Field%d__c", named) }
 	take := func(list *[]string) string {

@@ -113,7 +113,7 @@ func (f *Field) key(v any) (string, bool) {
 // convert brings a value that was stored under another type into the form of
 // f's type; nil if it has none.
 func (f *Field) convert(v any) any {
-	text := ""
+	var text string
 	switch v := v.(type) {
 	case string:
 		text = v
