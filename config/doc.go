@@ -8,7 +8,8 @@
 //
 // [Reference] lists every variable with its default and meaning. Load takes the
 // names and the defaults from it, and tests hold the README and .env.example
-// to it, so there is one place to change.
+// to it, so there is one place to change. [Env] and [Mapping] write objects in
+// the two forms that are read.
 //
 // # Precedence
 //

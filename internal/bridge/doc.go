@@ -66,11 +66,28 @@
 // users make the changes, its poll is what notices, so then it is mended when the
 // next poll of its object ends.
 //
+// # A schema that changes
+//
+// A mapping never changes while it is used. When a request fails as it does
+// when a field or an object has gone, when a value does not fit its column, and
+// otherwise every six hours, all objects are described again, by one API call.
+// If some mapping would be another now, its table is altered first, additively
+// and without waiting for a lock, while everything goes on; then the session
+// ends and a new one begins with the new mappings, where all positions are.
+//
+// hcbridge.object remembers what was mapped. A field that was and is gone is
+// frozen: neither read nor sent, its column left alone. One that is new to
+// loaded rows is filled by a reload, which is a load of everything beside the
+// changes and leaves alone what is right. An object that cannot be mapped is
+// put aside, its table captured as before, and looked at again ever more
+// rarely.
+//
 // # Lifecycle
 //
-// [Bridge.Run] waits for the database, takes the lease, logs in, maps the
-// objects and starts the loops; when the lease is lost it stops them and
-// stands by. It starts all goroutines of the process and waits for each.
+// [Bridge.Run] waits for the database, takes the lease, logs in, and runs one
+// session after the other: it maps the objects and starts the loops. When the
+// lease is lost it stops them and stands by. It starts all goroutines of the
+// process and waits for each.
 //
 // # Errors
 //

@@ -37,6 +37,7 @@ type mapping struct {
 	topic  []pushtopic.Field
 	fields []string // API names to read
 	frozen []string // API names that were mapped once and are not to be seen now; sorted
+	narrow []string // columns that could not be made as long as their fields; of ensure
 	delete bool     // the object has IsDeleted
 }
 

@@ -181,6 +181,7 @@ func (s *session) putOn(o *object, reload bool) {
 	s.objects = append(s.objects, o)
 	s.byTable[o.table.Name] = o
 	s.resume(o.cfg.Name)
+	s.resume("stream of " + o.cfg.Name) // of the session before
 	s.board.Object(o.cfg.Name, func(b *status.Object) {
 		b.Table, b.Note = s.cfg.Schema+"."+o.table.Name, o.note()
 		if b.State == status.MappingError || b.State == status.SchemaChanged {
@@ -194,10 +195,16 @@ func (s *session) putOn(o *object, reload bool) {
 
 // note is what a person should know of a mapping that works.
 func (m *mapping) note() string {
-	if len(m.frozen) == 0 {
-		return ""
+	var notes []string
+	if len(m.frozen) > 0 {
+		notes = append(notes, "frozen, because Salesforce no longer shows them: "+strings.Join(m.frozen, ", ")+
+			"; their columns keep what they hold and are neither read nor sent: grant Read on the fields, or drop the columns once the fields are gone for good")
 	}
-	return fmt.Sprintf("frozen, because Salesforce no longer shows them: %s; their columns keep what they hold and are neither read nor sent: grant Read on the fields, or drop the columns once the fields are gone for good", strings.Join(m.frozen, ", "))
+	if len(m.narrow) > 0 {
+		notes = append(notes, "columns shorter than their fields: "+strings.Join(m.narrow, ", ")+
+			"; Postgres does not widen them while a view uses them, and records with longer values are refused: drop the view, restart the bridge, make the view again")
+	}
+	return strings.Join(notes, "; ")
 }
 
 // isLocked reports that somebody holds a lock on a table that is to be altered.
@@ -238,6 +245,7 @@ func (s *session) ensure(ctx context.Context, m *mapping) error {
 	if err != nil {
 		return fmt.Errorf("table %s: %w", m.table.Name, err)
 	}
+	m.narrow = report.Narrow
 	if report.Created || len(report.Columns)+len(report.Indexes)+len(report.Widened)+len(report.Narrow) > 0 {
 		s.log.Info().Str("component", "pgsink").Str("event", "table_changed").Str("object", m.cfg.Name).Str("table", m.table.Name).
 			Bool("created", report.Created).Strs("columns", report.Columns).Strs("indexes", report.Indexes).Strs("widened", report.Widened).Strs("narrow", report.Narrow).Msg("table set up")
@@ -259,6 +267,7 @@ func (s *session) putOff(cfg config.Object, err error) {
 	}
 	s.aside[cfg.Name] = err
 	s.mappingFailed(cfg, err)
+	s.resume("stream of " + cfg.Name) // one stop is enough
 	s.board.Object(cfg.Name, func(b *status.Object) {
 		b.Note = ""
 		if isLocked(err) {
