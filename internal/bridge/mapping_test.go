@@ -10,6 +10,7 @@ import (
 	"hcbridge/config"
 	"hcbridge/internal/salesforce"
 	"hcbridge/pgsink"
+	"hcbridge/test/org"
 )
 
 // describes answers from a map, and 404 for what is not in it.
@@ -159,5 +160,49 @@ func TestMapObject(t *testing.T) {
 				t.Errorf("error %v, want a mapping error about %s", err, c.want)
 			}
 		})
+	}
+}
+
+// All objects are described by one call, and where the org refuses that, one by
+// one.
+func TestDescribeAll(t *testing.T) {
+	t.Parallel()
+	sf := org.New(org.Options{}).Start()
+	t.Cleanup(sf.Close)
+	client, err := salesforce.New(salesforce.Config{
+		LoginURL: sf.URL(), Auth: salesforce.AuthPassword, ClientID: org.DefaultClientID, ClientSecret: org.DefaultClientSecret,
+		Username: org.DefaultUsername, Password: org.DefaultPassword,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Login(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	objects := []config.Object{{Name: "account"}, {Name: "Contact"}, {Name: "Nonsense__c"}}
+	for _, refused := range []bool{false, true} {
+		want := 1
+		if refused {
+			want = 3 // the refused one does not count
+			sf.Fault(org.Fault{Path: `/composite$`, Verb: org.Reject, Status: 403, Body: `[{"message":"no","errorCode":"API_DISABLED_FOR_ORG"}]`})
+		}
+		before, _ := sf.Usage()
+		d, err := describeAll(t.Context(), client, objects)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			account, err := d.Describe(t.Context(), "Account")
+			_, none := d.Describe(t.Context(), "nonsense__c")
+			if _, err := d.Describe(t.Context(), "Contact"); err != nil {
+				t.Error(err)
+			}
+			if err != nil || account.Name != "Account" || salesforce.CodeOf(none) != salesforce.CodeNotFound {
+				t.Errorf("refused %v: %v, %v", refused, err, none)
+			}
+		}
+		if after, _ := sf.Usage(); after-before != want {
+			t.Errorf("refused %v: %d calls, want %d", refused, after-before, want)
+		}
 	}
 }

@@ -76,11 +76,11 @@ func describeAll(ctx context.Context, sf *salesforce.Client, objects []config.Ob
 		names[i] = o.Name
 	}
 	all, err := sf.DescribeAll(ctx, names)
-	if err != nil {
+	if err != nil && salesforce.ClassOf(err) != salesforce.Permanent {
 		return nil, err
 	}
-	for i, name := range names {
-		d.known[strings.ToLower(name)] = all[i]
+	for i, found := range all { // none where composite requests are refused: one by one then
+		d.known[strings.ToLower(names[i])] = found
 	}
 	return d, nil
 }
