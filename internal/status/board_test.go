@@ -56,6 +56,23 @@ func TestBoard(t *testing.T) {
 		}
 	})
 
+	t.Run("ANoteStaysBehindWhateverMessageComes", func(t *testing.T) {
+		t.Parallel()
+		b := status.New()
+		b.Object("Account", func(o *status.Object) { o.Note = "frozen" })
+		for message, want := range map[string]string{"": "frozen", "polled": "polled; frozen"} {
+			b.Object("Account", func(o *status.Object) { o.Message = message })
+			if got := b.Snapshot().Objects[0].Message; got != want {
+				t.Errorf("message %q is shown as %q, want %q", message, got, want)
+			}
+			b.Object("Account", func(o *status.Object) {
+				if o.Message != message {
+					t.Errorf("the note has got into the message: %q", o.Message)
+				}
+			})
+		}
+	})
+
 	t.Run("ChangedWakesEveryWaiter", func(t *testing.T) {
 		t.Parallel()
 		b := status.New()

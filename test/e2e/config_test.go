@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"hcbridge/internal/status"
-	"hcbridge/test/org"
 )
 
 // What only a person can mend ends the program with code 2 and a text that
@@ -163,7 +162,7 @@ func TestCaptureOutlivesAMappingError(t *testing.T) {
 	r.synced()
 	first.end(syscall.SIGTERM)
 
-	describe := r.sf.Fault(org.Fault{Path: `/sobjects/Contact/describe`, Verb: org.Reject, Status: 404, Body: `[{"errorCode":"NOT_FOUND","message":"The requested resource does not exist"}]`})
+	r.sf.DenyObject("Contact", true)
 	second := r.start()
 	r.eventually("mapping error", 30*time.Second, func() error {
 		st, ok := r.status()
@@ -179,7 +178,7 @@ func TestCaptureOutlivesAMappingError(t *testing.T) {
 	})
 	r.exec("INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ('Meanwhile', 'm-1')")
 	second.end(syscall.SIGTERM)
-	describe.Remove()
+	r.sf.DenyObject("Contact", false)
 	r.start()
 	r.equal("Contact")
 	if n := len(r.sf.Records("Contact")); n != 1 {
