@@ -24,7 +24,7 @@ type schemaRig struct {
 func newSchemaRig(t *testing.T, settings ...string) *schemaRig {
 	t.Helper()
 	r := &schemaRig{rig: newRig(t, append(append([]string{"HC_OBJECT_CONTACT_POLL_INTERVAL=2s"}, readWrite...), settings...)...)}
-	r.must(r.sf.AddField("Contact", text("Extra__c", 40)))
+	r.must(r.sf.AddField("Contact", textField("Extra__c", 40)))
 	for i := range 20 {
 		r.ids = append(r.ids, r.insert("Contact", map[string]any{"LastName": fmt.Sprintf("C %d", i), "External_Id__c": fmt.Sprintf("c-%d", i), "Extra__c": fmt.Sprintf("%d", i)}))
 	}
@@ -35,7 +35,7 @@ func newSchemaRig(t *testing.T, settings ...string) *schemaRig {
 	return r
 }
 
-func text(name string, length int) *sobject.Field {
+func textField(name string, length int) *sobject.Field {
 	return &sobject.Field{Name: name, Label: name, Type: "string", Length: length, Nillable: true, Createable: true, Updateable: true, Custom: true}
 }
 
@@ -222,7 +222,7 @@ func TestFieldAdded(t *testing.T) {
 	t.Parallel()
 	r := newSchemaRig(t)
 	defer r.stop()
-	r.must(r.sf.AddField("Contact", text("New__c", 30)))
+	r.must(r.sf.AddField("Contact", textField("New__c", 30)))
 	for i, id := range r.ids {
 		r.must(r.sf.AsBulk("loader@example.com").Update("Contact", id, map[string]any{"New__c": fmt.Sprint(i)}))
 	}
@@ -346,7 +346,7 @@ func TestTableLocked(t *testing.T) {
 	defer func() { _ = tx.Rollback(t.Context()) }()
 	_, err = tx.Exec(t.Context(), "SELECT count(*) FROM salesforce.contact")
 	r.must(err)
-	r.must(r.sf.AddField("Contact", text("New__c", 30)))
+	r.must(r.sf.AddField("Contact", textField("New__c", 30)))
 	if code, out, stderr := r.command("reload", "Contact", "--detach"); code != 0 {
 		t.Fatalf("reload exits with %d:\n%s%s", code, out, stderr)
 	}
@@ -400,7 +400,7 @@ func TestSchemaDrift(t *testing.T) {
 		case kind == 0 || len(fields) == 0:
 			name := fresh()
 			what = "add " + name
-			r.must(r.sf.AddField("Contact", text(name, 20)))
+			r.must(r.sf.AddField("Contact", textField(name, 20)))
 			fields = append(fields, name)
 		case kind == 1:
 			name := take(&fields)
@@ -469,9 +469,9 @@ func TestIdentifiers(t *testing.T) {
 	long := strings.Repeat("Abcdefghij", 7)
 	r := newRig(t, append([]string{"HC_OBJECTS=Account,Contact,Lead"}, readWrite...)...)
 	for _, name := range []string{"Select__c", "User", "Table", "Default", long + "XA__c", long + "XB__c"} {
-		r.must(r.sf.AddField("Contact", text(name, 40)))
+		r.must(r.sf.AddField("Contact", textField(name, 40)))
 	}
-	r.must(r.sf.AddField("Lead", text("SfId", 40))) // the column of Id
+	r.must(r.sf.AddField("Lead", textField("SfId", 40))) // the column of Id
 	id := r.insert("Contact", map[string]any{
 		"LastName": "L", "Select__c": "s", "User": "u", long + "XA__c": "a", long + "XB__c": "b", "External_Id__c": "e",
 	})
