@@ -29,6 +29,10 @@ const (
 	ReasonParked  = "parked"  // refused by a constraint or trigger; tried again later
 )
 
+// ReasonGone is the reason of a mark for a record that Salesforce itself called
+// deleted: if it cannot be found any more, it was deleted for good.
+const ReasonGone = "gone"
+
 // Mark says that a record must be read back from Salesforce.
 type Mark struct {
 	Object string

@@ -28,8 +28,13 @@ type State struct {
 	LoadLocator string    // where its next page begins
 	LoadStarted time.Time // Salesforce's clock
 	LoadedAt    time.Time // end of the last complete load
-	PollMark    time.Time // SystemModstamp up to which the poll has seen
-	DeletedMark time.Time // the same for deletes
+	PollMark    time.Time // when the last poll of each depth began, Salesforce's clock
+	LateMark    time.Time
+	DriftMark   time.Time
+	FullMark    time.Time
+	FullWanted  bool      // everything is to be compared, whatever FullMark says
+	CoveredMark time.Time // latestDateCovered of getUpdated
+	DeletedMark time.Time // and of getDeleted
 	LastPollAt  time.Time
 	LastEventAt time.Time
 	LastWriteAt time.Time
@@ -82,7 +87,8 @@ func (s *Sink) WriteStateTx(ctx context.Context, tx pgx.Tx, object string, chang
 	change(&st)
 	_, err = tx.Exec(ctx, writeStateSQL, s.schema, object, st.State, st.Message, st.Loaded, st.ToLoad,
 		st.LoadJob, st.LoadLocator, toNull(st.LoadStarted), toNull(st.LoadedAt), toNull(st.PollMark),
-		toNull(st.DeletedMark), toNull(st.LastPollAt), toNull(st.LastEventAt), toNull(st.LastWriteAt))
+		toNull(st.LateMark), toNull(st.DriftMark), toNull(st.FullMark), toNull(st.CoveredMark), toNull(st.DeletedMark),
+		toNull(st.LastPollAt), toNull(st.LastEventAt), toNull(st.LastWriteAt), st.FullWanted)
 	if err != nil {
 		return fmt.Errorf("pgsink: state of %s: %w", object, err)
 	}
@@ -108,13 +114,18 @@ func readState(ctx context.Context, db querier, sql, schema, object string) (Sta
 
 func scanState(row pgx.CollectableRow) (State, error) {
 	var st State
-	var times [7]*time.Time
-	err := row.Scan(&st.Object, &st.State, &st.Message, &st.Loaded, &st.ToLoad, &st.LoadJob, &st.LoadLocator,
-		&times[0], &times[1], &times[2], &times[3], &times[4], &times[5], &times[6])
-	for i, to := range []*time.Time{
-		&st.LoadStarted, &st.LoadedAt, &st.PollMark, &st.DeletedMark, &st.LastPollAt, &st.LastEventAt, &st.LastWriteAt,
-	} {
-		*to = fromNull(times[i])
+	to := [...]*time.Time{
+		&st.LoadStarted, &st.LoadedAt, &st.PollMark, &st.LateMark, &st.DriftMark, &st.FullMark,
+		&st.CoveredMark, &st.DeletedMark, &st.LastPollAt, &st.LastEventAt, &st.LastWriteAt,
+	}
+	var times [len(to)]*time.Time
+	targets := []any{&st.Object, &st.State, &st.Message, &st.Loaded, &st.ToLoad, &st.LoadJob, &st.LoadLocator}
+	for i := range times {
+		targets = append(targets, &times[i])
+	}
+	err := row.Scan(append(targets, &st.FullWanted)...)
+	for i := range to {
+		*to[i] = fromNull(times[i])
 	}
 	return st, err
 }

@@ -28,6 +28,7 @@ func (s *session) hydrate(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	look, failures := len(again), 0
+	var last time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -36,7 +37,12 @@ func (s *session) hydrate(ctx context.Context) error {
 			look = 0
 		case <-timer.C:
 		}
+		if pause := s.pace().ReadBack; pause > 0 && time.Since(last) < pause {
+			timer.Reset(min(pause-time.Since(last), hydrateEvery))
+			continue
+		}
 		wait := hydrateEvery
+		last = time.Now()
 		if look < len(again) {
 			wait = again[look]
 			look++

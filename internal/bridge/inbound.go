@@ -219,8 +219,11 @@ func (in *inbound) decide(d delivery, b *pgsink.Batch) {
 			return
 		}
 		b.Changes = append(b.Changes, pgsink.Change{Table: obj.table, Kind: pgsink.Delete, Row: pgsink.Row{SFID: e.SFID}})
-		if !obj.loaded.Load() {
+		switch {
+		case !obj.loaded.Load():
 			mark("deleted during the load") // a page that was read earlier may bring it back
+		case len(obj.poll.Children) > 0:
+			mark(pgsink.ReasonGone) // the hydrator looks after its children
 		}
 		return
 	}

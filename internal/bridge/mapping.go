@@ -39,6 +39,10 @@ type mapping struct {
 	frozen []string // API names that were mapped once and are not to be seen now; sorted
 	narrow []string // columns that could not be made as long as their fields; of ensure
 	delete bool     // the object has IsDeleted
+
+	lookups map[string][]string // per lookup that is mapped: objects it may refer to
+	moving  []string            // fields that change without a new SystemModstamp
+	merges  bool                // the object has MasterRecordId
 }
 
 // unmappable are the types that no single column can hold, or that cost one
@@ -70,7 +74,7 @@ func mapObject(ctx context.Context, sf describer, cfg config.Object, schema stri
 	if err != nil {
 		return nil, err
 	}
-	m := &mapping{cfg: cfg, custom: d.Custom, frozen: frozen}
+	m := &mapping{cfg: cfg, custom: d.Custom, frozen: frozen, lookups: map[string][]string{}, merges: d.Field("MasterRecordId") != nil}
 	m.cfg.Name = d.Name
 	spec := pgsink.Spec{Schema: schema, Object: d.Name, ReadWrite: cfg.Access == accessReadWrite, Numeric: numeric}
 	if cfg.ExternalID != "" {
@@ -89,6 +93,11 @@ func mapObject(ctx context.Context, sf describer, cfg config.Object, schema stri
 		})
 		m.topic = append(m.topic, pushtopic.Field{Name: f.name, Type: f.Type, Length: f.Length, Compound: f.CompoundFieldName})
 		m.delete = m.delete || f.name == "IsDeleted"
+		if f.relationship != "" || f.Calculated {
+			m.moving = append(m.moving, f.name)
+		} else if len(f.ReferenceTo) > 0 {
+			m.lookups[f.name] = f.ReferenceTo
+		}
 	}
 	m.spec = spec
 	if m.table, err = pgsink.NewTable(spec); err != nil {
@@ -225,14 +234,17 @@ func (m *mapping) equal(other *mapping) bool {
 		fields, columns := slices.Clone(m.spec.Fields), slices.Clone(m.outbox.Columns)
 		slices.SortFunc(fields, func(x, y pgsink.Field) int { return strings.Compare(x.Name, y.Name) })
 		slices.SortFunc(columns, func(x, y outbox.Column) int { return strings.Compare(x.Name, y.Name) })
-		return fmt.Sprint(m.cfg.Name, m.custom, m.spec.ExternalID, m.frozen, fields, columns)
+		return fmt.Sprint(m.cfg.Name, m.custom, m.spec.ExternalID, m.frozen, fields, columns, m.lookups, slices.Sorted(slices.Values(m.moving)), m.merges)
 	}
 	return text(m) == text(other)
 }
 
 // pollObject is the mapping as package poll sees it.
 func (m *mapping) pollObject(streamed func() bool) poll.Object {
-	return poll.Object{Name: m.cfg.Name, Table: m.table, Fields: m.fields, Deletes: m.delete, Streamed: streamed}
+	return poll.Object{
+		Name: m.cfg.Name, Table: m.table, Fields: m.fields, Moving: m.moving, Deletes: m.delete, Merges: m.merges,
+		Interval: m.cfg.PollInterval, Streamed: streamed,
+	}
 }
 
 const accessReadWrite = config.AccessReadWrite

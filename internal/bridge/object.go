@@ -3,21 +3,30 @@ package bridge
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 
 	"hcbridge/config"
 	"hcbridge/internal/poll"
 	"hcbridge/internal/retry"
 	"hcbridge/internal/salesforce"
 	"hcbridge/internal/status"
+	"hcbridge/pgsink"
 )
 
-// countEvery bounds how often the records of an object are counted in
-// Salesforce: each count is an API call.
-const countEvery = 10 * time.Minute
+const (
+	// countEvery bounds how often the records of an object are counted in
+	// Salesforce.
+	countEvery = time.Hour
+	// compareCheck is how often it is asked whether everything is to be compared.
+	compareCheck = 30 * time.Second
+)
 
 // object is one mapped object at work.
 type object struct {
@@ -46,10 +55,11 @@ func (o *object) wantPoll() {
 	}
 }
 
-// runObject loads o and then polls it, until ctx ends.
+// runObject loads o and then polls and compares it, until ctx ends.
 func (s *session) runObject(ctx context.Context, o *object) error {
 	log := s.log.With().Str("component", "poll").Str("object", o.cfg.Name).Logger()
 	s.state(o, status.Initial)
+	o.poll.Bulk = s.bulkProgress(o)
 	err := retry.Forever(ctx, log, "load", heals, func(ctx context.Context) error {
 		if o.reloading.Load() {
 			return nil // see reload
@@ -68,8 +78,17 @@ func (s *session) runObject(ctx context.Context, o *object) error {
 	o.loaded.Store(true)
 	s.resume(o.cfg.Name)
 	s.wakeHydrator()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.pollObject(ctx, o, log) })
+	g.Go(func() error { return s.compareObject(ctx, o, log) })
+	return g.Wait()
+}
+
+// pollObject polls o whenever a layer is due, and when somebody wants it.
+func (s *session) pollObject(ctx context.Context, o *object, log zerolog.Logger) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	ask := poll.Ask{Wanted: true} // nobody knows what happened before
 	var counted time.Time
 	for failures := 0; ; {
 		select {
@@ -77,22 +96,25 @@ func (s *session) runObject(ctx context.Context, o *object) error {
 			return nil
 		case <-timer.C:
 		case <-o.pollNow:
+			ask.Wanted = true
 		}
-		err := s.pollOnce(ctx, o, &counted)
+		wait, err := s.pollOnce(ctx, o, ask, &counted)
 		s.salesforce(err)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
 			failures++
-			wait := min(retry.Delay(failures, time.Second, 5*time.Minute), o.cfg.PollInterval)
+			wait = min(retry.Delay(failures, time.Second, 5*time.Minute), o.cfg.PollInterval)
 			s.pollFailed(o, log, err, failures, wait)
-			timer.Reset(wait)
+			// What it was asked for is still to be done, and it must not spoil
+			// the polls of the other objects.
+			ask.Alone = true
 		default:
-			failures = 0
+			failures, ask = 0, poll.Ask{}
 			s.resume(o.cfg.Name)
-			timer.Reset(o.cfg.PollInterval)
 		}
+		timer.Reset(max(wait, time.Millisecond))
 	}
 }
 
@@ -115,45 +137,143 @@ func (s *session) load(ctx context.Context, o *object, log zerolog.Logger) error
 	return err
 }
 
-// pollOnce runs both polls and, now and then, the count.
-func (s *session) pollOnce(ctx context.Context, o *object, counted *time.Time) error {
+// pace is how much reading the budget of API calls allows now.
+func (s *session) pace() poll.Pace {
+	usage := s.sf.Usage()
+	return poll.PaceOf(usage.Used, s.cfg.APIDailyBudget.Of(usage.Limit))
+}
+
+// pollOnce polls and, now and then, counts, with as few calls as possible. It
+// returns how long to wait for the next.
+func (s *session) pollOnce(ctx context.Context, o *object, ask poll.Ask, counted *time.Time) (time.Duration, error) {
 	s.state(o, status.PollingSFChanges)
 	defer s.state(o, status.DataSynced)
+	pace := s.pace()
 	var began time.Time
 	if err := s.pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&began); err != nil {
+		return 0, err
+	}
+	var found poll.Found
+	var wait time.Duration
+	g := errgroup.Group{}
+	g.Go(func() (err error) {
+		found, wait, err = s.reader.Poll(ctx, o.poll, pace, ask)
 		return err
-	}
-	found, err := s.reader.Changes(ctx, o.poll)
-	if err != nil {
-		return err
-	}
-	s.state(o, status.PollingSFForDeletes)
-	gone, err := s.reader.Deletes(ctx, o.poll)
-	if err != nil {
-		return err
-	}
-	if found+gone > 0 {
-		s.wakeHydrator()
-		s.log.Debug().Str("component", "poll").Str("event", "poll_found").Str("object", o.cfg.Name).Int("rows", found+gone).Msg("differences marked")
-	}
-	if err := s.closeGaps(ctx, o, began); err != nil {
-		return err
-	}
-	now := time.Now()
-	s.board.Object(o.cfg.Name, func(b *status.Object) {
-		b.LastPollAt = &now
-		b.Counters.PollFound += int64(found + gone)
 	})
-	if now.Sub(*counted) < min(countEvery, max(o.cfg.PollInterval, time.Minute)) {
-		return nil
+	if every := min(countEvery, max(10*o.cfg.PollInterval, time.Minute)); time.Since(*counted) >= every*time.Duration(pace.Stretch) {
+		g.Go(func() error {
+			err := s.countRecords(salesforce.Together(ctx), o)
+			if err == nil {
+				*counted = time.Now()
+			}
+			return err
+		})
 	}
+	if err := g.Wait(); err != nil || !found.Read {
+		return wait, err
+	}
+	s.found(o, found)
+	now := time.Now()
+	s.board.Object(o.cfg.Name, func(b *status.Object) { b.LastPollAt = &now })
+	return wait, s.closeGaps(ctx, o, began)
+}
+
+// countRecords shows how many records o has in Salesforce.
+func (s *session) countRecords(ctx context.Context, o *object) error {
 	n, err := s.sf.Count(ctx, "SELECT COUNT() FROM "+o.cfg.Name)
 	if err != nil {
 		return err
 	}
-	*counted = now
 	s.board.Object(o.cfg.Name, func(b *status.Object) { b.RowsSalesforce = int64(n) })
 	return nil
+}
+
+// found shows what a poll or a comparison has brought to light.
+func (s *session) found(o *object, f poll.Found) {
+	if f.Total() == 0 {
+		return
+	}
+	s.wakeHydrator()
+	s.board.Object(o.cfg.Name, func(b *status.Object) {
+		b.Counters.PollFound += int64(f.Total())
+		b.Counters.PollFoundLate += int64(f.Late)
+		b.Counters.PollFoundDrift += int64(f.Drift)
+		b.Counters.PollFoundFull += int64(f.Full)
+	})
+	s.log.Debug().Str("component", "poll").Str("event", "poll_found").Str("object", o.cfg.Name).Int("rows", f.Total()).
+		Int("late", f.Late).Int("drift", f.Drift).Int("full", f.Full).Msg("differences marked")
+}
+
+// compareObject compares everything of o when that is due: rarely, and without
+// holding up the polls.
+func (s *session) compareObject(ctx context.Context, o *object, log zerolog.Logger) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for failures := 0; ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		}
+		wait := compareCheck
+		if err := s.compareOnce(ctx, o, log); err != nil && ctx.Err() == nil {
+			failures++
+			wait = retry.Delay(failures, compareCheck, time.Hour)
+			log.Warn().Str("event", "compare_failed").Err(err).Int("attempt", failures).Dur("wait_ms", wait).Msg("comparing all records failed")
+		} else {
+			failures = 0
+		}
+		timer.Reset(wait)
+	}
+}
+
+func (s *session) compareOnce(ctx context.Context, o *object, log zerolog.Logger) error {
+	due, err := s.reader.FullDue(ctx, o.poll, s.pace())
+	if err != nil {
+		return err
+	}
+	if due {
+		began, said := time.Now(), time.Now()
+		found, err := s.reader.Full(ctx, o.poll, func(read, total int64) {
+			if time.Since(said) > 5*time.Second {
+				said = time.Now()
+				log.Info().Str("event", "comparing").Int64("rows", read).Int64("of", total).Msg("comparing all records")
+			}
+		})
+		if err != nil {
+			return err
+		}
+		s.found(o, found)
+		log.Info().Str("event", "compared").Int("rows", found.Full).Dur("took_ms", time.Since(began)).Msg("all records compared, differences marked")
+	}
+	in, err := s.sink.Invisible(ctx, o.table)
+	if err != nil {
+		return err
+	}
+	s.board.Object(o.cfg.Name, func(b *status.Object) {
+		if b.Message == "" || strings.HasSuffix(b.Message, invisibleRemedy) {
+			b.Message = invisibleMessage(in)
+		}
+	})
+	return nil
+}
+
+const invisibleRemedy = "they stay; `hcbridge verify` lists them"
+
+// invisibleMessage tells of rows whose records cannot be seen, empty if there
+// are none.
+func invisibleMessage(in pgsink.Invisible) string {
+	if in.Total == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d rows have a record that Salesforce does not show, of which %d for more than an hour: hidden from this user, or deleted for good more than 15 days ago; %s", in.Total, in.Confirmed, invisibleRemedy)
+}
+
+// bulkProgress shows a poll that reads many changes.
+func (s *session) bulkProgress(o *object) func(read, total int64) {
+	return func(read, total int64) {
+		s.board.Object(o.cfg.Name, func(b *status.Object) { b.State, b.Loaded, b.ToLoad = status.PollingSFBulk, read, total })
+	}
 }
 
 // pollFailed tells what a failed poll means: a passing trouble, or something
@@ -209,4 +329,18 @@ func heals(err error) bool {
 		return false
 	}
 	return isDatabase(err) || salesforce.ClassOf(err) != salesforce.Permanent
+}
+
+// relate tells each object which mapped lookups refer to it.
+func (s *session) relate() {
+	for _, parent := range s.objects {
+		parent.poll.Children = nil
+		for _, child := range s.objects {
+			for _, c := range child.table.Columns {
+				if slices.Contains(child.lookups[c.Field], parent.cfg.Name) {
+					parent.poll.Children = append(parent.poll.Children, poll.Child{Object: child.cfg.Name, Table: child.table, Column: c.Name})
+				}
+			}
+		}
+	}
 }

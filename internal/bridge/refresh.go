@@ -95,6 +95,8 @@ func (s *session) connection(dbErr error, listener *outbox.Listener) {
 		state = status.DBUnavailable
 	case trouble != nil && *trouble != "":
 		state = *trouble
+	case s.pace().Limited:
+		state = status.APILimit
 	case pending > 0:
 		state = status.PollingDBChanges
 	}

@@ -65,6 +65,7 @@ func (s *session) run(ctx context.Context) error {
 		if err := s.install(ctx); err != nil {
 			return err
 		}
+		s.relate()
 		positions, err = s.sink.Positions(ctx)
 		return err
 	}); err != nil {

@@ -3,8 +3,11 @@ package poll
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"hcbridge/internal/salesforce"
 	"hcbridge/pgsink"
@@ -15,65 +18,155 @@ type stamp struct {
 	ID             string          `json:"Id"`
 	SystemModstamp salesforce.Time `json:"SystemModstamp"`
 	IsDeleted      bool            `json:"IsDeleted"`
+	MasterRecordID string          `json:"MasterRecordId"`
 }
 
-// Changes marks every record whose stamp since the object's last poll differs
-// from its row's, and every record deleted since then that still has a row. It
-// returns how many it marked.
-func (r *Reader) Changes(ctx context.Context, o Object) (found int, err error) {
+// Found counts differences by what brought them to light.
+type Found struct {
+	Fast, Late, Drift int // by the layer that was the first to look there
+	Full              int // by comparing everything
+	Deletes           int // by getDeleted
+
+	Read bool // something was due, and is read to its end
+}
+
+// Total is all of them.
+func (f Found) Total() int { return f.Fast + f.Late + f.Drift + f.Full + f.Deletes }
+
+func (f *Found) add(layer, n int) {
+	switch layer {
+	case fast:
+		f.Fast += n
+	case late:
+		f.Late += n
+	default:
+		f.Drift += n
+	}
+}
+
+// Ask says how to poll.
+type Ask struct {
+	Wanted bool // read even if nothing is due
+	Alone  bool // not in one call with other objects, which this one might hold up
+}
+
+// Poll runs the layers that are due, as one read, and asks for deletes. It marks
+// every record whose stamp differs from its row's, and every deleted one that
+// still has a row. It returns how long to wait for the next.
+func (r *Reader) Poll(ctx context.Context, o Object, p Pace, ask Ask) (found Found, wait time.Duration, err error) {
 	state, err := r.sink.ReadState(ctx, o.Name)
 	if err != nil {
-		return 0, err
+		return found, 0, err
 	}
-	from := state.PollMark
-	if from.IsZero() {
-		return 0, fmt.Errorf("%s is polled before its load began", o.Name)
-	}
-	fields, all := "Id, SystemModstamp", false
-	if o.Deletes {
-		fields, all = fields+", IsDeleted", true
+	if state.PollMark.IsZero() {
+		return found, 0, fmt.Errorf("%s is polled before its load began", o.Name)
 	}
 	began := r.sf.ServerTime()
-	where := "SystemModstamp >= " + soqlTime(from.Add(-Lookback))
-	for {
-		soql := fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY SystemModstamp, Id LIMIT %d", fields, o.Name, where, pageSize)
-		var seen []stamp
-		err := r.pages(ctx, soql, salesforce.QueryOpts{All: all}, func(records []json.RawMessage) error {
-			stamps, err := parseStamps(o.Name, records)
-			seen = append(seen, stamps...)
+	w := plan(state, began, o.Interval, p, ask.Wanted)
+	if w.deepest < 0 {
+		return found, w.next, nil
+	}
+	// All that a poll asks for goes in one call, with that of other objects.
+	var first *salesforce.Page
+	var gone *deletes
+	var updated *salesforce.UpdatedRecords
+	g, gctx := errgroup.WithContext(salesforce.Together(ctx))
+	if ask.Alone {
+		g, gctx = errgroup.WithContext(ctx)
+	}
+	g.Go(func() (err error) {
+		first, err = r.sf.Query(gctx, o.window("SystemModstamp >= "+soqlTime(w.from[w.deepest])), salesforce.QueryOpts{All: o.Deletes})
+		return err
+	})
+	g.Go(func() (err error) {
+		gone, err = r.deleted(gctx, o, state, began)
+		return err
+	})
+	if w.deepest == drift {
+		g.Go(func() (err error) {
+			updated, err = r.updated(gctx, o, state, began)
 			return err
 		})
-		if err != nil {
-			return found, err
-		}
-		n, err := r.markDifferent(ctx, o, seen)
-		found += n
-		if err != nil {
-			return found, err
-		}
-		if len(seen) < pageSize {
-			break
-		}
-		// Invariant: the next page begins after the last record, not at an
-		// offset, so that records that change meanwhile shift nothing.
-		last := seen[len(seen)-1]
-		at := soqlTime(last.SystemModstamp.Time)
-		where = fmt.Sprintf("(SystemModstamp > %s OR (SystemModstamp = %s AND Id > '%s'))", at, at, last.ID)
 	}
-	if began.After(state.PollMark) {
-		state.PollMark = began
+	if err := g.Wait(); err != nil {
+		return found, 0, err
+	}
+	found, until, err := r.read(ctx, o, w, first)
+	if err != nil {
+		return found, 0, err
+	}
+	if !until.IsZero() && until.Before(began) {
+		// A job of before a restart: it began as a window of unknown depth.
+		began, w.deepest = until, fast
+	}
+	if found.Deletes, err = r.markGone(ctx, o, gone); err != nil {
+		return found, 0, err
+	}
+	n, err := r.markUnknown(ctx, o, updated)
+	if found.Drift += n; err != nil {
+		return found, 0, err
 	}
 	// Invariant 2 of the bridge: only now, with all marks committed.
-	return found, r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) {
-		s.PollMark = state.PollMark
+	err = r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) {
+		w.moved(s, began)
+		if gone != nil {
+			s.DeletedMark = gone.Covered.Time
+			s.FullWanted = s.FullWanted || gone.cut
+		}
+		if updated != nil {
+			s.CoveredMark = updated.Covered.Time
+		}
 		s.LastPollAt = time.Now()
+		state = *s
 	})
+	found.Read = err == nil
+	return found, plan(state, r.sf.ServerTime(), o.Interval, p, false).next, err
+}
+
+// window is the query of the stamps that meet a condition.
+func (o Object) window(where string) string {
+	fields := "Id, SystemModstamp"
+	if o.Deletes {
+		fields += ", IsDeleted"
+	}
+	return fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY SystemModstamp, Id", fields, o.Name, where)
+}
+
+// read goes through a window whose first page is known. until is the time up to
+// which it is complete if that is not the poll's own beginning.
+func (r *Reader) read(ctx context.Context, o Object, w window, page *salesforce.Page) (found Found, until time.Time, err error) {
+	if page.TotalSize > bulkAbove {
+		found, until, err = r.readBulk(ctx, o, w, page.TotalSize)
+		if !refused(err) {
+			return found, until, err
+		}
+		// An org may keep the Bulk API from this user or object; REST is slower
+		// and finds the same.
+		r.log.Warn().Str("event", "bulk_refused").Str("object", o.Name).Err(err).Msg("reading by REST instead")
+	}
+	for {
+		seen, err := parseStamps(o.Name, page.Records)
+		if err != nil {
+			return found, time.Time{}, err
+		}
+		if err := r.markDifferent(ctx, o, w, seen, &found); err != nil || page.Done || len(seen) == 0 {
+			return found, time.Time{}, err
+		}
+		// The next page begins after the last record, not at an offset or a
+		// locator: records that change meanwhile shift nothing, and nothing expires.
+		last := seen[len(seen)-1]
+		at := soqlTime(last.SystemModstamp.Time)
+		where := fmt.Sprintf("(SystemModstamp > %s OR (SystemModstamp = %s AND Id > '%s'))", at, at, last.ID)
+		if page, err = r.sf.Query(ctx, o.window(where), salesforce.QueryOpts{All: o.Deletes}); err != nil {
+			return found, time.Time{}, err
+		}
+	}
 }
 
 // markDifferent marks those of seen that the table does not show as they are.
-func (r *Reader) markDifferent(ctx context.Context, o Object, seen []stamp) (int, error) {
+func (r *Reader) markDifferent(ctx context.Context, o Object, w window, seen []stamp, found *Found) error {
 	if len(seen) == 0 {
-		return 0, nil
+		return nil
 	}
 	ids := make([]string, len(seen))
 	for i, s := range seen {
@@ -81,59 +174,118 @@ func (r *Reader) markDifferent(ctx context.Context, o Object, seen []stamp) (int
 	}
 	have, err := r.sink.Stamps(ctx, o.Table, ids)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	var marks []pgsink.Mark
+	var differ []stamp
 	for _, s := range seen {
 		row, exists := have[s.ID]
+		reason := "poll"
 		switch {
 		case s.IsDeleted && exists:
-			marks = append(marks, pgsink.Mark{Object: o.Name, SFID: s.ID, Reason: "deleted"})
-		case s.IsDeleted:
-		case !exists || row.Before(s.SystemModstamp.Time):
-			marks = append(marks, pgsink.Mark{Object: o.Name, SFID: s.ID, Reason: "poll"})
+			reason = "deleted"
+		case s.IsDeleted || exists && !row.Before(s.SystemModstamp.Time):
+			continue
 		}
-		if o.Found != nil && len(marks) > 0 && marks[len(marks)-1].SFID == s.ID {
+		marks = append(marks, pgsink.Mark{Object: o.Name, SFID: s.ID, Reason: reason})
+		differ = append(differ, s)
+	}
+	if err := r.mark(ctx, marks); err != nil {
+		return err
+	}
+	for _, s := range differ {
+		found.add(w.layer(s.SystemModstamp.Time), 1)
+		if o.Found != nil {
 			o.Found(s.ID, s.SystemModstamp.Time)
 		}
 	}
-	if len(marks) == 0 {
-		return 0, nil
-	}
-	_, err = r.sink.Apply(ctx, pgsink.Batch{Marks: marks})
-	return len(marks), err
+	return nil
 }
 
-// Deletes marks the records that getDeleted lists since the last answer and
-// that still have a row, among them those that were purged from the recycle
-// bin. It asks Salesforce at most every five minutes.
-func (r *Reader) Deletes(ctx context.Context, o Object) (found int, err error) {
-	if !o.Deletes {
-		return 0, nil
+func (r *Reader) mark(ctx context.Context, marks []pgsink.Mark) error {
+	if len(marks) == 0 {
+		return nil
 	}
-	state, err := r.sink.ReadState(ctx, o.Name)
-	if err != nil {
-		return 0, err
-	}
-	now := r.sf.ServerTime()
-	from := state.DeletedMark
+	_, err := r.sink.Apply(ctx, pgsink.Batch{Marks: marks})
+	return err
+}
+
+// deletes is an answer of getDeleted. If it was cut, what was deleted for good
+// before its beginning shows only when everything is compared.
+type deletes struct {
+	salesforce.DeletedRecords
+
+	cut bool
+}
+
+// deleted asks what was deleted since the last answer, among it what was purged
+// from the recycle bin, at most every five minutes; nil if it is too early.
+func (r *Reader) deleted(ctx context.Context, o Object, s pgsink.State, now time.Time) (*deletes, error) {
+	from := s.DeletedMark
 	if from.IsZero() {
-		from = state.LoadStarted
+		from = s.LoadStarted
 	}
-	if now.Sub(from) < deletesEvery {
-		return 0, nil
+	if !o.Deletes || now.Sub(from) < deletesEvery {
+		return nil, nil //nolint:nilnil // documented
 	}
-	if now.Sub(from) > deletesReach {
+	cut := now.Sub(from) > deletesReach
+	if cut {
 		from = now.Add(-deletesReach)
 	}
 	answer, err := r.sf.Deleted(ctx, o.Name, from.Add(-time.Minute), now)
-	if err != nil {
-		return 0, err
+	if beyondLog(err) {
+		// The log had been trimmed, or holds too much (SOAP API Developer Guide,
+		// "getDeleted()").
+		return &deletes{DeletedRecords: salesforce.DeletedRecords{Covered: salesforce.Time{Time: now}}, cut: true}, nil
+	}
+	return &deletes{answer, cut}, err
+}
+
+// updated asks getUpdated for the ids since its last answer, and above all for
+// how far that answer is complete. nil means that it cannot say.
+func (r *Reader) updated(ctx context.Context, o Object, s pgsink.State, now time.Time) (*salesforce.UpdatedRecords, error) {
+	from := s.CoveredMark
+	if from.IsZero() || now.Sub(from) > updatedReach {
+		from = now.Add(-driftEvery)
+	}
+	if !o.Deletes || now.Sub(from) < 2*time.Minute {
+		return nil, nil //nolint:nilnil // documented
+	}
+	answer, err := r.sf.Updated(ctx, o.Name, from, now)
+	if beyondLog(err) {
+		return nil, nil //nolint:nilnil // documented
+	}
+	return &answer, err
+}
+
+func beyondLog(err error) bool {
+	var se *salesforce.Error
+	return errors.As(err, &se) && (se.Code == salesforce.CodeReplicationDate || se.Code == salesforce.CodeExceededIDLimit)
+}
+
+// markGone marks the records of a getDeleted answer that still have a row.
+func (r *Reader) markGone(ctx context.Context, o Object, answer *deletes) (int, error) {
+	if answer == nil {
+		return 0, nil
 	}
 	ids := make([]string, len(answer.Records))
 	for i, d := range answer.Records {
 		ids[i] = d.ID
 	}
+	return r.markIDs(ctx, o, ids, pgsink.ReasonGone, true)
+}
+
+// markUnknown marks the records of a getUpdated answer that have no row. The
+// others are compared by their stamps.
+func (r *Reader) markUnknown(ctx context.Context, o Object, answer *salesforce.UpdatedRecords) (int, error) {
+	if answer == nil {
+		return 0, nil
+	}
+	return r.markIDs(ctx, o, answer.IDs, "updated", false)
+}
+
+// markIDs marks those of ids that have a row, or those that have none.
+func (r *Reader) markIDs(ctx context.Context, o Object, ids []string, reason string, rows bool) (found int, err error) {
 	for len(ids) > 0 {
 		n := min(len(ids), pageSize)
 		have, err := r.sink.Stamps(ctx, o.Table, ids[:n])
@@ -142,25 +294,20 @@ func (r *Reader) Deletes(ctx context.Context, o Object) (found int, err error) {
 		}
 		var marks []pgsink.Mark
 		for _, id := range ids[:n] {
-			if _, exists := have[id]; exists {
-				marks = append(marks, pgsink.Mark{Object: o.Name, SFID: id, Reason: reasonGone})
+			if _, exists := have[id]; exists == rows {
+				marks = append(marks, pgsink.Mark{Object: o.Name, SFID: id, Reason: reason})
 			}
 		}
-		if len(marks) > 0 {
-			if _, err := r.sink.Apply(ctx, pgsink.Batch{Marks: marks}); err != nil {
-				return found, err
-			}
+		if err := r.mark(ctx, marks); err != nil {
+			return found, err
 		}
 		found += len(marks)
 		ids = ids[n:]
 	}
-	// Not our end of the window: transactions that began before it may still run
-	// (REST API Developer Guide, "Get Deleted").
-	covered := answer.Covered.Time
-	return found, r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) { s.DeletedMark = covered })
+	return found, nil
 }
 
-// parseStamps reads what Changes asked for.
+// parseStamps reads what a window asks for.
 func parseStamps(object string, records []json.RawMessage) ([]stamp, error) {
 	stamps := make([]stamp, len(records))
 	for i, record := range records {

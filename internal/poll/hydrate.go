@@ -3,82 +3,170 @@ package poll
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"hcbridge/internal/salesforce"
 	"hcbridge/pgsink"
 )
 
-// reasonGone is the reason of a mark that getDeleted set: if the record cannot
-// be found any more, it was deleted for good.
-const reasonGone = "gone"
-
 // againAfter is when a record that was read in the second of its stamp is read
 // once more.
 const againAfter = 2 * time.Second
 
-// Hydrate reads up to 2,000 marked records of o back and writes their rows. It
-// returns how many marks it took up; fewer than 2,000 means that no more were
-// due.
+// Hydrate reads up to 2,000 marked records of o back and writes their rows, or
+// fewer while Salesforce finds that too many. It returns how many marks it took
+// up; zero means that none was due.
 func (r *Reader) Hydrate(ctx context.Context, o Object) (n int, res pgsink.Result, err error) {
-	marks, err := r.sink.DueMarks(ctx, o.Name, readBack)
+	marks, err := r.sink.DueMarks(ctx, o.Name, r.batch.size(o.Name))
 	if err != nil || len(marks) == 0 {
 		return 0, res, err
 	}
-	batch, err := r.readBack(ctx, o, marks)
+	b, err := r.readBack(ctx, o, marks)
+	r.batch.learn(o.Name, len(marks), err)
 	if err != nil {
 		return 0, res, err
 	}
-	res, err = r.sink.Apply(ctx, batch)
-	return len(marks), res, err
+	if res, err = r.sink.Apply(ctx, b.Batch); err != nil {
+		return 0, res, err
+	}
+	if n := len(b.invisible); n > 0 {
+		r.log.Info().Str("event", "invisible").Str("object", o.Name).Int("rows", n).Msg("records are neither visible nor known to be deleted; their rows stay")
+	}
+	return len(marks), res, r.sink.NoteInvisible(ctx, o.Name, b.invisible, r.sf.ServerTime())
+}
+
+// batches remembers how many records of an object one reading back may ask for:
+// half as many after Salesforce took too long or refused, and twice as many
+// after it did not. The zero value is ready for use.
+type batches struct {
+	mu   sync.Mutex
+	most map[string]int
+}
+
+func (b *batches) size(object string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n, ok := b.most[object]; ok {
+		return n
+	}
+	return readBack
+}
+
+func (b *batches) learn(object string, n int, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.most == nil {
+		b.most = map[string]int{}
+	}
+	have, limited := b.most[object]
+	switch {
+	case err != nil && tooMuch(err):
+		b.most[object] = max(1, n/2)
+	case err == nil && limited && n == have:
+		if b.most[object] = min(2*have, readBack); have == readBack {
+			delete(b.most, object)
+		}
+	}
+}
+
+// tooMuch reports an error that fewer records or ids can avoid (REST API
+// Developer Guide, "Status Codes and Error Responses"; SOAP API Developer Guide,
+// "ExceptionCode").
+func tooMuch(err error) bool {
+	var se *salesforce.Error
+	if !errors.As(err, &se) {
+		return false
+	}
+	switch se.Code {
+	case "QUERY_TIMEOUT", "QUERY_TOO_COMPLICATED", "OPERATION_TOO_LARGE", "REQUEST_RUNNING_TOO_LONG":
+		return true
+	}
+	return se.Status == http.StatusRequestEntityTooLarge || se.Status == http.StatusRequestURITooLong ||
+		se.Status == http.StatusRequestHeaderFieldsTooLarge || errors.Is(err, context.DeadlineExceeded)
+}
+
+// readings is what came of reading records back.
+type readings struct {
+	pgsink.Batch
+
+	invisible []string // neither found nor known to be deleted
 }
 
 // readBack asks for the marked records and turns the answer into one batch.
-func (r *Reader) readBack(ctx context.Context, o Object, marks []pgsink.Mark) (pgsink.Batch, error) {
+func (r *Reader) readBack(ctx context.Context, o Object, marks []pgsink.Mark) (b readings, err error) {
 	ids := make([]string, len(marks))
 	for i, m := range marks {
 		ids[i] = m.SFID
 	}
 	records, err := r.fetch(ctx, o, ids)
 	if err != nil {
-		return pgsink.Batch{}, err
+		return b, err
 	}
-	var batch pgsink.Batch
-	if batch.Changes, err = rows(o, records, pgsink.Read); err != nil {
-		return pgsink.Batch{}, err
+	if b.Changes, err = rows(o, records, pgsink.Read); err != nil {
+		return b, err
 	}
 	fresh := map[string]bool{} // read so soon that another change may share the stamp
-	found := make(map[string]bool, len(batch.Changes))
+	found := make(map[string]bool, len(b.Changes))
 	recent := r.sf.ServerTime().Add(-time.Second).Truncate(time.Second)
-	for _, c := range batch.Changes {
+	for _, c := range b.Changes {
 		found[c.Row.SFID] = true
 		fresh[c.Row.SFID] = !o.Streamed() && !c.Row.Stamp.Before(recent)
 	}
 	missing, err := r.missing(ctx, o, ids, found)
 	if err != nil {
-		return pgsink.Batch{}, err
+		return b, err
 	}
+	var gone []string
 	for _, m := range marks {
 		done := true
-		switch deleted, asked := missing[m.SFID]; {
+		switch s, asked := missing[m.SFID]; {
 		case found[m.SFID]:
 			done = !fresh[m.SFID]
-		case deleted, !asked && m.Reason == reasonGone:
+		case s.IsDeleted, !asked && m.Reason == pgsink.ReasonGone:
 			// Invariant 4 of the bridge: a positive sign, twice over.
-			batch.Changes = append(batch.Changes, pgsink.Change{Table: o.Table, Kind: pgsink.Delete, Row: pgsink.Row{SFID: m.SFID}})
+			b.Changes = append(b.Changes, pgsink.Change{Table: o.Table, Kind: pgsink.Delete, Row: pgsink.Row{SFID: m.SFID}})
+			gone = append(gone, m.SFID)
+			if isID(s.MasterRecordID) {
+				b.Marks = append(b.Marks, pgsink.Mark{Object: o.Name, SFID: s.MasterRecordID, Reason: "merged"})
+			}
 		case asked:
 			done = false // it was there a moment ago: undeleted between the two calls
 		default:
-			r.log.Debug().Str("event", "invisible").Str("object", o.Name).Str("sfid", m.SFID).Msg("record is not visible, its row stays")
+			b.invisible = append(b.invisible, m.SFID)
 		}
-		batch.Done = append(batch.Done, pgsink.Done{Object: m.Object, SFID: m.SFID, Seq: m.Seq})
+		b.Done = append(b.Done, pgsink.Done{Object: m.Object, SFID: m.SFID, Seq: m.Seq})
 		if !done {
-			batch.Marks = append(batch.Marks, pgsink.Mark{Object: m.Object, SFID: m.SFID, Reason: "again", Delay: againAfter})
+			b.Marks = append(b.Marks, pgsink.Mark{Object: m.Object, SFID: m.SFID, Reason: "again", Delay: againAfter})
 		}
 	}
-	return batch, nil
+	orphans, err := r.orphans(ctx, o, gone)
+	b.Marks = append(b.Marks, orphans...)
+	return b, err
+}
+
+// orphans marks the rows that refer to deleted records. Salesforce deletes such
+// children, empties their lookups, or has them refer to the winner of a merge,
+// and tells of none of it.
+func (r *Reader) orphans(ctx context.Context, o Object, gone []string) ([]pgsink.Mark, error) {
+	if len(gone) == 0 {
+		return nil, nil
+	}
+	var marks []pgsink.Mark
+	for _, child := range o.Children {
+		ids, err := r.sink.Referring(ctx, child.Table, child.Column, gone)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range ids {
+			marks = append(marks, pgsink.Mark{Object: child.Object, SFID: id, Reason: "parent deleted"})
+		}
+	}
+	return marks, nil
 }
 
 // fetch reads records by id, in any order, without those that are not there.
@@ -97,9 +185,9 @@ func (r *Reader) fetch(ctx context.Context, o Object, ids []string) ([]json.RawM
 	return records, err
 }
 
-// missing tells of each id that is not in found whether it is deleted. An id
-// that it does not know at all is absent from the answer.
-func (r *Reader) missing(ctx context.Context, o Object, ids []string, found map[string]bool) (map[string]bool, error) {
+// missing tells of each id that is not in found what Salesforce knows of it,
+// deleted or not. An id that it does not know at all is absent from the answer.
+func (r *Reader) missing(ctx context.Context, o Object, ids []string, found map[string]bool) (map[string]stamp, error) {
 	if !o.Deletes {
 		return nil, nil
 	}
@@ -109,16 +197,20 @@ func (r *Reader) missing(ctx context.Context, o Object, ids []string, found map[
 			ask = append(ask, id)
 		}
 	}
-	deleted := make(map[string]bool, len(ask))
-	head := fmt.Sprintf("SELECT Id, SystemModstamp, IsDeleted FROM %s WHERE Id IN (", o.Name)
+	known := make(map[string]stamp, len(ask))
+	fields := "Id, SystemModstamp, IsDeleted"
+	if o.Merges {
+		fields += ", MasterRecordId"
+	}
+	head := fmt.Sprintf("SELECT %s FROM %s WHERE Id IN (", fields, o.Name)
 	err := r.byID(ctx, head, ask, true, func(page []json.RawMessage) error {
 		stamps, err := parseStamps(o.Name, page)
 		for _, s := range stamps {
-			deleted[s.ID] = s.IsDeleted
+			known[s.ID] = s
 		}
 		return err
 	})
-	return deleted, err
+	return known, err
 }
 
 // byID runs head + ids + ")" in as many queries as the length of a URI makes

@@ -14,9 +14,6 @@ import (
 )
 
 const (
-	// Lookback is how far behind the newest stamp that was seen a poll begins:
-	// long transactions commit with stamps from their beginning.
-	Lookback = 15 * time.Minute
 	// pageSize is the most that Salesforce puts on one page of a query.
 	pageSize = 2000
 	// deletesEvery is how often getDeleted is asked; Salesforce throttles more
@@ -25,6 +22,11 @@ const (
 	deletesEvery = 5 * time.Minute
 	// deletesReach is how far back getDeleted is asked: Salesforce keeps 15 days.
 	deletesReach = 14 * 24 * time.Hour
+	// updatedReach is the same for getUpdated, which looks back 30 days.
+	updatedReach = 29 * 24 * time.Hour
+	// bulkAbove is how many changes or records are read by Bulk API instead of
+	// page by page.
+	bulkAbove = 10_000
 	// readBack is the most records that one call reads by id.
 	readBack = 2000
 	// maxQuery bounds a query's text: URI and headers together may have 16,384
@@ -41,6 +43,7 @@ type Source interface {
 	Next(ctx context.Context, page *salesforce.Page) (*salesforce.Page, error)
 	Retrieve(ctx context.Context, object string, ids, fields []string) ([]json.RawMessage, error)
 	Deleted(ctx context.Context, object string, from, to time.Time) (salesforce.DeletedRecords, error)
+	Updated(ctx context.Context, object string, from, to time.Time) (salesforce.UpdatedRecords, error)
 	Count(ctx context.Context, soql string) (int, error)
 	CreateQueryJob(ctx context.Context, soql string, all bool) (salesforce.Job, error)
 	QueryJob(ctx context.Context, id string) (salesforce.Job, error)
@@ -53,12 +56,27 @@ var _ Source = (*salesforce.Client)(nil)
 
 // Object is one mapped object as this package needs it.
 type Object struct {
-	Name     string                             // API name
-	Table    *pgsink.Table                      // where its rows go
-	Fields   []string                           // API names to read, with Id and SystemModstamp; parents' as Account.External_Id__c
-	Deletes  bool                               // has IsDeleted, so records of it can be deleted
-	Found    func(sfid string, stamp time.Time) // told of each difference that Changes marks; may be nil
+	Name     string        // API name
+	Table    *pgsink.Table // where its rows go
+	Fields   []string      // API names to read, with Id and SystemModstamp; parents' as Account.External_Id__c
+	Moving   []string      // those of Fields that change without a new SystemModstamp: formulas, roll-ups, parents' fields
+	Deletes  bool          // has IsDeleted, so records of it can be deleted
+	Merges   bool          // has MasterRecordId: a deleted record may name the one it was merged into
+	Children []Child       // mapped lookups to it
+	Interval time.Duration // of the fast layer
+
+	Found    func(sfid string, stamp time.Time) // told of each difference that Poll marks; may be nil
+	Bulk     func(read, total int64)            // told while changes are read by Bulk API; may be nil
 	Streamed func() bool                        // events of it arrive now; false makes reads within the second of the stamp repeat
+}
+
+// Child is a column that holds ids of an object's records. When one of those is
+// deleted, Salesforce deletes the child or empties the lookup, without a new
+// stamp or an event.
+type Child struct {
+	Object string        // API name of the child
+	Table  *pgsink.Table // its table
+	Column string        // the lookup's column
 }
 
 // Reader reads Salesforce into one sink.
@@ -67,11 +85,13 @@ type Reader struct {
 	sink     *pgsink.Sink
 	log      zerolog.Logger
 	loadPage int // records a page; defaultLoadPage but in tests
+	batch    batches
+	full     chan struct{} // held by the one comparison that runs
 }
 
 // New returns a reader from sf into sink.
 func New(sf Source, sink *pgsink.Sink, log zerolog.Logger) *Reader {
-	return &Reader{sf: sf, sink: sink, log: log.With().Str("component", "poll").Logger(), loadPage: defaultLoadPage}
+	return &Reader{sf: sf, sink: sink, log: log.With().Str("component", "poll").Logger(), loadPage: defaultLoadPage, full: make(chan struct{}, 1)}
 }
 
 // pages calls fn with the records of each page of a query until there are no

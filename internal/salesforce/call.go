@@ -48,6 +48,9 @@ type answer struct {
 // do sends r with the present session. When the org refuses the token, and only
 // then, it gets another and sends r once more: a 401 says that nothing was done.
 func (c *Client) do(ctx context.Context, r request) (*answer, error) {
+	if together(ctx, r) {
+		return c.doTogether(ctx, r)
+	}
 	s, err := c.Token(ctx, "")
 	if err != nil {
 		return nil, err

@@ -63,8 +63,9 @@ type Client struct {
 	log    zerolog.Logger
 	cap    int64 // bytes of an answer; maxBody but in tests
 
-	clock clock
-	usage usage
+	clock  clock
+	usage  usage
+	packer packer
 
 	turn chan struct{} // held by the one that logs in
 

@@ -95,8 +95,11 @@ type Counters struct {
 	RowsUnchanged int64 // changes that found the row as it should be, for example an echo
 	ReadBacks     int64 // records read back by id
 	PollFound     int64 // differences that only the poll noticed
-	WritesSent    int64 // records written to Salesforce
-	WritesFailed  int64
-	LagSumMS      int64 // over LagCount applied events
-	LagCount      int64
+	// Of those, what was stamped before the fast poll looked there, before the
+	// hourly one did, and what only a comparison of everything showed.
+	PollFoundLate, PollFoundDrift, PollFoundFull int64
+	WritesSent                                   int64 // records written to Salesforce
+	WritesFailed                                 int64
+	LagSumMS                                     int64 // over LagCount applied events
+	LagCount                                     int64
 }

@@ -1,12 +1,13 @@
 -- Sets marks ($2 objects, $3 ids, $4 reasons, $5 delays in seconds).
 --
 -- A mark that exists gets a new seq: a read that began before now is too old
--- to answer it.
+-- to answer it. That Salesforce has named the record as deleted is not forgotten:
+-- it does so once.
 INSERT INTO hcbridge.mark AS k (schema, object, sfid, reason, due_at)
 SELECT $1, u.object, u.sfid, u.reason, now() + u.delay * interval '1 second'
 FROM unnest($2::text[], $3::text[], $4::text[], $5::double precision[]) AS u (object, sfid, reason, delay)
 ON CONFLICT (schema, object, sfid) DO UPDATE
 SET seq = nextval('hcbridge.mark_seq'),
-    reason = excluded.reason,
+    reason = CASE k.reason WHEN 'gone' THEN k.reason ELSE excluded.reason END,
     due_at = excluded.due_at,
     attempts = 0

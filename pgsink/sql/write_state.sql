@@ -9,8 +9,13 @@ SET state = nullif($3, ''),
     load_started = $9,
     loaded_at = $10,
     poll_mark = $11,
-    deleted_mark = $12,
-    last_poll_at = $13,
-    last_event_at = $14,
-    last_write_at = $15
+    late_mark = $12,
+    drift_mark = $13,
+    full_mark = $14,
+    covered_mark = $15,
+    deleted_mark = $16,
+    last_poll_at = $17,
+    last_event_at = $18,
+    last_write_at = $19,
+    full_wanted = $20
 WHERE schema = $1 AND object = $2

@@ -32,8 +32,13 @@ CREATE TABLE hcbridge.object (
     load_locator text,
     load_started timestamptz, -- Salesforce's clock
     loaded_at timestamptz,
-    poll_mark timestamptz,    -- SystemModstamp up to which the poll has seen
-    deleted_mark timestamptz,
+    poll_mark timestamptz,    -- when the last poll of each depth began, Salesforce's clock
+    late_mark timestamptz,
+    drift_mark timestamptz,
+    full_mark timestamptz,
+    full_wanted boolean NOT NULL DEFAULT false, -- compare everything soon
+    covered_mark timestamptz, -- latestDateCovered of getUpdated
+    deleted_mark timestamptz, -- and of getDeleted
     last_poll_at timestamptz,
     last_event_at timestamptz,
     last_write_at timestamptz,
@@ -101,4 +106,24 @@ CREATE TABLE hcbridge.read_error (
     attempts integer NOT NULL DEFAULT 1,
     ignored boolean NOT NULL DEFAULT false, -- dismissed by a person
     PRIMARY KEY (schema, object, sfid)
+);
+
+-- Rows whose record Salesforce shows no more, and does not call deleted either:
+-- gone for good, or hidden from this user. They stay.
+CREATE TABLE hcbridge.invisible (
+    schema text NOT NULL,
+    object text NOT NULL,
+    sfid varchar(18) NOT NULL,
+    since timestamptz NOT NULL, -- asked for first, Salesforce's clock
+    until timestamptz NOT NULL, -- and last
+    PRIMARY KEY (schema, object, sfid)
+);
+
+-- The ids that a comparison of all records has met. A run is named by the
+-- microsecond it began in and removed at its end; what a crash leaves over goes
+-- with the next run a day later.
+CREATE UNLOGGED TABLE hcbridge.seen (
+    run bigint NOT NULL,
+    sfid varchar(18) NOT NULL,
+    PRIMARY KEY (run, sfid)
 );

@@ -1,0 +1,178 @@
+package poll
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"hcbridge/internal/salesforce"
+	"hcbridge/pgsink"
+)
+
+// readBulk reads a window of many changes by Bulk API: first the stamps, and if
+// many rows differ, whole records straight into the table instead of marks that
+// would be read back 2,000 at a time. until is when the second read began, the
+// zero time if there was none: later changes are the next poll's.
+//
+// The second job is kept in the object's state, so that a crash goes on where
+// it stopped: the marks do not move before its end.
+func (r *Reader) readBulk(ctx context.Context, o Object, w window, total int) (found Found, until time.Time, err error) {
+	state, err := r.sink.ReadState(ctx, o.Name)
+	if err != nil {
+		return found, until, err
+	}
+	if o.Bulk != nil {
+		o.Bulk(0, int64(total))
+	}
+	if state.LoadJob == "" || !state.LoadStarted.After(state.PollMark) {
+		many, err := r.bulkStamps(ctx, o, w, &found)
+		if err != nil || !many {
+			return found, until, err
+		}
+		if state, err = r.beginBulk(ctx, o, w, total); err != nil {
+			return found, until, err
+		}
+	}
+	err = r.bulkRows(ctx, o, state)
+	if refused(err) {
+		// The job is gone or has failed: the next poll begins another.
+		err = errors.Join(err, r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) { s.LoadJob, s.LoadLocator = "", "" }))
+	}
+	return found, state.LoadStarted, err
+}
+
+// refused reports an error that the same request would meet again.
+func refused(err error) bool {
+	var se *salesforce.Error
+	return errors.As(err, &se) && se.Class == salesforce.Permanent
+}
+
+// beginBulk asks for all fields of a window's records.
+func (r *Reader) beginBulk(ctx context.Context, o Object, w window, total int) (state pgsink.State, err error) {
+	began := r.sf.ServerTime()
+	soql := fmt.Sprintf("SELECT %s FROM %s WHERE SystemModstamp >= %s", strings.Join(o.Fields, ","), o.Name, soqlTime(w.from[w.deepest]))
+	job, err := r.sf.CreateQueryJob(ctx, soql, false)
+	if err != nil {
+		return state, err
+	}
+	err = r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) {
+		s.LoadJob, s.LoadLocator, s.LoadStarted = job.ID, "", began
+		s.Loaded, s.ToLoad = 0, int64(total)
+		state = *s
+	})
+	return state, err
+}
+
+// bulkRows merges a job's pages into the table.
+func (r *Reader) bulkRows(ctx context.Context, o Object, s pgsink.State) error {
+	loaded := s.Loaded
+	return r.results(ctx, s.LoadJob, s.LoadLocator, func(page salesforce.Results) error {
+		n, err := r.sink.LoadPage(ctx, o.Table, page.Body, pgsink.Page{Job: s.LoadJob, NextLocator: page.Locator, Last: page.Locator == ""})
+		if loaded += n; o.Bulk != nil {
+			o.Bulk(loaded, max(loaded, s.ToLoad))
+		}
+		return err
+	})
+}
+
+// bulkStamps marks what differs in a window. If that is many, it stops marking
+// all but the deleted records, which have no values to read, and says so.
+func (r *Reader) bulkStamps(ctx context.Context, o Object, w window, found *Found) (many bool, err error) {
+	soql, _, _ := strings.Cut(o.window("SystemModstamp >= "+soqlTime(w.from[w.deepest])), " ORDER BY ") // an order makes Bulk queries slow
+	job, err := r.sf.CreateQueryJob(ctx, soql, o.Deletes)
+	if err != nil {
+		return false, err
+	}
+	err = r.results(ctx, job.ID, "", func(page salesforce.Results) error {
+		return eachStamp(page.Body, func(seen []stamp) error {
+			if many {
+				deleted := seen[:0]
+				for _, s := range seen {
+					if s.IsDeleted {
+						deleted = append(deleted, s)
+					}
+				}
+				seen = deleted
+			}
+			err := r.markDifferent(ctx, o, w, seen, found)
+			many = many || found.Total() > bulkAbove
+			return err
+		})
+	})
+	return many, err
+}
+
+// results calls fn with each page of a job, from a locator on, and removes the
+// job after the last.
+func (r *Reader) results(ctx context.Context, job, locator string, fn func(salesforce.Results) error) error {
+	if err := r.await(ctx, job); err != nil {
+		return err
+	}
+	for {
+		page, err := r.sf.QueryResults(ctx, job, locator, r.loadPage)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(fn(page), page.Body.Close()); err != nil {
+			return err
+		}
+		if locator = page.Locator; locator == "" {
+			break
+		}
+	}
+	if err := r.sf.DeleteQueryJob(ctx, job); err != nil {
+		r.log.Debug().Str("event", "job_kept").Str("job", job).Err(err).Msg("Salesforce removes the job after seven days")
+	}
+	return nil
+}
+
+// eachStamp reads CSV of stamps, 2,000 at a time.
+func eachStamp(body io.Reader, fn func([]stamp) error) error {
+	in := csv.NewReader(body)
+	in.ReuseRecord = true
+	header, err := in.Read()
+	if err != nil {
+		return fmt.Errorf("bulk result: header: %w", err)
+	}
+	at := map[string]int{}
+	for i, name := range header {
+		at[strings.ToLower(name)] = i
+	}
+	id, hasID := at["id"]
+	modified, hasStamp := at["systemmodstamp"]
+	deleted, hasDeleted := at["isdeleted"]
+	if !hasID || !hasStamp {
+		return &pgsink.RecordError{Reason: "bulk result without Id and SystemModstamp"}
+	}
+	var batch []stamp
+	for {
+		record, err := in.Read()
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("bulk result: %w", err)
+		}
+		if err != nil || len(batch) == pageSize {
+			if len(batch) > 0 {
+				if err := fn(batch); err != nil {
+					return err
+				}
+			}
+			batch = batch[:0]
+		}
+		if err != nil {
+			return nil
+		}
+		var s stamp
+		if s.ID = record[id]; !isID(s.ID) {
+			return &pgsink.RecordError{Reason: "bulk result: not an id"}
+		}
+		if err := s.SystemModstamp.UnmarshalJSON([]byte(`"` + record[modified] + `"`)); err != nil {
+			return fmt.Errorf("bulk result: %w", err)
+		}
+		s.IsDeleted = hasDeleted && record[deleted] == "true"
+		batch = append(batch, s)
+	}
+}

@@ -1,0 +1,147 @@
+package poll
+
+import (
+	"time"
+
+	"hcbridge/pgsink"
+)
+
+// layer is one depth of polling. All read the same way; they differ in these
+// numbers only.
+type layer struct {
+	every time.Duration // a layer is due once in each span of this length
+	back  time.Duration // how far it looks behind the beginning of its last run
+	mark  func(*pgsink.State) *time.Time
+}
+
+// The layers, from the shallowest to the deepest. A deeper one that is due does
+// the work of the shallower ones, so that there is one read at a time.
+const (
+	fast = iota
+	late
+	drift
+	depths
+)
+
+const (
+	// Lookback is how far the fast layer looks back: most transactions commit
+	// within it.
+	Lookback = 15 * time.Minute
+	// lateBack is for long Apex and batch jobs, and driftBack for transactions
+	// that run for hours. Salesforce names no bound; see CoveredMark for more.
+	lateEvery, lateBack   = time.Hour, time.Hour
+	driftEvery, driftBack = 6 * time.Hour, 48 * time.Hour
+	// sweepEvery is how often everything is compared if fields are mapped that
+	// change without a new stamp, and fullEvery if not.
+	sweepEvery = 24 * time.Hour
+	fullEvery  = 7 * 24 * time.Hour
+)
+
+func layersOf(interval time.Duration, stretch int) [depths]layer {
+	every := func(d time.Duration) time.Duration { return max(d, interval) * time.Duration(max(stretch, 1)) }
+	return [depths]layer{
+		fast:  {every(interval), Lookback, func(s *pgsink.State) *time.Time { return &s.PollMark }},
+		late:  {every(lateEvery), lateBack, func(s *pgsink.State) *time.Time { return &s.LateMark }},
+		drift: {every(driftEvery), driftBack, func(s *pgsink.State) *time.Time { return &s.DriftMark }},
+	}
+}
+
+// due reports whether a span of length every has begun since mark. Spans are
+// counted from the same moment for all objects and layers, so that what is due
+// together is asked for together.
+func due(mark, now time.Time, every time.Duration) bool {
+	return mark.Before(now.Truncate(every))
+}
+
+// window is what a poll has to read: everything stamped since from[deepest].
+type window struct {
+	deepest int               // the deepest layer that is due; -1 if none is
+	from    [depths]time.Time // where each layer's part begins, never later than a shallower one's
+	next    time.Duration     // until something is due; zero or less if it is
+}
+
+// plan works out what is due at now, Salesforce's clock. wanted makes the fast
+// layer due.
+func plan(s pgsink.State, now time.Time, interval time.Duration, p Pace, wanted bool) window {
+	w := window{deepest: -1, next: 1<<63 - 1}
+	var from time.Time
+	for i, l := range layersOf(interval, p.Stretch) {
+		mark := *l.mark(&s)
+		if mark.IsZero() {
+			mark = s.LoadStarted // the load was a look at everything
+		}
+		if i == drift && !p.Deep {
+			break
+		}
+		if due(mark, now, l.every) || i == fast && wanted {
+			w.deepest = i
+		}
+		w.next = min(w.next, mark.Truncate(l.every).Add(l.every).Sub(now))
+		start := mark.Add(-l.back)
+		if i == drift && !s.CoveredMark.IsZero() && s.CoveredMark.Before(start) {
+			start = s.CoveredMark
+		}
+		if from.IsZero() || start.Before(from) {
+			from = start
+		}
+		w.from[i] = from
+	}
+	return w
+}
+
+// layer is the shallowest layer that looks as far back as stamp.
+func (w window) layer(stamp time.Time) int {
+	for i := range w.deepest {
+		if !stamp.Before(w.from[i].Truncate(time.Second)) {
+			return i
+		}
+	}
+	return w.deepest
+}
+
+// moved notes in s that a read of w, begun at began, is complete.
+func (w window) moved(s *pgsink.State, began time.Time) {
+	for i, l := range layersOf(0, 1) {
+		if mark := l.mark(s); i <= w.deepest && began.After(*mark) {
+			*mark = began
+		}
+	}
+}
+
+// fullDue reports whether everything is to be compared.
+func fullDue(s pgsink.State, now time.Time, o Object, p Pace) bool {
+	every := fullEvery
+	if len(o.Moving) > 0 {
+		every = sweepEvery
+	}
+	mark := s.FullMark
+	if mark.IsZero() {
+		mark = s.LoadStarted
+	}
+	return p.Deep && (s.FullWanted || now.Sub(mark) >= every)
+}
+
+// Pace is how much of Salesforce's daily API calls reading may still use.
+type Pace struct {
+	Stretch  int           // polls are this many times as far apart
+	Deep     bool          // the drift layer and full comparisons may run
+	ReadBack time.Duration // pause between readings back; zero is at once
+	Limited  bool          // the budget is used up: to be shown
+}
+
+// PaceOf is the one rule for saving API calls: as used comes near the budget,
+// polls slow down first, then reading back; writes never. Events cost no calls,
+// so marks go on to gather, and nothing is lost by waiting. The last step keeps
+// a call now and then, because only an answer tells that there is room again.
+func PaceOf(used, budget int) Pace {
+	switch share := float64(used) / float64(max(budget, 1)); {
+	case budget <= 0 || share < 0.7:
+		return Pace{Stretch: 1, Deep: true}
+	case share < 0.85:
+		return Pace{Stretch: 3, Deep: true}
+	case share < 1:
+		return Pace{Stretch: 6, ReadBack: 10 * time.Second}
+	default:
+		return Pace{Stretch: 12, ReadBack: 10 * time.Minute, Limited: true}
+	}
+}
