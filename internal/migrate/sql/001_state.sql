@@ -113,7 +113,7 @@ CREATE TABLE hcbridge.read_error (
 CREATE TABLE hcbridge.invisible (
     schema text NOT NULL,
     object text NOT NULL,
-    sfid varchar(18) NOT NULL,
+    sfid varchar(18) COLLATE "C" NOT NULL,
     since timestamptz NOT NULL, -- asked for first, Salesforce's clock
     until timestamptz NOT NULL, -- and last
     PRIMARY KEY (schema, object, sfid)
@@ -124,6 +124,6 @@ CREATE TABLE hcbridge.invisible (
 -- with the next run a day later.
 CREATE UNLOGGED TABLE hcbridge.seen (
     run bigint NOT NULL,
-    sfid varchar(18) NOT NULL,
+    sfid varchar(18) COLLATE "C" NOT NULL,
     PRIMARY KEY (run, sfid)
 );

@@ -1,0 +1,57 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/rs/zerolog"
+
+	"hcbridge/config"
+	"hcbridge/internal/poll"
+	"hcbridge/pgsink"
+)
+
+// Compare compares every mapped field of one object, both sides, and calls
+// report with each difference. name is its API name, in any case. It changes
+// nothing and works beside a running bridge as well as without one, as long as
+// one has run before.
+func Compare(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool, name string, log zerolog.Logger, progress poll.Progress, report func(pgsink.Difference) error) error {
+	for _, o := range cfg.Objects {
+		if strings.EqualFold(o.Name, name) {
+			return compareSides(ctx, cfg, o, pool, log, progress, report)
+		}
+	}
+	return &ConfigError{Variable: "HC_OBJECTS", Text: fmt.Sprintf("%s is not mapped", name)}
+}
+
+func compareSides(ctx context.Context, cfg *config.Config, o config.Object, pool *pgxpool.Pool, log zerolog.Logger, progress poll.Progress, report func(pgsink.Difference) error) error {
+	sf, err := NewSalesforce(cfg, log)
+	if err != nil {
+		return err
+	}
+	if _, err := sf.Login(ctx); err != nil {
+		if ce := authConfigError(cfg, err); ce != nil {
+			return ce
+		}
+		return fmt.Errorf("log in to Salesforce: %w", err)
+	}
+	m, err := mapObject(ctx, sf, o, cfg.Schema, cfg.NumberType == "numeric")
+	if err != nil {
+		return fmt.Errorf("%s: %w", o.Name, err)
+	}
+	if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return m.table.Find(ctx, tx) }); err != nil {
+		return err
+	}
+	sink := pgsink.New(pool, cfg.Schema, log)
+	err = poll.New(sf, sink, log).Verify(ctx, m.pollObject(func() bool { return true }), progress, report)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "3F000" || errors.As(err, &pg) && pg.Code == "42P01" {
+		return fmt.Errorf("%s: %w", o.Name, ErrNeverRan)
+	}
+	return err
+}
