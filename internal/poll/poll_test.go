@@ -1,6 +1,7 @@
 package poll
 
 import (
+	"context"
 	"fmt"
 	"iter"
 	"os"
@@ -75,27 +76,41 @@ func setup(t *testing.T) *bundle {
 	_, err = client.Login(t.Context())
 	b.must(err)
 
-	d, err := client.Describe(t.Context(), "Contact")
-	b.must(err)
-	spec := pgsink.Spec{Schema: "salesforce", Object: "Contact"}
-	fields := []string{"Id", "SystemModstamp", "IsDeleted", "FirstName", "LastName", "Title", "Email", "External_Id__c"}
-	for _, name := range fields {
-		f := d.Field(name)
-		spec.Fields = append(spec.Fields, pgsink.Field{Name: f.Name, Type: f.Type, Length: f.Length, Precision: f.Precision, Scale: f.Scale})
-	}
-	table, err := pgsink.NewTable(spec)
-	b.must(err)
-	b.must(pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(t.Context(), "CREATE SCHEMA salesforce"); err != nil {
-			return err
-		}
-		_, err := table.Ensure(t.Context(), tx)
-		return err
-	}))
 	b.sink = pgsink.New(b.pool, "salesforce", zerolog.Nop())
 	b.r = New(client, b.sink, zerolog.Nop())
-	b.o = Object{Name: "Contact", Table: table, Fields: fields, Deletes: true, Interval: 10 * time.Minute, Streamed: func() bool { return true }}
+	b.o = b.object("Contact", "FirstName", "LastName", "Title", "Email", "External_Id__c")
 	return b
+}
+
+// object maps some fields of an object of the org.
+func (b *bundle) object(name string, fields ...string) Object {
+	b.t.Helper()
+	fields = append([]string{"Id", "SystemModstamp", "IsDeleted"}, fields...)
+	d, err := b.client.Describe(b.t.Context(), name)
+	b.must(err)
+	o := Object{Name: name, Fields: fields, Deletes: true, Interval: 10 * time.Minute, Streamed: func() bool { return true }}
+	o.Merges = d.Field("MasterRecordId") != nil
+	spec := pgsink.Spec{Schema: "salesforce", Object: name}
+	for _, field := range fields {
+		column := pgsink.Field{Name: field, Type: "string", Length: 255} // a parent's
+		if f := d.Field(field); f != nil {
+			column = pgsink.Field{Name: f.Name, Type: f.Type, Length: f.Length, Precision: f.Precision, Scale: f.Scale}
+		}
+		if f := d.Field(field); f == nil || f.Calculated {
+			o.Moving = append(o.Moving, field)
+		}
+		spec.Fields = append(spec.Fields, column)
+	}
+	o.Table, err = pgsink.NewTable(spec)
+	b.must(err)
+	b.must(pgx.BeginFunc(b.t.Context(), b.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(b.t.Context(), "CREATE SCHEMA IF NOT EXISTS salesforce"); err != nil {
+			return err
+		}
+		_, err := o.Table.Ensure(b.t.Context(), tx)
+		return err
+	}))
+	return o
 }
 
 func (b *bundle) must(err error) {
@@ -156,15 +171,55 @@ func (b *bundle) tell() {
 	b.must(err)
 }
 
-func (b *bundle) hydrate() {
+func (b *bundle) hydrate(others ...Object) {
 	b.t.Helper()
-	for {
-		n, _, err := b.r.Hydrate(b.t.Context(), b.o)
-		b.must(err)
-		if n == 0 {
-			return
+	for again := true; again; {
+		again = false
+		for _, o := range append(others, b.o) {
+			n, _, err := b.r.Hydrate(b.t.Context(), o)
+			b.must(err)
+			again = again || n > 0
 		}
 	}
+}
+
+// compare compares everything and reads back what it found.
+func (b *bundle) compare() Found {
+	b.t.Helper()
+	b.tell()
+	found, err := b.r.Full(b.t.Context(), b.o, func(int64, int64) {})
+	b.must(err)
+	b.hydrate()
+	return found
+}
+
+// verify returns what Verify reports.
+func (b *bundle) verify(o Object) (differences []pgsink.Difference) {
+	b.t.Helper()
+	b.must(b.r.Verify(b.t.Context(), o, func(int64, int64) {}, func(d pgsink.Difference) error {
+		differences = append(differences, d)
+		return nil
+	}))
+	return differences
+}
+
+// value is one column of one row; "" if there is none.
+func (b *bundle) value(table, column, sfid string) (v string) {
+	b.t.Helper()
+	b.must(b.pool.QueryRow(b.t.Context(), "SELECT coalesce((SELECT coalesce("+column+"::text, 'null') FROM salesforce."+table+" WHERE sfid = $1), '')", sfid).Scan(&v))
+	return v
+}
+
+// hooked calls before ahead of every query.
+type hooked struct {
+	Source
+
+	before func(soql string)
+}
+
+func (h hooked) Query(ctx context.Context, soql string, o salesforce.QueryOpts) (*salesforce.Page, error) {
+	h.before(soql)
+	return h.Source.Query(ctx, soql, o)
 }
 
 func (b *bundle) equal() {

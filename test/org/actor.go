@@ -59,6 +59,22 @@ func (a Actor) Delete(object, id string) error {
 	return errorOf(a.commit(sobject.Op{Kind: sobject.Delete, Object: object, ID: id}))
 }
 
+// Merge deletes losers in favour of winner, which takes over their children.
+func (a Actor) Merge(object, winner string, losers ...string) error {
+	a.s.writing.Lock()
+	defer a.s.writing.Unlock()
+	var ops []sobject.Op
+	for _, id := range losers {
+		ops = append(ops, sobject.Op{Kind: sobject.Delete, Object: object, ID: id, Into: winner})
+	}
+	for _, res := range a.s.org.Commit(a.origin, true, ops) {
+		if res.Err != nil {
+			return res.Err
+		}
+	}
+	return nil
+}
+
 // Undelete takes a record out of the recycle bin.
 func (a Actor) Undelete(object, id string) error {
 	return errorOf(a.commit(sobject.Op{Kind: sobject.Undelete, Object: object, ID: id}))

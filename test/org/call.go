@@ -44,7 +44,7 @@ func newCall(s *Server, r *http.Request, sess *session, version int, seg []strin
 	return &call{
 		s: s, sess: sess, version: version, method: r.Method, seg: seg,
 		query: r.URL.Query(), header: r.Header, body: body,
-		org: s.org, store: s.store,
+		org: s.org, store: s.sees(sess.user.ID, s.store),
 	}, nil
 }
 

@@ -60,6 +60,7 @@ type Server struct {
 	denied         map[string]bool // objects, by lower-case name
 	erased         map[string]bool // deleted fields, by lower-case object.field
 	omitted        map[string]bool // object.field in lower case, left out of events
+	veiled         map[string]bool // ids out of the integration user's sight
 	reversed       bool            // the events of every two changes
 	heldBack       []sobject.Change
 	closed         bool

@@ -47,6 +47,7 @@ func (s *Server) newJobs() *bulk.Server {
 		Visible: func(user string, ob *sobject.Object, f *sobject.Field) bool {
 			return !s.hides(user, ob, f) && !(user == s.user.ID && s.denies(ob.Name))
 		},
+		Store: s.sees,
 		Clock: s.opt.Now,
 		Seed:  s.opt.Seed,
 	})

@@ -106,7 +106,7 @@ func (s *Server) visible(user string) func(*sobject.Object, *sobject.Field) bool
 // other one is a walk over one snapshot of the object.
 func (s *Server) run(ctx context.Context, j *job, q *soql.Query) error {
 	out := &writer{to: j.result, delimiter: delimiters[j.delimiter], ending: j.ending}
-	store := s.cfg.Org.Store()
+	store := s.cfg.Store(j.User, s.cfg.Org.Store())
 	cols := columnsOf(q)
 	// Until version 50 the columns came in alphabetical order.
 	if v, _ := strconv.ParseFloat(j.version, 64); v < 50 {

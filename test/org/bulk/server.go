@@ -23,6 +23,9 @@ type Config struct {
 	// fields can be read.
 	Visible func(user string, ob *sobject.Object, f *sobject.Field) bool
 
+	// Store is what a user sees of the org's records. Default: everything.
+	Store func(user string, all sobject.Store) sobject.Store
+
 	// HardDelete reports whether a user has the permission "Bulk API Hard
 	// Delete". Default: everybody has it.
 	HardDelete func(user string) bool
@@ -59,6 +62,9 @@ type Server struct {
 func New(cfg Config) *Server {
 	if cfg.User == nil {
 		cfg.User = func(*http.Request) string { return cfg.Org.Integration() }
+	}
+	if cfg.Store == nil {
+		cfg.Store = func(_ string, all sobject.Store) sobject.Store { return all }
 	}
 	if cfg.Visible == nil {
 		cfg.Visible = func(string, *sobject.Object, *sobject.Field) bool { return true }

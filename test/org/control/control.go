@@ -52,6 +52,8 @@ func New(s *org.Server) http.Handler {
 		"POST /_org/remove-field":            c.removeField,
 		"POST /_org/change-field":            c.changeField,
 		"POST /_org/deny-object":             c.denyObject,
+		"POST /_org/hide-record":             c.hideRecord,
+		"POST /_org/merge/{object}/{id}":     c.merge,
 		"GET /_org/state":                    c.state,
 		"GET /_org/requests":                 c.requests,
 	} {
@@ -236,6 +238,32 @@ func (c *control) hide(r *http.Request) (any, error) {
 		c.s.ShowField(body.Object, body.Field)
 	}
 	return done{true}, nil
+}
+
+// hideRecord reads {"object": "Contact", "id": "003...", "on": true}.
+func (c *control) hideRecord(r *http.Request) (any, error) {
+	body := struct {
+		Object, ID string
+		On         bool
+	}{On: true}
+	if err := read(r, &body); err != nil {
+		return nil, err
+	}
+	if body.On {
+		c.s.HideRecord(body.Object, body.ID)
+	} else {
+		c.s.ShowRecord(body.Object, body.ID)
+	}
+	return done{true}, nil
+}
+
+// merge reads {"losers": ["001..."]} and merges them into the record.
+func (c *control) merge(r *http.Request) (any, error) {
+	var body struct{ Losers []string }
+	if err := read(r, &body); err != nil {
+		return nil, err
+	}
+	return done{true}, c.s.As(org.DefaultOther).Merge(r.PathValue("object"), r.PathValue("id"), body.Losers...)
 }
 
 func (c *control) state(*http.Request) (any, error) {

@@ -10,6 +10,7 @@ records, as another user of the org (PushTopics notify)
   curl -X DELETE URL/_org/records/Account/001...
   curl -X POST   URL/_org/undelete/Account/001...
   curl -X POST   URL/_org/purge/Account/001...
+  curl -X POST   URL/_org/merge/Account/001... -d '{"losers":["001..."]}'
 
 faults: the first rule that matches a request spoils it
   verb    reject | fail_after_write | hold | slow | html | redirect | cut | garble | drop
@@ -35,6 +36,7 @@ access
   curl -X POST   URL/_org/daily-limit -d '{"limit":100}'
   curl -X POST   URL/_org/expire-locators           open query cursors are gone
   curl -X POST   URL/_org/hide-field -d '{"object":"Account","field":"Phone"}'   "on":false shows it again
+  curl -X POST   URL/_org/hide-record -d '{"object":"Contact","id":"003..."}'   no longer shared; "on":false shares it again
 
   curl -X POST   URL/_org/deny-object -d '{"object":"Contact"}'                  no permission on it, as if deleted; "on":false gives it back
 

@@ -2,6 +2,7 @@ package sobject
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -48,6 +49,7 @@ func (o *Org) publish(t *txn) {
 	o.store.Apply(writes)
 	o.seq++
 	tx := Tx{Seq: o.seq, At: t.pending.At, Origin: t.pending.Origin, Changes: changes}
+	tx.Changes = slices.DeleteFunc(slices.Clone(changes), func(c Change) bool { return c.quiet })
 	o.deliver.Lock()
 	o.mu.Unlock()
 	defer o.deliver.Unlock()

@@ -92,7 +92,13 @@ func (f *Field) Sortable() bool {
 
 // indexed reports whether the store keeps an index of the field's values.
 func (f *Field) indexed() bool {
-	return f.ExternalID || f.Unique || (f.IDLookup && f.Type != "id") || f.CascadeDelete
+	return f.ExternalID || f.Unique || (f.IDLookup && f.Type != "id") || f.CascadeDelete || f.clears()
+}
+
+// clears reports whether f is a lookup that is emptied when its parent is
+// deleted.
+func (f *Field) clears() bool {
+	return f.Type == "reference" && f.ChildRelationship != "" && f.Nillable && !f.CascadeDelete
 }
 
 // key is the form in which a value of f is indexed and compared for

@@ -46,6 +46,10 @@ type Op struct {
 	// UpdateOnly makes an Upsert without a match fail.
 	UpdateOnly bool
 
+	// Into makes a Delete a merge: the id of the record of the same object that
+	// takes over the children and gets a new stamp.
+	Into string
+
 	// Fields holds the values by field name in any case: nil, string, bool,
 	// json.Number, Go numbers, time.Time for datetimes. A parent is named by
 	// its external id as {"Account__r": {"External_Id__c": "x"}}. The key
@@ -82,6 +86,8 @@ type Change struct {
 	Before  Record // zero for Insert
 	After   Record // for Delete the deleted image; for Purge with Purged set
 	Cascade bool   // a consequence of another change of this transaction
+
+	quiet bool // nobody is told
 }
 
 // Deletion is one entry of the delete log.

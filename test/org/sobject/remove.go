@@ -16,6 +16,14 @@ func (t *txn) remove(ob *Object, op *Op) Result {
 	if err := t.org.trigger(&Draft{Tx: t.pending, Object: ob, Kind: Delete, Before: *before, after: before, frozen: true}); err != nil {
 		return Result{ID: before.ID, Err: err}
 	}
+	if op.Into != "" {
+		winner, err := t.target(ob, op.Into)
+		if err != nil {
+			return Result{ID: before.ID, Err: err}
+		}
+		t.merge(ob, before, winner)
+		return Result{ID: before.ID}
+	}
 	t.bin(ob, before, "")
 	return Result{ID: before.ID}
 }
@@ -29,6 +37,7 @@ func (t *txn) bin(ob *Object, before *Record, root string) {
 		after.Values[i] = true
 	}
 	t.stage(staged{object: ob, kind: Delete, before: before, after: after, cascade: root != ""})
+	t.repoint(ob, before.ID, nil, (*Field).clears)
 	if root == "" {
 		root = before.ID
 	}
@@ -37,6 +46,39 @@ func (t *txn) bin(ob *Object, before *Record, root string) {
 			t.bin(child, r, root)
 		}
 	})
+}
+
+// merge deletes a record in favour of another. Its children follow. (SOAP API
+// Developer Guide, "merge()".)
+func (t *txn) merge(ob *Object, loser, winner *Record) {
+	t.repoint(ob, loser.ID, winner.ID, func(f *Field) bool { return f.clears() || f.CascadeDelete })
+	after := t.next(ob, loser)
+	after.Deleted = true
+	for field, v := range map[string]any{"IsDeleted": true, "MasterRecordId": winner.ID} {
+		if i := ob.Index(field); i >= 0 {
+			after.Values[i] = v
+		}
+	}
+	t.stage(staged{object: ob, kind: Delete, before: loser, after: after})
+	t.stage(staged{object: ob, kind: Update, before: winner, after: t.next(ob, winner)})
+}
+
+// repoint has the lookups that name id hold another value, nil or an id. No
+// document says that the children get a new stamp or an event by that, so here
+// they do not, which is the harder case for a client.
+func (t *txn) repoint(ob *Object, id string, to any, which func(*Field) bool) {
+	for _, c := range ob.Children {
+		child := t.org.store.Object(c.Object)
+		i := child.Index(c.Field)
+		if !which(child.Fields[i]) {
+			continue
+		}
+		for _, r := range t.find(child, child.Fields[i], id, func(r *Record) bool { return !r.Deleted }) {
+			after := t.next(child, r)
+			after.Values[i] = to
+			t.stage(staged{object: child, kind: Update, before: r, after: after, quiet: true})
+		}
+	}
 }
 
 // children visits the records that cascade with id, deleted ones included.

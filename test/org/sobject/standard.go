@@ -14,6 +14,7 @@ func Standard() []*Object {
 
 func account() *Object {
 	return object(data("Account", "Account", "Accounts", "001"), []*Field{
+		readOnly(lookup("MasterRecordId", "Master Record ID", "", "Account")),
 		with(nameField(required(str("Name", "Account Name", 255))), func(f *Field) {}),
 		picklist("Type", "Account Type", "Prospect", "Customer - Direct", "Customer - Channel", "Channel Partner / Reseller", "Installation Partner", "Technology Partner", "Other"),
 		with(lookup("ParentId", "Parent Account ID", "ChildAccounts", "Account"), func(f *Field) {}),
@@ -39,6 +40,7 @@ func account() *Object {
 
 func contact() *Object {
 	return object(data("Contact", "Contact", "Contacts", "003"), []*Field{
+		readOnly(lookup("MasterRecordId", "Master Record ID", "", "Contact")),
 		with(lookup("AccountId", "Account ID", "Contacts", "Account"), func(f *Field) { f.CascadeDelete = true }),
 	}, personName(), []*Field{}, address("Other", "Other "), address("Mailing", "Mailing "), []*Field{
 		text("Phone", "Business Phone", "phone", 40),

@@ -20,6 +20,7 @@ type staged struct {
 	kind          OpKind
 	before, after *Record
 	cascade       bool
+	quiet         bool // without a new stamp and without events
 }
 
 type unique struct {
@@ -119,6 +120,10 @@ func (t *txn) finish() []Change {
 	var user any = t.pending.Origin.UserID
 	changes := make([]Change, len(t.staged))
 	for n, s := range t.staged {
+		if s.quiet {
+			changes[n] = Change{Object: s.object, Kind: s.kind, Before: *s.before, After: *s.after, quiet: true}
+			continue
+		}
 		s.after.Stamp = at
 		put := func(field string, v any) {
 			if i := s.object.Index(field); i >= 0 {

@@ -1,0 +1,126 @@
+package poll
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"hcbridge/pgsink"
+)
+
+// Row 28 of the list of faults: whatever is committed up to an hour after its
+// stamp is in the window of a poll that begins after the commit, however polls
+// are asked for in between, and within little more than an hour.
+func TestLayersCoverLateCommits(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		start := time.Date(2026, 3, 29, 0, 30, 0, 0, time.UTC)
+		interval := time.Duration(rapid.IntRange(1, 3600).Draw(rt, "interval")) * time.Second
+		stamp := start.Add(time.Duration(rapid.IntRange(0, 8*3600).Draw(rt, "stamp")) * time.Second)
+		seen := stamp.Add(time.Duration(rapid.IntRange(0, 3600).Draw(rt, "delay")) * time.Second)
+		s := pgsink.State{LoadStarted: start, PollMark: start}
+		for now := start; ; {
+			wanted := rapid.IntRange(0, 9).Draw(rt, "wanted") == 0
+			w := plan(s, now, interval, Pace{Stretch: 1, Deep: true}, wanted)
+			if w.deepest >= 0 {
+				if !now.Before(seen) && !w.from[w.deepest].After(stamp) {
+					if wait := now.Sub(seen); wait > lateEvery+interval {
+						rt.Fatalf("found only %s after the commit", wait)
+					}
+					return
+				}
+				w.moved(&s, now)
+				w = plan(s, now, interval, Pace{Stretch: 1, Deep: true}, false)
+			}
+			if w.next <= 0 {
+				rt.Fatalf("nothing is due, but the next poll is due in %s", w.next)
+			}
+			if now = now.Add(min(w.next, time.Duration(rapid.IntRange(60, 7200).Draw(rt, "asked"))*time.Second)); now.Sub(seen) > 3*time.Hour {
+				rt.Fatalf("never found: stamp %s, visible %s", stamp, seen)
+			}
+		}
+	})
+}
+
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	full := Pace{Stretch: 1, Deep: true}
+	at := func(fast, late, drift time.Duration) pgsink.State {
+		return pgsink.State{LoadStarted: noon.Add(-96 * time.Hour), PollMark: noon.Add(-fast), LateMark: noon.Add(-late), DriftMark: noon.Add(-drift)}
+	}
+	covered := at(time.Hour, time.Hour, 6*time.Hour)
+	covered.CoveredMark = noon.Add(-80 * time.Hour)
+	cases := []struct {
+		name    string
+		state   pgsink.State
+		pace    Pace
+		wanted  bool
+		deepest int
+		from    time.Duration // before noon
+	}{
+		{"NothingIsDue", at(0, 0, 0), full, false, -1, 0},
+		{"Fast", at(10*time.Minute, 0, 0), full, false, fast, 25 * time.Minute},
+		{"WantedWhenNothingIsDue", at(0, 0, 0), full, true, fast, 15 * time.Minute},
+		{"LateDoesFastToo", at(10*time.Minute, time.Hour, 0), full, false, late, 2 * time.Hour},
+		{"DriftLooksTwoDaysBack", at(10*time.Minute, time.Hour, 6*time.Hour), full, false, drift, 54 * time.Hour},
+		{"AsFarAsSalesforceHasCovered", covered, full, false, drift, 80 * time.Hour},
+		{"AnOutageIsMadeUpFor", at(72*time.Hour, 72*time.Hour, 0), full, false, late, 73 * time.Hour},
+		{"NoDriftWhenCallsAreShort", at(10*time.Minute, time.Hour, 6*time.Hour), Pace{Stretch: 1}, false, late, 2 * time.Hour},
+		{"StretchedWhenCallsAreShort", at(10*time.Minute, 0, 0), Pace{Stretch: 7}, false, -1, 0},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := plan(c.state, noon, 10*time.Minute, c.pace, c.wanted)
+			if w.deepest != c.deepest {
+				t.Fatalf("deepest layer %d, want %d", w.deepest, c.deepest)
+			}
+			if c.deepest >= 0 && !w.from[w.deepest].Equal(noon.Add(-c.from)) {
+				t.Errorf("reads from %s before noon, want %s", noon.Sub(w.from[w.deepest]), c.from)
+			}
+		})
+	}
+}
+
+// Objects that are polled equally often are polled together, whenever their
+// last polls were: only so do they fit in one call.
+func TestPollsFallTogether(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+		next := func(name string) time.Duration {
+			mark := now.Add(-time.Duration(rapid.IntRange(0, 244).Draw(rt, name)) * time.Second)
+			return plan(pgsink.State{LoadStarted: mark, PollMark: mark}, now, 10*time.Minute, Pace{Stretch: 1, Deep: true}, false).next
+		}
+		if a, b := next("a"), next("b"); a != b {
+			rt.Fatalf("one is polled in %s and the other in %s", a, b)
+		}
+	})
+}
+
+func TestPace(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		budget := rapid.IntRange(0, 1_000_000).Draw(rt, "budget")
+		a := rapid.IntRange(0, 2_000_000).Draw(rt, "a")
+		b := rapid.IntRange(a, 2_000_000).Draw(rt, "b")
+		less, more := PaceOf(a, budget), PaceOf(b, budget)
+		if more.Stretch < less.Stretch || more.ReadBack < less.ReadBack || more.Deep && !less.Deep || less.Limited && !more.Limited {
+			rt.Fatalf("with more calls used reading goes faster: %+v, then %+v", less, more)
+		}
+		if more.ReadBack > 0 && (more.Deep || more.Stretch < 2) {
+			rt.Fatalf("reading back slows down before polls: %+v", more)
+		}
+	})
+	if p := PaceOf(0, 80_000); p != (Pace{Stretch: 1, Deep: true}) {
+		t.Errorf("a fresh day begins with %+v", p)
+	}
+	if p := PaceOf(80_000, 80_000); !p.Limited {
+		t.Errorf("a budget that is used up shows as %+v", p)
+	}
+	if p := PaceOf(0, 0); p.Limited || p.Stretch != 1 {
+		t.Errorf("before the first answer: %+v", p)
+	}
+}
