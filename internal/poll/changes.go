@@ -102,8 +102,7 @@ func (r *Reader) Poll(ctx context.Context, o Object, p Pace, ask Ask) (found Fou
 	if found.Deletes, err = r.markGone(ctx, o, gone); err != nil {
 		return found, 0, err
 	}
-	n, err := r.markUnknown(ctx, o, updated)
-	if found.Drift += n; err != nil {
+	if err := r.markUnknown(ctx, o, updated); err != nil {
 		return found, 0, err
 	}
 	// Invariant 2 of the bridge: only now, with all marks committed.
@@ -275,13 +274,14 @@ func (r *Reader) markGone(ctx context.Context, o Object, answer *deletes) (int, 
 	return r.markIDs(ctx, o, ids, pgsink.ReasonGone, true)
 }
 
-// markUnknown marks the records of a getUpdated answer that have no row. The
-// others are compared by their stamps.
-func (r *Reader) markUnknown(ctx context.Context, o Object, answer *salesforce.UpdatedRecords) (int, error) {
+// markUnknown marks the records of a getUpdated answer that have no row, most of
+// which the window has found already. The others are compared by their stamps.
+func (r *Reader) markUnknown(ctx context.Context, o Object, answer *salesforce.UpdatedRecords) error {
 	if answer == nil {
-		return 0, nil
+		return nil
 	}
-	return r.markIDs(ctx, o, answer.IDs, "updated", false)
+	_, err := r.markIDs(ctx, o, answer.IDs, "updated", false)
+	return err
 }
 
 // markIDs marks those of ids that have a row, or those that have none.

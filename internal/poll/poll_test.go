@@ -60,7 +60,7 @@ type bundle struct {
 func setup(t *testing.T) *bundle {
 	t.Helper()
 	b := &bundle{t: t, clock: &clock{now: time.Now().UTC().Truncate(time.Second)}}
-	b.sf = org.New(org.Options{DailyLimit: 1_000_000, Now: b.clock.Now}).Start()
+	b.sf = org.New(org.Options{DailyLimit: 1_000_000, Now: b.clock.Now, SessionTimeout: 1000 * time.Hour}).Start()
 	t.Cleanup(b.sf.Close)
 	b.pool = pgtest.New(t)
 	conn, err := b.pool.Acquire(t.Context())
@@ -475,4 +475,10 @@ func TestInListTakesIdsOnly(t *testing.T) {
 	if want := "'003000000000001AAA','003000000000002'"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+}
+
+// drop removes a table of the mapping.
+func (b *bundle) drop(table string) error {
+	_, err := b.pool.Exec(b.t.Context(), "DROP TABLE salesforce."+table)
+	return err
 }

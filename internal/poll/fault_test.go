@@ -1,0 +1,434 @@
+package poll
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"hcbridge/internal/salesforce"
+	"hcbridge/pgsink"
+	"hcbridge/test/org"
+	"hcbridge/test/org/sobject"
+)
+
+// stampedBefore has the next records stamped d before they become visible.
+func (b *bundle) stampedBefore(d time.Duration) {
+	b.sf.Trigger(func(draft *sobject.Draft) error {
+		draft.Tx.At = b.clock.Now().Add(-d)
+		return nil
+	})
+}
+
+// Row 28 of the list of faults: a transaction commits after its stamp. Whoever
+// goes on from the newest stamp seen never reads it.
+func TestLateCommits(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		by   time.Duration
+		want Found
+	}{
+		{"MinutesAreTheFastLayers", 14 * time.Minute, Found{Fast: 1}},
+		{"TwentyMinutesAreTheLateLayers", 20 * time.Minute, Found{Late: 1}},
+		{"AnHourIsTheLateLayers", 59 * time.Minute, Found{Late: 1}},
+		{"ADayIsTheDriftLayers", 30 * time.Hour, Found{Drift: 1}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.load()
+			b.clock.move(72 * time.Hour)
+			b.poll()
+			b.stampedBefore(c.by)
+			b.clock.move(20 * time.Second)
+			b.insert("Late")
+			var found Found
+			for range 40 { // every ten minutes, as the bridge does
+				b.clock.move(10 * time.Minute)
+				if found = b.ask(Ask{}); found.Total() > 0 {
+					break
+				}
+			}
+			if found.Read = false; found != c.want {
+				t.Errorf("found %+v, want %+v", found, c.want)
+			}
+			b.equal()
+		})
+	}
+
+	// A transaction can run for days; getUpdated tells since when.
+	t.Run("AsFarBackAsSalesforceSays", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.load()
+		b.clock.move(8 * 24 * time.Hour)
+		b.sf.ReplicationLag(5 * 24 * time.Hour)
+		b.poll()
+		b.stampedBefore(100 * time.Hour)
+		b.insert("Very late")
+		b.clock.move(7 * time.Hour)
+		if n := b.poll(); n != 1 {
+			t.Errorf("found %d, want the late one", n)
+		}
+		b.equal()
+	})
+}
+
+// Rows 30 and 31: records change while pages are read, and locators expire.
+// With offsets the first skips records, with locators the second never ends.
+func TestPagingThroughChanges(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.load()
+	var ids []string
+	for range 5 {
+		made, err := b.sf.AsBulk("loader@example.com").InsertMany("Contact", names(1000))
+		b.must(err)
+		ids = append(ids, made...)
+		b.clock.move(time.Minute)
+	}
+	pages := 0
+	b.r.sf = hooked{b.r.sf, func(soql string) {
+		if !strings.Contains(soql, "ORDER BY") {
+			return
+		}
+		if pages++; pages > 1 { // between pages
+			b.sf.ExpireLocators()
+			for _, id := range ids[:300] {
+				b.must(b.sf.AsBulk("loader@example.com").Update("Contact", id, map[string]any{"Title": fmt.Sprint(pages)}))
+			}
+			ids = ids[300:]
+		}
+	}}
+	if n := b.poll(); n < 5000 || pages < 3 {
+		t.Errorf("found %d in %d pages, want all 5000 in at least 3", n, pages)
+	}
+	b.poll()
+	b.equal()
+}
+
+// Row 32: this machine's clock says nothing about Salesforce's. With windows
+// made of it, one that is ahead loses changes.
+func TestAnotherClock(t *testing.T) {
+	t.Parallel()
+	for _, skew := range []time.Duration{-3 * time.Hour, 3 * time.Hour} {
+		t.Run(skew.String(), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.clock.move(skew)
+			b.tell()
+			b.load()
+			for i := range 3 {
+				b.clock.move(20 * time.Minute)
+				b.poll()
+				b.insert(fmt.Sprint(i))
+				b.clock.move(20 * time.Minute)
+				if n := b.poll(); n != 1 {
+					t.Errorf("found %d, want 1", n)
+				}
+			}
+			b.equal()
+		})
+	}
+}
+
+// Row 34: the value of a formula changes and no stamp does. No poll can see it.
+func TestFormulas(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var rate atomic.Int64
+	ob := b.sf.Object("Contact").With(&sobject.Field{
+		Name: "Rate__c", Label: "Rate", Type: "string", Length: 40, Nillable: true, Calculated: true, Custom: true,
+		Formula: func(func(string) any) any { return fmt.Sprint(rate.Load()) },
+	})
+	b.sf.Define(ob)
+	b.must(b.drop("contact"))
+	b.o = b.object("Contact", "LastName", "Rate__c")
+	id := b.insert("One")
+	b.insertMany(50)
+	b.load()
+	rate.Store(7)
+	b.clock.move(25 * time.Hour)
+	if n := b.poll(); n != 0 {
+		t.Errorf("a poll found %d", n)
+	}
+	b.tell()
+	if due, err := b.r.FullDue(t.Context(), b.o, Pace{Stretch: 1, Deep: true}); err != nil || !due {
+		t.Errorf("a sweep is due after a day: %v, %v", due, err)
+	}
+	if f := b.compare(); f.Full != 51 {
+		t.Errorf("the sweep marked %d, want 51", f.Full)
+	}
+	if v := b.value("contact", "rate__c", id); v != "7" {
+		t.Errorf("the row says %q, want 7", v)
+	}
+	if f := b.compare(); f.Full != 0 {
+		t.Errorf("another sweep marked %d when nothing had moved", f.Full)
+	}
+}
+
+// Row 35: a record gets a new stamp and no new value. It is read back once, not
+// at every poll.
+func TestTouched(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.insert("Same")
+	b.load()
+	b.clock.move(time.Minute)
+	b.must(b.sf.AsBulk("loader@example.com").Update("Contact", id, map[string]any{"LastName": "Same"}))
+	if n := b.poll(); n != 1 {
+		t.Errorf("found %d, want the touched one", n)
+	}
+	if n := b.poll(); n != 0 {
+		t.Errorf("found %d again", n)
+	}
+	b.equal()
+}
+
+// Row 37: a record that is no longer shared is not deleted. Taking absence for
+// a delete removes its row.
+func TestHidden(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.insert("Hidden")
+	b.insertMany(20)
+	b.load()
+	b.sf.HideRecord("Contact", id)
+	for range 3 {
+		b.clock.move(2 * time.Hour)
+		b.poll()
+		b.compare()
+		if n := b.rows(); n != 21 {
+			t.Fatalf("%d rows, want the hidden record's to stay", n)
+		}
+	}
+	in, err := b.sink.Invisible(t.Context(), b.o.Table)
+	b.must(err)
+	if in != (pgsink.Invisible{Total: 1, Confirmed: 1}) {
+		t.Errorf("status shows %+v, want one invisible record", in)
+	}
+	if d := b.verify(b.o); len(d) != 1 || d[0].Kind != pgsink.DiffNoRecord || d[0].SFID != id {
+		t.Errorf("verify reports %+v", d)
+	}
+	b.sf.ShowRecord("Contact", id)
+	b.compare()
+	if in, err = b.sink.Invisible(t.Context(), b.o.Table); err != nil || in.Total != 0 {
+		t.Errorf("%+v, %v after the record is visible again", in, err)
+	}
+	b.equal()
+}
+
+// Row 38: a record is deleted for good. While Salesforce remembers that, the row
+// goes, even if another mark came over the one that said so; after 15 days it
+// looks as if it was hidden, so the row stays and status tells of it.
+func TestDeletedForGood(t *testing.T) {
+	t.Parallel()
+	t.Run("WithinFifteenDays", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		id := b.insert("Gone")
+		b.load()
+		b.clock.move(13 * 24 * time.Hour)
+		b.must(b.sf.Purge("Contact", id))
+		b.clock.move(10 * time.Minute)
+		b.tell()
+		_, _, err := b.r.Poll(t.Context(), b.o, Pace{Stretch: 1, Deep: true}, Ask{Wanted: true})
+		b.must(err)
+		b.must(b.r.mark(t.Context(), []pgsink.Mark{{Object: "Contact", SFID: id, Reason: "full"}}))
+		b.hydrate()
+		if n := b.rows(); n != 0 {
+			t.Errorf("%d rows, want none", n)
+		}
+	})
+	t.Run("LongerAgo", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		id := b.insert("Gone")
+		b.load()
+		b.must(b.sf.Purge("Contact", id))
+		b.clock.move(20 * 24 * time.Hour)
+		b.poll()
+		b.tell()
+		if due, err := b.r.FullDue(t.Context(), b.o, Pace{Stretch: 1, Deep: true}); err != nil || !due {
+			t.Errorf("after 20 days everything is to be compared: %v, %v", due, err)
+		}
+		b.compare()
+		in, err := b.sink.Invisible(t.Context(), b.o.Table)
+		b.must(err)
+		if in.Total != 1 || b.rows() != 1 {
+			t.Errorf("%+v, %d rows; want the row to stay and to be told of", in, b.rows())
+		}
+	})
+	t.Run("WhenTheLogWasTrimmed", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.load()
+		b.clock.move(time.Hour)
+		b.sf.Fault(org.Fault{Path: "/deleted", Verb: org.Reject, Status: 400, Body: `[{"message":"startDate before org replication enabled date","errorCode":"INVALID_REPLICATION_DATE"}]`, Times: 1})
+		b.tell()
+		_, _, err := b.r.Poll(t.Context(), b.o, Pace{Stretch: 1, Deep: true}, Ask{Wanted: true, Alone: true})
+		b.must(err)
+		if due, err := b.r.FullDue(t.Context(), b.o, Pace{Stretch: 1, Deep: true}); err != nil || !due {
+			t.Errorf("everything is to be compared: %v, %v", due, err)
+		}
+	})
+}
+
+// family is an account with a child that goes with it and one that stays.
+func (b *bundle) family() (account Object, a, child string) {
+	b.t.Helper()
+	account = b.object("Account", "Name", "ParentId")
+	b.must(b.drop("contact"))
+	b.o = b.object("Contact", "LastName", "AccountId")
+	account.Children = []Child{
+		{Object: "Contact", Table: b.o.Table, Column: "accountid"},
+		{Object: "Account", Table: account.Table, Column: "parentid"},
+	}
+	other := b.sf.AsBulk("loader@example.com")
+	a, err := other.Insert("Account", map[string]any{"Name": "Parent"})
+	b.must(err)
+	child, err = other.Insert("Contact", map[string]any{"LastName": "Child", "AccountId": a})
+	b.must(err)
+	return account, a, child
+}
+
+// Row 39: a parent's delete takes children along and empties lookups; neither
+// needs a stamp or an event. Without looking after the children they stay.
+func TestCascade(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	account, a, child := b.family()
+	branch, err := b.sf.AsBulk("loader@example.com").Insert("Account", map[string]any{"Name": "Branch", "ParentId": a})
+	b.must(err)
+	b.load()
+	b.must(b.r.Load(t.Context(), account, func(int64, int64) {}))
+	b.clock.move(time.Minute)
+	b.must(b.sf.AsBulk("loader@example.com").Delete("Account", a))
+	b.must(b.r.mark(t.Context(), []pgsink.Mark{{Object: "Account", SFID: a, Reason: "deleted"}}))
+	b.hydrate(account)
+	if v := b.value("contact", "lastname", child); v != "" {
+		t.Errorf("the child's row stays: %q", v)
+	}
+	if v := b.value("account", "parentid", branch); v != "null" {
+		t.Errorf("the branch refers to %s, want null", v)
+	}
+}
+
+// Row 41: accounts are merged. The loser's row goes, its children follow the
+// winner, and the winner is read.
+func TestMerge(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	account, loser, child := b.family()
+	winner, err := b.sf.AsBulk("loader@example.com").Insert("Account", map[string]any{"Name": "Winner"})
+	b.must(err)
+	b.load()
+	b.must(b.r.Load(t.Context(), account, func(int64, int64) {}))
+	b.clock.move(time.Minute)
+	b.must(b.sf.AsBulk("loader@example.com").Merge("Account", winner, loser))
+	b.must(b.r.mark(t.Context(), []pgsink.Mark{{Object: "Account", SFID: loser, Reason: "deleted"}}))
+	b.hydrate(account)
+	if v := b.value("account", "name", loser); v != "" {
+		t.Errorf("the loser's row stays: %q", v)
+	}
+	if v := b.value("contact", "accountid", child); v != winner {
+		t.Errorf("the child refers to %s, want the winner %s", v, winner)
+	}
+	r, _ := b.sf.Get("Account", winner)
+	if v, want := b.value("account", "systemmodstamp", winner), r.Stamp.UTC().Format("2006-01-02 15:04:05"); v != want {
+		t.Errorf("the winner's row has stamp %s, want %s: it was not read", v, want)
+	}
+}
+
+// Row 42: a bulk load that no event tells of is read by Bulk API, not record by
+// record, goes on where it stopped, and does not overwrite what is newer.
+func TestManyChanges(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.r.loadPage = 5000
+	b.load()
+	b.clock.move(time.Minute)
+	gone := b.insert("Deleted in the window")
+	b.must(b.r.mark(t.Context(), []pgsink.Mark{{Object: "Contact", SFID: gone, Reason: "poll"}}))
+	b.hydrate()
+	b.must(b.sf.AsBulk("loader@example.com").Delete("Contact", gone))
+	b.insertMany(bulkAbove + 3000)
+	var told []int64
+	b.o.Bulk = func(read, _ int64) { told = append(told, read) }
+	// The second page of the second job fails once.
+	b.sf.Fault(org.Fault{Path: `/results\?.*locator=`, Verb: org.Reject, Status: 503, Body: `[{"message":"busy","errorCode":"SERVER_UNAVAILABLE"}]`, After: 3, Times: 1})
+	b.tell()
+	before := b.clock.Now()
+	if _, _, err := b.r.Poll(t.Context(), b.o, Pace{Stretch: 1, Deep: true}, Ask{Wanted: true}); err == nil {
+		t.Fatal("the poll did not break off")
+	}
+	if n := b.rows(); n < 5000 {
+		t.Errorf("%d rows are durable after the first page", n)
+	}
+	b.clock.move(time.Hour)
+	late := b.insert("Changed between the job and its resumption")
+	b.tell()
+	if _, _, err := b.r.Poll(t.Context(), b.o, Pace{Stretch: 1, Deep: true}, Ask{Wanted: true}); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := b.sink.ReadState(t.Context(), "Contact"); err != nil || s.PollMark.After(before.Add(time.Second)) || s.LoadJob != "" {
+		t.Errorf("mark %s and job %q, want the mark at the beginning of the job, %s; %v", s.PollMark, s.LoadJob, before, err)
+	}
+	b.hydrate()
+	b.poll()
+	if v := b.value("contact", "lastname", late); v == "" {
+		t.Error("a change between the job's beginning and its resumption is lost")
+	}
+	b.equal()
+	if n := b.calls("/jobs/query/"); n == 0 {
+		t.Error("the Bulk API was not used")
+	}
+	if n := b.asked("/composite/sobjects/Contact"); n > 8 {
+		t.Errorf("%d readings back beside the Bulk API", n)
+	}
+	if len(told) < 3 {
+		t.Errorf("progress was told %v", told)
+	}
+}
+
+// The Bulk API may be refused; then the same is found by REST.
+func TestManyChangesWithoutBulk(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.load()
+	b.clock.move(time.Minute)
+	b.insertMany(bulkAbove + 100)
+	b.sf.Fault(org.Fault{Path: `/jobs/query`, Verb: org.Reject, Status: 403, Body: `[{"message":"not enabled","errorCode":"API_DISABLED_FOR_ORG"}]`})
+	if n := b.poll(); n != bulkAbove+100 {
+		t.Errorf("found %d", n)
+	}
+	b.equal()
+}
+
+// A reading back that Salesforce finds too much is tried with half as many
+// records, until it goes through.
+func TestReadBackAdapts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.load()
+	b.clock.move(time.Minute)
+	b.insertMany(1600)
+	b.tell()
+	_, _, err := b.r.Poll(t.Context(), b.o, Pace{Stretch: 1, Deep: true}, Ask{Wanted: true})
+	b.must(err)
+	b.sf.Fault(org.Fault{Path: `/composite/sobjects/Contact`, Verb: org.Reject, Status: 400, Body: `[{"message":"Your query request was running for too long.","errorCode":"QUERY_TIMEOUT"}]`, Times: 2})
+	var sizes []int
+	for range 10 {
+		n, _, err := b.r.Hydrate(t.Context(), b.o)
+		if salesforce.ClassOf(err) == salesforce.Permanent {
+			t.Fatal(err)
+		}
+		sizes = append(sizes, n)
+	}
+	if sizes[2] != 400 || sizes[3] != 800 {
+		t.Errorf("read %v, want half as many after each refusal, and then twice as many", sizes)
+	}
+	b.equal()
+}
