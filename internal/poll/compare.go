@@ -117,7 +117,7 @@ func (r *Reader) compare(ctx context.Context, o Object, fields []string, progres
 	}
 	progress(0, int64(total))
 	soql := fmt.Sprintf("SELECT %s FROM %s", strings.Join(fields, ","), o.Name)
-	byBulk := total > bulkAbove || len(soql) > maxQuery
+	byBulk := total > bulkAbove
 	if byBulk {
 		err = r.compareBulk(ctx, c, soql, total, progress, fn)
 		if refused(err) {

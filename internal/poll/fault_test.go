@@ -90,7 +90,7 @@ func TestPagingThroughChanges(t *testing.T) {
 		b.clock.move(time.Minute)
 	}
 	pages := 0
-	b.r.sf = hooked{b.r.sf, func(soql string) {
+	b.r.sf = hooked{Source: b.r.sf, before: func(soql string) {
 		if !strings.Contains(soql, "ORDER BY") {
 			return
 		}

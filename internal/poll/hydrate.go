@@ -216,7 +216,7 @@ func (r *Reader) missing(ctx context.Context, o Object, ids []string, found map[
 // byID runs head + ids + ")" in as many queries as the length of a URI makes
 // necessary.
 func (r *Reader) byID(ctx context.Context, head string, ids []string, all bool, fn func([]json.RawMessage) error) error {
-	perQuery := max(1, (maxQuery-len(head))/(len("%27%2C%27")+18))
+	perQuery := max(200, (maxQuery-len(head))/(len("%27%2C%27")+18))
 	for len(ids) > 0 {
 		n := min(perQuery, len(ids))
 		if list := inList(ids[:n]); list != "" {

@@ -2,6 +2,7 @@ package poll
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"iter"
 	"os"
@@ -210,15 +211,26 @@ func (b *bundle) value(table, column, sfid string) (v string) {
 	return v
 }
 
-// hooked calls before ahead of every query.
+// hooked calls before ahead of every query and retrieve ahead of every reading
+// back.
 type hooked struct {
 	Source
 
-	before func(soql string)
+	before   func(soql string)
+	retrieve func()
+}
+
+func (h hooked) Retrieve(ctx context.Context, object string, ids, fields []string) ([]json.RawMessage, error) {
+	if h.retrieve != nil {
+		h.retrieve()
+	}
+	return h.Source.Retrieve(ctx, object, ids, fields)
 }
 
 func (h hooked) Query(ctx context.Context, soql string, o salesforce.QueryOpts) (*salesforce.Page, error) {
-	h.before(soql)
+	if h.before != nil {
+		h.before(soql)
+	}
 	return h.Source.Query(ctx, soql, o)
 }
 

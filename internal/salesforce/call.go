@@ -51,6 +51,9 @@ func (c *Client) do(ctx context.Context, r request) (*answer, error) {
 	if together(ctx, r) {
 		return c.doTogether(ctx, r)
 	}
+	if len(r.path) > maxPath && !r.stream && !r.write && r.method == http.MethodGet {
+		return c.doLong(ctx, r)
+	}
 	s, err := c.Token(ctx, "")
 	if err != nil {
 		return nil, err

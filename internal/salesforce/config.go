@@ -106,6 +106,7 @@ func New(cfg Config) (*Client, error) {
 		cfg: cfg, login: login, http: newHTTP(cfg.HTTPClient),
 		log: cfg.Log.With().Str("component", "salesforce").Logger(),
 		cap: maxBody, turn: make(chan struct{}, 1), refreshToken: cfg.RefreshToken,
+		packer: packer{wait: gatherFor},
 	}
 	if err := c.checkFlow(); err != nil {
 		return nil, fmt.Errorf("salesforce: %w", err)

@@ -32,8 +32,8 @@ type wirePage struct {
 }
 
 // Query runs a SOQL query and returns its first page. Pages may be shorter than
-// asked for; only Done says whether there are more. A query must fit in a URL of
-// 16 KB, percent-encoded; one that does not is refused as Permanent.
+// asked for; only Done says whether there are more. One that does not fit
+// in a URL travels in the body of a composite request.
 //
 // REST API Developer Guide, "Query".
 func (c *Client) Query(ctx context.Context, soql string, o QueryOpts) (*Page, error) {

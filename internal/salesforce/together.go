@@ -18,6 +18,10 @@ const (
 	maxTogether = 25
 	maxQueries  = 5 // query and queryAll among them
 	gatherFor   = 100 * time.Millisecond
+
+	// maxPath keeps URI and headers together under 16,384 bytes ("Status Codes and
+	// Error Responses").
+	maxPath = 14_000
 )
 
 type togetherKey struct{}
@@ -40,8 +44,10 @@ func together(ctx context.Context, r request) bool {
 }
 
 // packer gathers reads. The first one to arrive leads: it waits for others and
-// then makes the call for all. The zero value is ready for use.
+// then makes the call for all.
 type packer struct {
+	wait time.Duration // gatherFor but in tests
+
 	mu       sync.Mutex
 	full     chan struct{} // names the gathering that is open, nil if none is; closed when no more may join
 	heavy    int           // queries in it
@@ -102,9 +108,23 @@ func (c *Client) doTogether(ctx context.Context, r request) (*answer, error) {
 	return me.a, nil
 }
 
+// doLong sends a read whose URL is too long for the org's servers in the body of
+// a composite request.
+func (c *Client) doLong(ctx context.Context, r request) (*answer, error) {
+	p := &passenger{r: r}
+	c.composite(ctx, []*passenger{p})
+	switch {
+	case p.left: // no way around it then
+		return nil, invalid(r.op, "%d bytes of URL, and the org takes no composite request", len(r.path))
+	case p.err != nil:
+		return nil, p.err
+	}
+	return p.a, nil
+}
+
 // lead waits for others and makes the call for all that have come.
 func (c *Client) lead(ctx context.Context, full chan struct{}) {
-	timer := time.NewTimer(gatherFor)
+	timer := time.NewTimer(c.packer.wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -1,0 +1,216 @@
+package poll
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"hcbridge/internal/salesforce"
+	"hcbridge/pgsink"
+)
+
+// five maps five objects of the org and loads them.
+func (b *bundle) five() []Object {
+	b.t.Helper()
+	objects := []Object{b.o}
+	for _, name := range []string{"Account", "Lead", "Opportunity", "Case"} {
+		o := b.object(name)
+		b.must(b.r.Load(b.t.Context(), o, func(int64, int64) {}))
+		objects = append(objects, o)
+	}
+	b.load()
+	return objects
+}
+
+// round polls all objects at once, each in a goroutine as the bridge does, and
+// counts them if that is due. It returns how long until the next is due.
+func (b *bundle) round(objects []Object, ask Ask, count bool) time.Duration {
+	b.t.Helper()
+	waits := make([]time.Duration, len(objects))
+	var wg sync.WaitGroup
+	for i, o := range objects {
+		wg.Go(func() {
+			_, wait, err := b.r.Poll(b.t.Context(), o, Pace{Stretch: 1, Deep: true}, ask)
+			if err != nil {
+				b.t.Error(err)
+			}
+			waits[i] = wait
+		})
+		if count {
+			wg.Go(func() {
+				if _, err := b.client.Count(salesforce.Together(b.t.Context()), "SELECT COUNT() FROM "+o.Name); err != nil {
+					b.t.Error(err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	for _, w := range waits[1:] {
+		if w.Truncate(time.Second) != waits[0].Truncate(time.Second) {
+			b.t.Errorf("the next polls are due in %v, want all at once", waits)
+			break
+		}
+	}
+	return waits[0]
+}
+
+// An idle hour of five objects, polled every ten minutes and counted hourly,
+// costs about seven calls. One poll each would be 60, and 90 with the counts.
+func TestCallsOfAnIdleHour(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	objects := b.five()
+	b.clock.move(time.Hour - time.Duration(b.clock.Now().Unix()%3600)*time.Second)
+	b.tell()
+	b.round(objects, Ask{Wanted: true}, true)
+	hour := func() int {
+		before, _ := b.sf.Usage()
+		told := 0
+		for end := b.clock.Now().Add(time.Hour); b.clock.Now().Before(end); {
+			b.clock.move(10 * time.Minute)
+			b.tell()
+			told++
+			b.round(objects, Ask{}, !b.clock.Now().Before(end))
+		}
+		after, _ := b.sf.Usage()
+		return after - before - told
+	}
+	var calls []int
+	for range 3 {
+		calls = append(calls, hour())
+	}
+	t.Logf("API calls per idle hour of five objects: %v", calls)
+	for _, n := range calls {
+		if n < 6 || n > 12 { // 7 to 8, and a few more if a round is torn apart on a busy machine
+			t.Errorf("%d calls in an hour, want about 7", n)
+		}
+	}
+}
+
+// Row 52 of the list of faults: after an outage every object has everything to
+// ask. That is one read each, not one for each missed poll.
+func TestAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	objects := b.five()
+	b.clock.move(5 * 24 * time.Hour)
+	id := b.insert("Made during the outage")
+	b.tell()
+	before, _ := b.sf.Usage()
+	b.round(objects, Ask{Wanted: true}, true)
+	after, _ := b.sf.Usage()
+	if n := after - before; n > 6 {
+		t.Errorf("%d calls, want 2 or a few more", n)
+	}
+	b.hydrate()
+	if v := b.value("contact", "lastname", id); v == "" {
+		t.Error("the record is not found")
+	}
+}
+
+// A record's parent gets another external id: neither its stamp nor an event
+// tells. The column is right after the load, after reading back and after a
+// sweep.
+func TestParentColumns(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.must(b.drop("contact"))
+	b.o = b.object("Contact", "LastName", "AccountId", "Account.External_Id__c")
+	other := b.sf.AsBulk("loader@example.com")
+	parent, err := other.Insert("Account", map[string]any{"Name": "Parent", "External_Id__c": "p-1"})
+	b.must(err)
+	child := func() string {
+		id, err := other.Insert("Contact", map[string]any{"LastName": "Child", "AccountId": parent})
+		b.must(err)
+		return id
+	}
+	loaded := child()
+	b.insert("Without a parent")
+	b.load()
+	b.clock.move(time.Minute)
+	polled := child()
+	b.poll()
+	column := "account_external_id__c"
+	for _, c := range b.o.Table.Columns {
+		if c.Field == "Account.External_Id__c" {
+			column = c.Name
+		}
+	}
+	check := func(want string) {
+		t.Helper()
+		for _, id := range []string{loaded, polled} {
+			if v := b.value("contact", column, id); v != want {
+				t.Errorf("%s has parent %q, want %q", id, v, want)
+			}
+		}
+	}
+	check("p-1")
+	b.clock.move(time.Hour)
+	b.must(other.Update("Account", parent, map[string]any{"External_Id__c": "p-2"}))
+	b.poll()
+	check("p-1") // nobody can know
+	if f := b.compare(); f.Full != 2 {
+		t.Errorf("the sweep marked %d, want 2", f.Full)
+	}
+	check("p-2")
+	if d := b.verify(b.o); len(d) != 0 {
+		t.Errorf("verify reports %+v", d)
+	}
+}
+
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.insertMany(bulkAbove + 500) // read by Bulk API
+	changed, gone := b.insert("Changed"), b.insert("Deleted here")
+	b.load()
+	if d := b.verify(b.o); len(d) != 0 {
+		t.Fatalf("both sides are equal, but verify reports %+v", d)
+	}
+	exec := func(sql string, args ...any) {
+		t.Helper()
+		_, err := b.pool.Exec(t.Context(), sql, args...)
+		b.must(err)
+	}
+	exec("UPDATE salesforce.contact SET title = 'Other', email = NULL WHERE sfid = $1", changed)
+	exec("DELETE FROM salesforce.contact WHERE sfid = $1", gone)
+	exec("INSERT INTO salesforce.contact (sfid, lastname) VALUES ('003000000000001AAA', 'Nowhere')")
+	exec("INSERT INTO salesforce.contact (lastname) VALUES ('Never sent')")
+	kinds := map[pgsink.DiffKind]pgsink.Difference{}
+	for _, d := range b.verify(b.o) {
+		if _, twice := kinds[d.Kind]; twice {
+			t.Errorf("%s is reported twice: %+v", d.Kind, d)
+		}
+		kinds[d.Kind] = d
+	}
+	if len(kinds) != 4 || kinds[pgsink.DiffNoRow].SFID != gone || kinds[pgsink.DiffNoRecord].SFID != "003000000000001AAA" || kinds[pgsink.DiffUnsent].RowID == 0 {
+		t.Errorf("verify reports %+v", kinds)
+	}
+	if d := kinds[pgsink.DiffValues]; d.SFID != changed || len(d.Fields) != 1 || d.Fields[0].Field != "Title" || *d.Fields[0].Postgres != "Other" || d.Fields[0].Salesforce != nil {
+		t.Errorf("the changed row is reported as %+v", d)
+	}
+	var left int
+	b.must(b.pool.QueryRow(t.Context(), "SELECT count(*) FROM hcbridge.seen").Scan(&left))
+	if left != 0 {
+		t.Errorf("%d ids are left over", left)
+	}
+
+	// What is on its way is no difference.
+	t.Run("WaitsForWhatIsInMotion", func(t *testing.T) {
+		b.t = t
+		b.must(b.r.mark(t.Context(), []pgsink.Mark{{Object: "Contact", SFID: changed, Reason: "poll"}, {Object: "Contact", SFID: gone, Reason: "poll"}}))
+		exec("DELETE FROM salesforce.contact WHERE sfid = '003000000000001AAA' OR sfid IS NULL")
+		looks := 0
+		b.r.sf = hooked{Source: b.r.sf, retrieve: func() {
+			if looks++; looks == 3 { // the hydrator comes late
+				b.hydrate()
+			}
+		}}
+		if d := b.verify(b.o); len(d) != 0 {
+			t.Errorf("verify reports %+v", d)
+		}
+		if looks < 3 {
+			t.Errorf("looked %d times, want until the marks are gone", looks)
+		}
+	})
+}
