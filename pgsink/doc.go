@@ -21,6 +21,10 @@
 // A mark set again meanwhile has another seq and stays. If it was a delete that
 // set it, the Read, made too early, is not applied either.
 //
+// A [Comparison] finds what differs between all records and all rows, in
+// constant memory and by the same canonical forms and casts, and writes nothing
+// but the ids it has met.
+//
 // # Delivery
 //
 // [Sink.Apply] is one transaction, sent as one pipeline: rows, marks and

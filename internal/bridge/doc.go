@@ -41,6 +41,18 @@
 //  8. Polling is the guarantee; events and notifications are hints that make it
 //     quick.
 //
+// # Comparing
+//
+// Once a week, or once a day where fields are mapped that change without a new
+// stamp, all records are compared with all rows, and differences are marked. It
+// is the last resort behind the polls, and finds what they cannot: see package
+// poll. [Compare] does it for a person and reports instead.
+//
+// # API calls
+//
+// As the budget runs low, polls are stretched first, comparisons stop, and then
+// reading back slows down. Events and writes go on.
+//
 // # A deaf stream
 //
 // A stream can be connected and bring nothing. The watchdog trusts evidence

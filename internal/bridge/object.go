@@ -162,7 +162,11 @@ func (s *session) pollOnce(ctx context.Context, o *object, ask poll.Ask, counted
 	})
 	if every := min(countEvery, max(10*o.cfg.PollInterval, time.Minute)); time.Since(*counted) >= every*time.Duration(pace.Stretch) {
 		g.Go(func() error {
-			err := s.countRecords(salesforce.Together(ctx), o)
+			cctx := ctx
+			if !ask.Alone {
+				cctx = salesforce.Together(ctx)
+			}
+			err := s.countRecords(cctx, o)
 			if err == nil {
 				*counted = time.Now()
 			}

@@ -151,19 +151,20 @@ func eachStamp(body io.Reader, fn func([]stamp) error) error {
 	var batch []stamp
 	for {
 		record, err := in.Read()
-		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("bulk result: %w", err)
-		}
-		if err != nil || len(batch) == pageSize {
-			if len(batch) > 0 {
-				if err := fn(batch); err != nil {
-					return err
-				}
+		if errors.Is(err, io.EOF) {
+			if len(batch) == 0 {
+				return nil
 			}
-			batch = batch[:0]
+			return fn(batch)
 		}
 		if err != nil {
-			return nil
+			return fmt.Errorf("bulk result: %w", err)
+		}
+		if len(batch) == pageSize {
+			if err := fn(batch); err != nil {
+				return err
+			}
+			batch = batch[:0]
 		}
 		var s stamp
 		if s.ID = record[id]; !isID(s.ID) {

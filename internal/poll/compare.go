@@ -25,7 +25,13 @@ const (
 // time has come, or because somebody or a gap in what polls can see wants it.
 func (r *Reader) FullDue(ctx context.Context, o Object, p Pace) (bool, error) {
 	state, err := r.sink.ReadState(ctx, o.Name)
-	return err == nil && !state.LoadStarted.IsZero() && fullDue(state, r.sf.ServerTime(), o, p), err
+	if err != nil || state.LoadStarted.IsZero() {
+		return false, err
+	}
+	if state.FullMark.IsZero() { // the load was one; LoadStarted moves on with every Bulk read of changes
+		err = r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) { s.FullMark = s.LoadStarted; state = *s })
+	}
+	return err == nil && fullDue(state, r.sf.ServerTime(), o, p), err
 }
 
 // Full reads id, stamp and the moving fields of every record and marks what

@@ -1,30 +1,55 @@
 // Package poll is everything that reads Salesforce by asking: the first load,
-// the poll that finds what no event announced, and the reading back of marked
-// records.
+// the polls that find what no event announced, the comparison of everything,
+// and the reading back of marked records.
 //
-//	Changes: SystemModstamp ≥ what was seen − look-back ─▶ ids ─▶ differs from the row? ─▶ mark
-//	Deletes: getDeleted since the last answer           ─▶ ids ─▶ still in the table?  ─▶ mark
-//	Hydrate: marks ─▶ up to 2,000 records in one call   ─▶ rows, marks removed
-//	Load:    all records, by REST or as a Bulk 2.0 query ─▶ rows where none is newer
+//	Poll:    SystemModstamp ≥ last time − look-back ─▶ ids ─▶ differs from the row? ─▶ mark
+//	         getDeleted since the last answer       ─▶ ids ─▶ still in the table?  ─▶ mark
+//	Full:    id, stamp and moving fields of all     ─▶ differs from the row?       ─▶ mark
+//	Verify:  every field of all                     ─▶ differs, and stays so?      ─▶ report
+//	Hydrate: marks ─▶ up to 2,000 records in one call                ─▶ rows, marks removed
+//	Load:    all records, by REST or as a Bulk 2.0 query             ─▶ rows where none is newer
 //
-// Only Hydrate and Load write rows; the polls only find ids, which is cheap
-// (2,000 per call), so that windows can overlap generously.
+// Only Hydrate, Load and a Poll of very many changes write rows; the others only
+// find ids, which is cheap (2,000 per call), so that windows can overlap
+// generously.
 //
 // # Completeness
 //
 // Salesforce sets SystemModstamp when a record is saved, but the record
 // becomes visible when its transaction commits, and the stamp's resolution is
-// one second. Changes therefore looks back [Lookback] behind what it has seen,
-// pages by (SystemModstamp, Id) so that equal stamps are not skipped, and takes
-// its times from the server only. A record of an object without a stream that
-// is read in the very second of its stamp is read once more, because a second
-// change within that second would look the same.
+// one second. Polls therefore have layers, which differ in two numbers only:
+//
+//	         every             looks back
+//	fast     HC_POLL_INTERVAL  15 min
+//	late     1 h               1 h
+//	drift    6 h               48 h, or as far as getUpdated's latestDateCovered
+//	full     7 days, or 24 h if fields are mapped that move without a stamp
+//
+// Each looks back behind the beginning of its last run, so an outage of any
+// length is made up for. A deeper layer that is due does the shallower ones'
+// work. Windows are paged by (SystemModstamp, Id), so that equal stamps are not
+// skipped, changes between pages shift nothing, and no locator expires; times
+// are the server's only, and the marks are durable. A record of an object
+// without a stream that is read in the very second of its stamp is read once
+// more, because a second change within that second would look the same.
+//
+// Formulas, roll-ups and fields of parents change without a new stamp: only the
+// full comparison sees that.
 //
 // # Deletes
 //
 // A record that a read does not return is asked for with queryAll. Only
-// IsDeleted, or getDeleted together with absence, removes a row: a record that
-// has merely become invisible stays.
+// IsDeleted, or getDeleted or an event together with absence, removes a row: a
+// record that has merely become invisible stays, and is counted. When a record
+// is gone, the rows that refer to it are read: Salesforce deletes them, empties
+// their lookups or, after a merge, points them to the winner, all without a word.
+//
+// # Calls
+//
+// What polls of several objects ask at about the same time is one API call
+// ([salesforce.Together]), and spans are counted from one moment for all, so
+// that they do ask at the same time. A window of more than 10,000 changes is
+// read by Bulk API. [PaceOf] is the one rule for saving calls.
 //
 // # Errors
 //
@@ -33,6 +58,6 @@
 //
 // # Concurrency
 //
-// One [Reader] may be used by several goroutines, but one object's Load,
-// Changes and Deletes by one at a time, and Hydrate by one at a time.
+// One [Reader] may be used by several goroutines, but one object's Load and Poll
+// by one at a time, and Hydrate by one at a time. Of Full, one runs at a time.
 package poll

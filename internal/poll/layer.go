@@ -114,11 +114,7 @@ func fullDue(s pgsink.State, now time.Time, o Object, p Pace) bool {
 	if len(o.Moving) > 0 {
 		every = sweepEvery
 	}
-	mark := s.FullMark
-	if mark.IsZero() {
-		mark = s.LoadStarted
-	}
-	return p.Deep && (s.FullWanted || now.Sub(mark) >= every)
+	return p.Deep && (s.FullWanted || now.Sub(s.FullMark) >= every)
 }
 
 // Pace is how much of Salesforce's daily API calls reading may still use.

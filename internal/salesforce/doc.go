@@ -7,6 +7,8 @@
 //	           ▼ one at a time, repeated ones 10 s apart       ├─ Date ─────▶ ServerTime
 //	      token host ─▶ instance_url policy ─▶ Session        └─ Limit-Info ▶ Usage
 //
+// Reads made with a context of [Together] travel in one composite request.
+//
 // # Delivery
 //
 // A read either returns everything the org sent or an error: bodies are read to

@@ -56,7 +56,7 @@ func all(t *testing.T, c *Client, objects ...string) (answers []string) {
 		wg.Go(func() {
 			page, err := c.Query(Together(t.Context()), "SELECT Id FROM "+o, QueryOpts{})
 			if err != nil {
-				answers[i] = err.(*Error).Code //nolint:errorlint,forcetypeassert // Query returns nothing else
+				answers[i] = err.(*Error).Code //nolint:errorlint // Query returns nothing else
 				return
 			}
 			answers[i] = string(page.Records[0])

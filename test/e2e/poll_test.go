@@ -1,0 +1,134 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"hcbridge/internal/status"
+)
+
+// `hcbridge verify` beside a running bridge and without one.
+func TestVerifyCommand(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	var ids []string
+	for i := range 30 {
+		ids = append(ids, r.insert("Contact", map[string]any{"LastName": fmt.Sprintf("C %d", i)}))
+	}
+	r.insert("Account", map[string]any{"Name": "A"})
+	if code, _, stderr := r.command("verify"); code != 1 || !strings.Contains(stderr, "run the bridge first") {
+		t.Errorf("before the first run: exit %d, %s", code, stderr)
+	}
+	b := r.start()
+	r.synced()
+	r.equal("Account", "Contact")
+	if code, stdout, stderr := r.command("verify"); code != 0 || strings.Count(stdout, "both sides are equal") != 2 {
+		t.Errorf("exit %d when both sides are equal\n%s\n%s", code, stdout, stderr)
+	}
+	r.exec("UPDATE salesforce.contact SET title = 'Not in Salesforce' WHERE sfid = $1", ids[3])
+	r.exec("DELETE FROM salesforce.contact WHERE sfid = $1", ids[4])
+	check := func(when string) {
+		t.Helper()
+		code, stdout, stderr := r.command("verify", "contact", "--json")
+		found := map[string]string{}
+		for line := range strings.Lines(stdout) {
+			var f struct{ Object, Kind, SFID string }
+			if err := json.Unmarshal([]byte(line), &f); err != nil {
+				t.Fatalf("%s: %q: %v", when, line, err)
+			}
+			found[f.SFID] = f.Kind
+		}
+		if code != 1 || len(found) != 2 || found[ids[3]] != "values" || found[ids[4]] != "no_row" {
+			t.Errorf("%s: exit %d, found %v\n%s", when, code, found, stderr)
+		}
+	}
+	check("beside a bridge")
+	b.end(syscall.SIGTERM)
+	check("without a bridge")
+	if code, _, _ := r.command("verify", "Nothing"); code != 2 {
+		t.Errorf("exit %d for an object that is not mapped, want 2", code)
+	}
+	if code, _, _ := r.command("verify", "a", "b"); code != 2 {
+		t.Errorf("exit %d for two objects, want 2", code)
+	}
+}
+
+// Row 39 of the list of faults: the event of a parent's delete is all there is;
+// its children get none.
+func TestParentDeletedByEvent(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "HC_OBJECTS=Account,Contact,Invoice__c", "HC_POLL_INTERVAL=1h")
+	parent := r.insert("Account", map[string]any{"Name": "Parent"})
+	for i := range 5 {
+		r.insert("Contact", map[string]any{"LastName": fmt.Sprintf("Child %d", i), "AccountId": parent})
+		r.insert("Invoice__c", map[string]any{"Account__c": parent})
+	}
+	r.start()
+	r.synced()
+	r.equal("Account", "Contact", "Invoice__c")
+	r.must(r.sf.Delete("Account", parent))
+	r.eventually("children", 20*time.Second, func() error {
+		children := r.count("SELECT count(*) FROM salesforce.contact")
+		lookups := r.count("SELECT count(*) FROM salesforce.invoice__c WHERE account__c IS NOT NULL")
+		if children+lookups > 0 {
+			return fmt.Errorf("%d children and %d lookups stay", children, lookups)
+		}
+		return nil
+	})
+	r.equal("Account", "Contact", "Invoice__c")
+}
+
+// Row 42: a bulk load of which no event tells comes in by Bulk API.
+func TestBulkLoadWhileRunning(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "HC_OBJECTS=Contact", "HC_POLL_INTERVAL=2s")
+	r.start()
+	r.synced()
+	const n = 12_000
+	_, err := r.sf.AsBulk("loader@example.com").InsertMany("Contact", func(yield func(map[string]any) bool) {
+		for i := range n {
+			if !yield(map[string]any{"LastName": fmt.Sprintf("Loaded %d", i)}) {
+				return
+			}
+		}
+	})
+	r.must(err)
+	r.equal("Contact")
+	jobs := 0
+	for _, q := range r.sf.Requests() {
+		if strings.HasSuffix(q.Path, "/jobs/query") {
+			jobs++
+		}
+	}
+	if jobs == 0 {
+		t.Error("no Bulk API job was made for 12,000 changes")
+	}
+}
+
+// With the budget of API calls used up, the connection says so.
+func TestBudgetUsedUp(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_FIELDS=Name", "HC_API_DAILY_BUDGET=100")
+	r.sf.UseCalls(200)
+	r.start()
+	r.synced()
+	r.eventually("API_LIMIT", 20*time.Second, func() error {
+		st, ok := r.status()
+		if !ok || st.Connection.State != status.APILimit {
+			return fmt.Errorf("connection is %q", st.Connection.State)
+		}
+		return nil
+	})
+	// Events cost no calls.
+	r.insert("Account", map[string]any{"Name": "By event"})
+	r.eventually("event", 20*time.Second, func() error {
+		if r.count("SELECT count(*) FROM salesforce.account") != 1 {
+			return fmt.Errorf("no row")
+		}
+		return nil
+	})
+}
