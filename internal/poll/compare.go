@@ -73,11 +73,6 @@ func (r *Reader) Full(ctx context.Context, o Object, progress Progress) (found F
 	return found, r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) { s.FullMark, s.FullWanted = began, false })
 }
 
-// WantFull has everything of o compared soon.
-func (r *Reader) WantFull(ctx context.Context, o Object) error {
-	return r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) { s.FullWanted = true })
-}
-
 // Verify compares every mapped field of every record with its row and reports
 // what differs. A difference that may be in motion is looked at again first: it
 // is reported when nothing is under way for it and two looks a second apart see
