@@ -23,11 +23,11 @@ func TestComparison(t *testing.T) {
 	t.Parallel()
 	kinds := func(differences []Difference) (out []string) {
 		for _, d := range differences {
-			text := string(d.Kind)
+			words := []string{string(d.Kind)}
 			for _, f := range d.Fields {
-				text += " " + f.Field
+				words = append(words, f.Field)
 			}
-			out = append(out, text)
+			out = append(out, strings.Join(words, " "))
 		}
 		return out
 	}
