@@ -117,6 +117,9 @@ func TestPace(t *testing.T) {
 	if p := PaceOf(0, 80_000); p != (Pace{Stretch: 1, Deep: true}) {
 		t.Errorf("a fresh day begins with %+v", p)
 	}
+	if p, before := PaceOf(80_000, 80_000), PaceOf(79_999, 80_000); p.ReadBack <= before.ReadBack || before.ReadBack == 0 || before.Limited {
+		t.Errorf("reading back pauses for %s just before the budget is used up, and for %s then", before.ReadBack, p.ReadBack)
+	}
 	if p := PaceOf(80_000, 80_000); !p.Limited {
 		t.Errorf("a budget that is used up shows as %+v", p)
 	}
