@@ -40,7 +40,15 @@ func compareSides(ctx context.Context, cfg *config.Config, o config.Object, pool
 		}
 		return fmt.Errorf("log in to Salesforce: %w", err)
 	}
-	m, err := mapObject(ctx, sf, o, cfg.Schema, cfg.NumberType == "numeric")
+	before, err := remembered(ctx, pool, cfg.Schema)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && (pg.Code == "3F000" || pg.Code == "42P01") {
+		return fmt.Errorf("%s: %w", o.Name, ErrNeverRan)
+	}
+	if err != nil {
+		return err
+	}
+	m, err := mapObject(ctx, sf, o, cfg.Schema, cfg.NumberType == "numeric", before[strings.ToLower(o.Name)].fields)
 	if err != nil {
 		return fmt.Errorf("%s: %w", o.Name, err)
 	}
@@ -48,10 +56,5 @@ func compareSides(ctx context.Context, cfg *config.Config, o config.Object, pool
 		return err
 	}
 	sink := pgsink.New(pool, cfg.Schema, log)
-	err = poll.New(sf, sink, log).Verify(ctx, m.pollObject(func() bool { return true }), progress, report)
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "3F000" || errors.As(err, &pg) && pg.Code == "42P01" {
-		return fmt.Errorf("%s: %w", o.Name, ErrNeverRan)
-	}
-	return err
+	return poll.New(sf, sink, log).Verify(ctx, m.pollObject(func() bool { return true }), progress, report)
 }

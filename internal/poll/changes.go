@@ -134,7 +134,7 @@ func (o Object) window(where string) string {
 // read goes through a window whose first page is known. until is the time up to
 // which it is complete if that is not the poll's own beginning.
 func (r *Reader) read(ctx context.Context, o Object, w window, page *salesforce.Page) (found Found, until time.Time, err error) {
-	if page.TotalSize > bulkAbove {
+	if page.TotalSize > bulkAbove && !w.loading {
 		found, until, err = r.readBulk(ctx, o, w, page.TotalSize)
 		if !refused(err) {
 			return found, until, err

@@ -58,12 +58,13 @@ type window struct {
 	deepest int               // the deepest layer that is due; -1 if none is
 	from    [depths]time.Time // where each layer's part begins, never later than a shallower one's
 	next    time.Duration     // until something is due; zero or less if it is
+	loading bool              // a load is under way, which the object's state can hold one of
 }
 
 // plan works out what is due at now, Salesforce's clock. wanted makes the fast
 // layer due.
 func plan(s pgsink.State, now time.Time, interval time.Duration, p Pace, wanted bool) window {
-	w := window{deepest: -1, next: 1<<63 - 1}
+	w := window{deepest: -1, next: 1<<63 - 1, loading: s.LoadedAt.IsZero()}
 	var from time.Time
 	for i, l := range layersOf(interval, p.Stretch) {
 		mark := *l.mark(&s)
