@@ -1,7 +1,11 @@
 package pgsink
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"testing"
 	"time"
 )
@@ -43,12 +47,12 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-func BenchmarkLoadPage(b *testing.B) {
+func BenchmarkLoad(b *testing.B) {
 	s := setup(b, account())
 	rows := 0
 	for b.Loop() {
 		s.exec(`TRUNCATE salesforce.account`)
-		n, err := s.sink.LoadPage(b.Context(), s.table, &generator{n: 50_000}, Page{})
+		n, err := s.loadPage(&generator{n: 50_000}, LoadPosition{})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -68,4 +72,39 @@ func BenchmarkDecode(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkChunks decodes and encodes alone, of records of twenty fields.
+func BenchmarkChunks(b *testing.B) {
+	spec := account()
+	types := []string{"string", "string", "string", "string", "string", "string", "string", "string", "email", "phone", "picklist", "double", "date", "datetime", "boolean"}
+	var header, record strings.Builder
+	header.WriteString(loadHeader[:len(loadHeader)-1])
+	for i, typ := range types {
+		name := fmt.Sprintf("Field%d__c", i)
+		spec.Fields = append(spec.Fields, Field{Name: name, Type: typ, Length: 80})
+		fmt.Fprintf(&header, ",%q", name)
+		value := map[string]string{"double": "37.7749", "date": "1980-02-29", "datetime": "2024-05-01T10:11:12.000Z", "boolean": "true"}[typ]
+		fmt.Fprintf(&record, `,"%s"`, cmp.Or(value, "Some text of usual size"[:4*(i%5)]))
+	}
+	table := mustTable(b, spec)
+	var page strings.Builder
+	page.WriteString(header.String() + "\n")
+	for i := range 20_000 {
+		text := line(i, "a name of ordinary length", at(i%60))
+		page.WriteString(text[:len(text)-1] + record.String() + "\n")
+	}
+	b.SetBytes(int64(page.Len()))
+	rows, chunk := int64(0), &Chunk{}
+	for b.Loop() {
+		chunks, err := table.Chunks(strings.NewReader(page.String()), 0)
+		for err == nil {
+			err = chunks.Next(chunk)
+			rows += chunk.Rows
+		}
+		if !errors.Is(err, io.EOF) {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "rows/s")
 }

@@ -81,43 +81,38 @@ func (c *Comparison) Close(ctx context.Context) error {
 // CSV compares the records of one Bulk result, which is read to its end but not
 // closed, and calls fn with the differences. It returns the number of records.
 func (c *Comparison) CSV(ctx context.Context, body io.Reader, fn func([]Difference) error) (n int64, err error) {
-	in := newCSVReader(body)
-	header, err := in.Read()
-	if err != nil {
-		return 0, fmt.Errorf("pgsink: compare %s: header: %w", c.table.Object, err)
-	}
-	decoder, err := c.table.CSV(header)
+	chunks, err := c.table.Chunks(body, 0)
 	if err != nil {
 		return 0, err
 	}
-	batch := make([]Row, 0, compareBatch)
-	flush := func() error {
-		found, err := c.Rows(ctx, batch)
-		n += int64(len(batch))
-		batch = batch[:0]
-		if err != nil || len(found) == 0 {
-			return err
+	var chunk Chunk
+	var record csvRecord
+	rows := make([]Row, 0, compareBatch)
+	for end := false; !end; {
+		err := chunks.Next(&chunk)
+		if end = errors.Is(err, io.EOF); err != nil && !end {
+			return n, err
 		}
-		return fn(found)
-	}
-	for {
-		record, err := in.Read()
-		if errors.Is(err, io.EOF) && !errors.Is(err, errCSV) {
-			return n, flush()
+		rows = rows[:0]
+		for i := range chunk.records {
+			row, err := chunk.row(&record, i)
+			if err != nil {
+				return n, err
+			}
+			rows = append(rows, row)
 		}
-		if err != nil {
-			return n, fmt.Errorf("pgsink: compare %s: %w", c.table.Object, err)
-		}
-		row, err := decoder.Decode(record)
+		found, err := c.Rows(ctx, rows)
+		n += chunk.Rows
 		if err != nil {
 			return n, err
 		}
-		if batch = append(batch, row); len(batch) == compareBatch {
-			if err := flush(); err != nil {
+		if len(found) > 0 {
+			if err := fn(found); err != nil {
 				return n, err
 			}
 		}
 	}
+	return n, nil
 }
 
 // Rows compares records, all decoded from the same fields; what they do not

@@ -1,23 +1,19 @@
 package pgsink
 
 import (
-	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 )
-
-// maxRecord bounds one CSV record, in bytes. Salesforce's own bound is far
-// below: a record's long text fields hold 1.6 million characters.
-const maxRecord = 64 << 20
 
 // CSV decodes the rows of one Bulk API result.
 type CSV struct {
 	table   *Table
 	columns []int // per CSV field: index into Table.Columns, fieldID or fieldSkip
 	missing []string
-	id      int
+	id      int // where Id is
+	deleted int // where IsDeleted is, -1 if it is not there
 }
 
 const (
@@ -29,7 +25,7 @@ const (
 // SystemModstamp must be there, in any case; columns that are not mapped are
 // passed over.
 func (t *Table) CSV(header []string) (*CSV, error) {
-	c := &CSV{table: t, columns: make([]int, len(header)), id: fieldSkip}
+	c := &CSV{table: t, columns: make([]int, len(header)), id: fieldSkip, deleted: -1}
 	folded := make(map[string]int, len(t.fields))
 	for name, i := range t.fields {
 		folded[strings.ToLower(name)] = i
@@ -47,6 +43,9 @@ func (t *Table) CSV(header []string) (*CSV, error) {
 		}
 		if ok && !present[i] {
 			c.columns[at], present[i] = i, true
+			if i == t.deleted {
+				c.deleted = at
+			}
 		}
 	}
 	if c.id < 0 {
@@ -65,177 +64,153 @@ func (t *Table) CSV(header []string) (*CSV, error) {
 
 // Decode reads one row. An empty field is null: Salesforce stores no empty
 // strings. The error is a *RecordError.
-func (c *CSV) Decode(record []string) (Row, error) {
-	if len(record) != len(c.columns) {
-		return Row{}, &RecordError{Object: c.table.Object, Reason: fmt.Sprintf("CSV row of %d fields under a header of %d", len(record), len(c.columns))}
-	}
-	id, ok := canonID(record[c.id])
-	if !ok {
-		return Row{}, &RecordError{Object: c.table.Object, Reason: "Id is not a Salesforce id"}
+func (c *CSV) Decode(record [][]byte) (Row, error) {
+	id, err := c.identify(record)
+	if err != nil {
+		return Row{}, err
 	}
 	row := Row{SFID: id, Values: make([]*string, len(c.table.Columns)), Missing: c.missing}
 	for at, value := range record {
 		if i := c.columns[at]; i >= 0 {
-			row.Values[i] = canon(c.table.Columns[i].kind, value)
+			row.Values[i] = canon(c.table.Columns[i].kind, string(value))
 		}
 	}
 	c.table.finish(&row)
 	return row, nil
 }
 
+// identify checks the number of values and returns the record's id.
+func (c *CSV) identify(record [][]byte) (string, error) {
+	if len(record) != len(c.columns) {
+		return "", &RecordError{Object: c.table.Object, Reason: fmt.Sprintf("CSV row of %d fields under a header of %d", len(record), len(c.columns))}
+	}
+	id, ok := canonID(string(record[c.id]))
+	if !ok {
+		return "", &RecordError{Object: c.table.Object, Reason: "Id is not a Salesforce id"}
+	}
+	return id, nil
+}
+
 // errCSV reports a stream that is not CSV, or was cut off.
 var errCSV = errors.New("malformed CSV")
 
-// csvReader reads RFC 4180 records. Unlike encoding/csv it keeps a carriage
+// csvRecord is one record of RFC 4180. Unlike encoding/csv it keeps a carriage
 // return inside a quoted value: text fields hold what the user typed, and the
 // events of the same record say \r\n too.
-type csvReader struct {
-	in     *bufio.Reader
-	record []byte // the current record's values, one after the other
-	ends   []int
-	fields []string
+type csvRecord struct {
+	values   [][]byte // parts of what was scanned, or of unquoted
+	unquoted []byte   // values with quotes in them, which are doubled in CSV
 }
 
-func newCSVReader(in io.Reader) *csvReader {
-	return &csvReader{in: bufio.NewReaderSize(in, 64<<10)}
-}
-
-// Read returns the next record, valid until the next call, or io.EOF. Empty
-// lines are passed over.
-func (r *csvReader) Read() ([]string, error) {
-	for {
-		r.record, r.ends = r.record[:0], r.ends[:0]
-		err := r.scan()
-		blank := len(r.ends) == 1 && len(r.record) == 0
-		if err != nil && (!errors.Is(err, io.EOF) || len(r.ends) == 0) {
-			return nil, err
+// scan reads the record that data begins with, passing over empty lines before
+// it, and returns how many bytes that took. It returns 0 if data ends too
+// early: more may follow unless end is set. A record of no values is the end.
+// The values are good until data changes or the next scan.
+func (r *csvRecord) scan(data []byte, end bool) (int, error) {
+	r.values, r.unquoted = r.values[:0], r.unquoted[:0]
+	for at := 0; at < len(data); {
+		n, last, err := r.value(data[at:], end)
+		if n == 0 || err != nil {
+			return 0, err
 		}
-		if blank {
+		at += n
+		if !last {
 			continue
 		}
-		all := string(r.record) // one allocation for all values
-		r.fields = r.fields[:0]
-		start := 0
-		for _, end := range r.ends {
-			r.fields = append(r.fields, all[start:end])
-			start = end
+		if len(r.values) == 1 && len(r.values[0]) == 0 {
+			r.values = r.values[:0]
+			if !end && at == len(data) {
+				return 0, nil
+			}
+			continue // an empty line
 		}
-		return r.fields, nil
+		return at, nil
 	}
-}
-
-// scan reads up to the end of a line that is not inside quotes.
-func (r *csvReader) scan() error {
-	if _, err := r.in.Peek(1); err != nil {
-		return err
+	if !end {
+		return 0, nil
 	}
-	for {
-		last, err := r.value()
-		if err != nil {
-			return err
-		}
-		r.ends = append(r.ends, len(r.record))
-		if last {
-			return nil
-		}
+	if len(r.values) > 0 { // the last value is empty and without a line end
+		r.values = append(r.values, nil)
 	}
+	return len(data), nil
 }
 
 // value reads one value and what ends it; last is true at the end of a record.
-func (r *csvReader) value() (last bool, err error) {
-	c, err := r.in.ReadByte()
-	if errors.Is(err, io.EOF) {
-		return true, nil // the last record needs no line end
+func (r *csvRecord) value(data []byte, end bool) (n int, last bool, err error) {
+	if data[0] == '"' {
+		return r.quoted(data, end)
 	}
-	if err != nil {
-		return false, err
-	}
-	if c == '"' {
-		if err := r.quoted(); err != nil {
-			return false, err
-		}
-		return r.separator()
-	}
-	for {
-		switch c {
+	for i, b := range data {
+		switch b {
 		case ',':
-			return false, nil
+			r.values = append(r.values, data[:i])
+			return i + 1, false, nil
 		case '\n':
-			if n := len(r.record); n > 0 && r.record[n-1] == '\r' && n > r.start() {
-				r.record = r.record[:n-1]
-			}
-			return true, nil
+			r.values = append(r.values, bytes.TrimSuffix(data[:i], []byte{'\r'}))
+			return i + 1, true, nil
 		case '"':
-			return false, fmt.Errorf("%w: a quote inside an unquoted value", errCSV)
-		}
-		if r.record = append(r.record, c); len(r.record) > maxRecord {
-			return false, fmt.Errorf("%w: a record of more than %d bytes", errCSV, maxRecord)
-		}
-		if c, err = r.in.ReadByte(); errors.Is(err, io.EOF) {
-			return true, nil
-		} else if err != nil {
-			return false, err
+			return 0, false, fmt.Errorf("%w: a quote inside an unquoted value", errCSV)
 		}
 	}
-}
-
-// start is where the current value begins.
-func (r *csvReader) start() int {
-	if len(r.ends) == 0 {
-		return 0
+	if !end {
+		return 0, false, nil
 	}
-	return r.ends[len(r.ends)-1]
+	r.values = append(r.values, data)
+	return len(data), true, nil // the last record needs no line end
 }
 
-// quoted reads up to the closing quote, whole runs at a time.
-func (r *csvReader) quoted() error {
+// quoted reads a value in quotes.
+func (r *csvRecord) quoted(data []byte, end bool) (n int, last bool, err error) {
+	var value []byte
+	start, at := len(r.unquoted), 1
 	for {
-		part, err := r.in.ReadSlice('"')
-		if len(r.record)+len(part) > maxRecord {
-			return fmt.Errorf("%w: a record of more than %d bytes", errCSV, maxRecord)
+		i := bytes.IndexByte(data[at:], '"')
+		if i < 0 {
+			if end {
+				return 0, false, fmt.Errorf("%w: cut off inside a value", errCSV)
+			}
+			return 0, false, nil
 		}
-		r.record = append(r.record, part...)
-		switch {
-		case errors.Is(err, bufio.ErrBufferFull):
+		value = data[at : at+i]
+		at += i + 1
+		if at < len(data) && data[at] == '"' {
+			r.unquoted = append(r.unquoted, data[at-1-i:at]...)
+			at++
 			continue
-		case errors.Is(err, io.EOF):
-			return fmt.Errorf("%w: cut off inside a value: %w", errCSV, io.ErrUnexpectedEOF)
-		case err != nil:
-			return err
 		}
-		next, err := r.in.ReadByte()
-		if err == nil && next == '"' {
-			continue // a doubled quote: the one already taken stays
+		if len(r.unquoted) > start {
+			r.unquoted = append(r.unquoted, value...)
+			value = r.unquoted[start:len(r.unquoted):len(r.unquoted)]
 		}
-		r.record = r.record[:len(r.record)-1]
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		return r.in.UnreadByte()
+		break
 	}
+	n, last, err = separator(data[at:], end)
+	if n < 0 || err != nil {
+		return 0, false, err
+	}
+	r.values = append(r.values, value)
+	return at + n, last, nil
 }
 
-// separator reads what follows a closing quote.
-func (r *csvReader) separator() (last bool, err error) {
-	c, err := r.in.ReadByte()
-	if err == nil && c == '\r' {
-		c, err = r.in.ReadByte()
-		if err == nil && c != '\n' {
-			return false, fmt.Errorf("%w: a carriage return alone", errCSV)
-		}
-	}
+// separator reads what follows a closing quote; n is -1 if that is not there yet.
+func separator(data []byte, end bool) (n int, last bool, err error) {
 	switch {
-	case errors.Is(err, io.EOF):
-		return true, nil
-	case err != nil:
-		return false, err
-	case c == ',':
-		return false, nil
-	case c == '\n':
-		return true, nil
+	case len(data) == 0 && end:
+		return 0, true, nil
+	case len(data) == 0:
+		return -1, false, nil
+	case data[0] == ',':
+		return 1, false, nil
+	case data[0] == '\n':
+		return 1, true, nil
+	case data[0] != '\r':
+		return 0, false, fmt.Errorf("%w: a quoted value goes on after its quote", errCSV)
+	case len(data) > 1 && data[1] == '\n':
+		return 2, true, nil
+	case len(data) > 1:
+		return 0, false, fmt.Errorf("%w: a carriage return alone", errCSV)
+	case end:
+		return 1, true, nil
 	}
-	return false, fmt.Errorf("%w: a quoted value goes on after its quote", errCSV)
+	return -1, false, nil
 }

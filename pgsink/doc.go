@@ -11,7 +11,7 @@
 //	REST JSON ──┘           │         older ────────────────────▶ ignored
 //	                        ├─ Read:  not older than the row ──▶ written
 //	                        ├─ Delete ─────────────────────────▶ row removed
-//	Bulk CSV ───▶ LoadPage ─┘
+//	Bulk CSV ─▶ LoadChunk ──┴─ no row, no mark ───────────────▶ copied
 //	                          in every case: equal ────────────▶ not written
 //	                          the app has an unsent change ────▶ held: mark
 //	                          Postgres refuses the record ─────▶ parked
@@ -24,6 +24,16 @@
 // A [Comparison] finds what differs between all records and all rows, in
 // constant memory and by the same canonical forms and casts, and writes nothing
 // but the ids it has met.
+//
+// # Loads
+//
+// A load is cut into chunks ([Chunks], [Chunk]) that are read before their
+// transaction begins. What the table does not know yet goes into it by COPY, in
+// the binary format, which is several times as fast as anything else. Everything
+// that makes that less than certainly right sends records through the merge
+// instead, which decides as for events: a row or a mark of the record, a change
+// that the app has not sent, a value without a binary form. If Postgres refuses
+// the copy after all, for whatever reason, it is undone and the chunk merged.
 //
 // # Delivery
 //

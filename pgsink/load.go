@@ -1,275 +1,230 @@
 package pgsink
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-	"unicode/utf8"
+	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 //go:embed sql/loaded.sql
 var loadedSQL string
 
-// Page says which part of a Bulk query's result a stream is.
-type Page struct {
-	Job         string // query job
-	NextLocator string // where the next page begins; empty after the last
-	Last        bool   // the load is complete with this page
+//go:embed sql/load_known.sql
+var loadKnownSQL string
+
+//go:embed sql/load_unsent.sql
+var loadUnsentSQL string
+
+// LoadPosition says how far the load of an object has come.
+type LoadPosition struct {
+	Job     string // query job
+	Locator string // page of its result
+	Done    int64  // records of that page that are loaded
+	Loaded  int64  // records of the job that are loaded
 }
 
-// codeUntranslatable is the SQLSTATE that Postgres gives U+0000 and what is no
-// UTF-8. COPY would refuse the whole page for it.
-const codeUntranslatable = "22021"
-
-// LoadPage merges one page of Bulk CSV into the table and moves the load's
-// state in the same transaction, so that a load goes on after a crash where it
-// stopped. It returns the number of records in the page.
+// LoadChunk writes a chunk of a load and moves the load's state to where reached
+// says, in one transaction, so that a load goes on after a crash where it
+// stopped. reached is called when the records are written and reports false if
+// the state must stay: chunks may be written side by side, and only the caller
+// knows whether the ones before this are durable.
 //
-// A record is written where it is new or newer than its row. With equal stamps
+// Records that the table does not know are copied into it. All others are
+// merged: a record is written where it is newer than its row. With equal stamps
 // and other values it is written if the load began a minute or more after that
-// stamp (object state LoadStarted), and else marked. Rows with unsent changes
-// are held, and refused records parked, as in Apply. Records with IsDeleted
-// are passed over. Rows that the load does not mention are not touched, so
-// deletes since the load began must be looked for afterwards.
+// stamp (object state LoadStarted), and else marked. A record that is marked
+// and has no row is left to its mark: it may have been deleted since the load
+// began. Rows with unsent changes are held, and refused records parked, as in
+// Apply. Records with IsDeleted are passed over. Rows that the load does not
+// mention are not touched, so deletes since the load began must be looked for
+// afterwards.
 //
-// Memory is constant: the page goes through a temporary table. The stream is
-// read to its end but not closed. On error nothing is written, and the page can
-// be loaded again.
-func (s *Sink) LoadPage(ctx context.Context, t *Table, csv io.Reader, page Page) (int64, error) {
-	in := newCSVReader(csv)
-	header, err := in.Read()
-	if err != nil {
-		return 0, fmt.Errorf("pgsink: load page of %s: header: %w", t.Object, err)
-	}
-	decoder, err := t.CSV(header)
-	if err != nil {
-		return 0, err
-	}
-	body := &copyStream{in: in, csv: decoder, columns: t.present(decoder.missing)}
-	err = s.Tx(ctx, func(tx pgx.Tx) error { return s.loadPage(ctx, tx, t, body, page) })
-	if err != nil {
-		return 0, fmt.Errorf("pgsink: load page of %s: %w", t.Object, err)
-	}
-	return body.rows, nil
-}
-
-func (s *Sink) loadPage(ctx context.Context, tx pgx.Tx, t *Table, body *copyStream, page Page) error {
-	if _, err := tx.Exec(ctx, createTempSQL(body.columns)); err != nil {
-		return fmt.Errorf("temporary table: %w", err)
-	}
-	_, err := tx.Conn().PgConn().CopyFrom(ctx, body, "COPY pg_temp."+quote(tempTable)+" FROM STDIN")
-	if err = errors.Join(body.err, err); err != nil {
-		return fmt.Errorf("copy: %w", err)
-	}
-	for _, sfid := range body.refused {
-		refusal := &pgconn.PgError{Code: codeUntranslatable, Message: "invalid byte sequence for encoding UTF8"}
-		if err := s.park(ctx, tx, &tempSet{table: t, sfid: sfid}, refusal); err != nil {
+// On error nothing is known to be written, and the chunk can be loaded again.
+func (s *Sink) LoadChunk(ctx context.Context, c *Chunk, reached func() (LoadPosition, bool)) error {
+	err := s.Tx(ctx, func(tx pgx.Tx) error {
+		res, err := s.loadRecords(ctx, tx, c)
+		if err != nil {
 			return err
 		}
-	}
-	res := Result{Parked: len(body.refused)}
-	if body.copied > 0 {
-		found, err := s.merge(ctx, tx, &tempSet{table: t, columns: body.columns, first: 1, last: body.copied})
-		if err != nil {
-			return fmt.Errorf("merge: %w", err)
+		if at, ok := reached(); ok {
+			_, err := tx.Exec(ctx, loadedSQL, s.schema, c.Table.Object, at.Loaded, at.Job, at.Locator, at.Done)
+			if err != nil {
+				return fmt.Errorf("state: %w", err)
+			}
 		}
-		res.add(found)
+		s.log.Debug().Str("event", "chunk_loaded").Str("object", c.Table.Object).Int64("rows", c.Rows).
+			Int("inserted", res.Inserted).Int("updated", res.Updated).Int("held", res.Held).Int("parked", res.Parked).
+			Msg("a chunk of the load is written")
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("pgsink: load %d records of %s: %w", c.Rows, c.Table.Object, err)
 	}
-	if _, err := tx.Exec(ctx, loadedSQL, s.schema, t.Object, body.rows, page.Job, page.NextLocator, page.Last); err != nil {
-		return fmt.Errorf("state: %w", err)
-	}
-	if page.Last {
-		s.analyze(ctx, tx, t)
-	}
-	s.log.Debug().Str("event", "page_loaded").Str("object", t.Object).Int64("rows", body.rows).
-		Int("inserted", res.Inserted).Int("updated", res.Updated).Int("held", res.Held).Int("parked", res.Parked).
-		Msg("a page of the load is merged")
 	return nil
 }
 
-// analyze tells Postgres that the table has grown, so that plans made when it
-// was empty are not kept until autovacuum comes by. It is a courtesy: whatever
-// goes wrong is undone and passed over.
-func (s *Sink) analyze(ctx context.Context, tx pgx.Tx, t *Table) {
-	err := pgx.BeginFunc(ctx, tx, func(sub pgx.Tx) error {
-		_, err := sub.Exec(ctx, "ANALYZE "+t.ident())
-		return err
-	})
-	if err != nil {
-		s.log.Debug().Str("event", "analyze_skipped").Str("object", t.Object).Err(err).Msg("statistics are left to autovacuum")
+func (s *Sink) loadRecords(ctx context.Context, tx pgx.Tx, c *Chunk) (Result, error) {
+	if len(c.ids) == 0 {
+		return Result{}, nil
 	}
-}
-
-// merge applies the page, again if it lost a deadlock: the stream cannot be
-// read twice, but the temporary table can.
-func (s *Sink) merge(ctx context.Context, tx pgx.Tx, records set) (Result, error) {
+	// A deferred constraint would speak up at the commit, when nobody can tell
+	// which record it means.
 	if _, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
 		return Result{}, err
 	}
-	wait := firstWait
-	for attempt := 1; ; attempt++ {
-		var res Result
-		err := pgx.BeginFunc(ctx, tx, func(sub pgx.Tx) (err error) {
-			res, err = s.isolate(ctx, sub, records)
-			return err
-		})
-		if err == nil || !isConflict(err) || attempt == maxAttempts {
-			return res, err
-		}
-		if err := sleep(ctx, wait); err != nil {
-			return Result{}, err
-		}
-		wait *= 2
+	known, err := s.known(ctx, tx, c)
+	if err != nil {
+		return Result{}, fmt.Errorf("look up: %w", err)
 	}
-}
-
-// createTempSQL makes the table that the page goes through. Its columns are
-// text: a value that its type refuses must be found, not stop the COPY.
-func createTempSQL(columns []int) string {
-	b := &strings.Builder{}
-	fmt.Fprintf(b, "CREATE TEMPORARY TABLE %s (ord bigint, sfid text", quote(tempTable))
-	for _, i := range columns {
-		fmt.Fprintf(b, ", v%d text", i)
+	unsent, err := s.unsent(ctx, tx, c.Table)
+	if err != nil {
+		return Result{}, err
 	}
-	b.WriteString(") ON COMMIT DROP")
-	return b.String()
-}
-
-// copyStream turns decoded CSV rows into COPY's text format as they are asked
-// for (PostgreSQL documentation, COPY, "Text Format").
-type copyStream struct {
-	in      *csvReader
-	csv     *CSV
-	columns []int
-
-	buf     []byte
-	off     int
-	rows    int64    // records in the page
-	copied  int64    // records copied, numbered from 1
-	refused []string // ids of records that no COPY can carry
-	err     error    // why the stream ended too early
-}
-
-// Read fills p with whole or partial lines.
-func (c *copyStream) Read(p []byte) (int, error) {
-	for c.off == len(c.buf) {
-		if err := c.next(); err != nil {
-			if !errors.Is(err, io.EOF) || errors.Is(err, errCSV) {
-				c.err = err
-			}
-			return 0, err
+	var direct, merged []int
+	for i, id := range c.ids {
+		hasRow, isKnown := known[id]
+		switch {
+		case isKnown && !hasRow: // its mark has it read
+		case isKnown || unsent || len(c.tuple(i)) == 0:
+			merged = append(merged, i)
+		default:
+			direct = append(direct, i)
 		}
 	}
-	n := copy(p, c.buf[c.off:])
-	c.off += n
-	return n, nil
-}
-
-// next encodes records until the buffer is worth sending.
-func (c *copyStream) next() error {
-	const worthSending = 32 << 10
-	c.buf, c.off = c.buf[:0], 0
-	for len(c.buf) < worthSending {
-		record, err := c.in.Read()
+	res := Result{}
+	if len(direct) > 0 {
+		done, err := s.copyDirect(ctx, tx, c, direct)
 		if err != nil {
-			if errors.Is(err, io.EOF) && len(c.buf) > 0 {
-				return nil
-			}
-			return err
+			return Result{}, fmt.Errorf("copy: %w", err)
 		}
-		row, err := c.csv.Decode(record)
+		if done {
+			res.Inserted = len(direct)
+		} else {
+			merged = append(merged, direct...)
+			slices.Sort(merged)
+		}
+	}
+	if len(merged) == 0 {
+		return res, nil
+	}
+	found, err := s.mergeRecords(ctx, tx, c, merged)
+	res.add(found)
+	return res, err
+}
+
+// known looks up the records of a chunk: true for those that have a row, false
+// for those that have only a mark.
+func (s *Sink) known(ctx context.Context, tx pgx.Tx, c *Chunk) (map[string]bool, error) {
+	sql := strings.NewReplacer("{table}", c.Table.ident(), "{name}", literal(c.Table.ident())).Replace(loadKnownSQL)
+	// Not prepared: a plan that was made for the empty table would not do.
+	rows, err := tx.Query(ctx, sql, pgx.QueryExecModeExec, s.schema, c.Table.Object, c.ids, slices.Min(c.ids), slices.Max(c.ids))
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[string]bool)
+	var id string
+	var hasRow bool
+	_, err = pgx.ForEachRow(rows, []any{&id, &hasRow}, func() error {
+		known[id] = known[id] || hasRow
+		return nil
+	})
+	return known, err
+}
+
+// unsent reports whether the app's own changes forbid to copy.
+func (s *Sink) unsent(ctx context.Context, tx pgx.Tx, t *Table) (unsent bool, err error) {
+	if !t.ReadWrite {
+		return false, nil
+	}
+	sql := strings.NewReplacer("{table}", t.ident(), "{log}", quote(t.Schema, "_trigger_log"), "{table_name}", literal(t.Name)).Replace(loadUnsentSQL)
+	if err := tx.QueryRow(ctx, sql, t.external >= 0).Scan(&unsent); err != nil {
+		return false, fmt.Errorf("unsent changes: %w", err)
+	}
+	return unsent, nil
+}
+
+// errNotCopied undoes a copy after all.
+var errNotCopied = errors.New("not all records were copied, or not safely")
+
+// copyDirect copies records into the table. It reports false, and has copied
+// nothing, if Postgres refuses one of them or somebody was faster; which one,
+// and why, is for the merge to find out.
+func (s *Sink) copyDirect(ctx context.Context, tx pgx.Tx, c *Chunk, records []int) (bool, error) {
+	var copied int64
+	err := pgx.BeginFunc(ctx, tx, func(sub pgx.Tx) error {
+		tag, err := sub.Conn().PgConn().CopyFrom(ctx, c.reader(records), c.Table.copySQL(c.csv))
 		if err != nil {
 			return err
 		}
-		c.rows++
-		if row.Deleted {
-			continue
+		copied = tag.RowsAffected()
+		// An app's delete that came after the first look may have let a record in.
+		unsent, err := s.unsent(ctx, sub, c.Table)
+		if err == nil && (unsent || copied != int64(len(records))) {
+			err = errNotCopied
 		}
-		if !c.encodable(row) {
-			c.refused = append(c.refused, row.SFID)
-			continue
+		return err
+	})
+	if _, refused := dataError(err); refused || isConflict(err) || errors.Is(err, errNotCopied) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// reader is a COPY of records of the chunk, which all have tuples.
+func (c *Chunk) reader(records []int) io.Reader {
+	header := append([]byte("PGCOPY\n\xff\r\n\x00"), make([]byte, 8)...) // no flags, no extension
+	parts := []io.Reader{bytes.NewReader(header)}
+	for len(records) > 0 {
+		n := 1
+		for n < len(records) && records[n] == records[0]+n {
+			n++
 		}
-		c.copied++
-		c.encode(row)
+		first, last := c.tuple(records[0]), c.ends[records[n-1]]
+		start := c.ends[records[0]] - len(first)
+		parts = append(parts, bytes.NewReader(c.tuples[start:last]))
+		records = records[n:]
+	}
+	return io.MultiReader(append(parts, bytes.NewReader([]byte{0xff, 0xff}))...)
+}
+
+// copySQL names the columns of a chunk's tuples.
+func (t *Table) copySQL(csv *CSV) string {
+	var names []string
+	for _, i := range csv.columns {
+		switch {
+		case i == fieldID:
+			names = append(names, quote(colSFID))
+		case i >= 0:
+			names = append(names, quote(t.Columns[i].Name))
+		}
+	}
+	return fmt.Sprintf("COPY %s (%s, %s) FROM STDIN (FORMAT binary)", t.ident(), strings.Join(names, ", "), quote(colLastOp))
+}
+
+// FinishLoad notes that an object is loaded, with how many records. It also tells Postgres that the
+// table has grown, so that plans made when it was empty are not kept until
+// autovacuum comes by; that is a courtesy, and what goes wrong is passed over.
+func (s *Sink) FinishLoad(ctx context.Context, t *Table, loaded int64) error {
+	err := s.WriteState(ctx, t.Object, func(st *State) {
+		st.LoadedAt, st.Loaded = time.Now(), loaded
+		st.LoadJob, st.LoadLocator, st.LoadDone = "", "", 0
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.Tx(ctx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "ANALYZE "+t.ident())
+		return err
+	}); err != nil {
+		s.log.Debug().Str("event", "analyze_skipped").Str("object", t.Object).Err(err).Msg("statistics are left to autovacuum")
 	}
 	return nil
-}
-
-func (c *copyStream) encodable(row Row) bool {
-	for _, i := range c.columns {
-		if v := row.Values[i]; v != nil && (strings.IndexByte(*v, 0) >= 0 || !utf8.ValidString(*v)) {
-			return false
-		}
-	}
-	return true
-}
-
-func (c *copyStream) encode(row Row) {
-	c.buf = fmt.Appendf(c.buf, "%d\t%s", c.copied, row.SFID)
-	for _, i := range c.columns {
-		v := row.Values[i]
-		if v == nil {
-			c.buf = append(c.buf, "\t\\N"...)
-			continue
-		}
-		c.buf = append(c.buf, '\t')
-		for j := range len(*v) {
-			switch b := (*v)[j]; b {
-			case '\\':
-				c.buf = append(c.buf, '\\', '\\')
-			case '\n':
-				c.buf = append(c.buf, '\\', 'n')
-			case '\r':
-				c.buf = append(c.buf, '\\', 'r')
-			case '\t':
-				c.buf = append(c.buf, '\\', 't')
-			default:
-				c.buf = append(c.buf, b)
-			}
-		}
-	}
-	c.buf = append(c.buf, '\n')
-}
-
-// tempSet is a run of the records in the temporary table.
-type tempSet struct {
-	table       *Table
-	columns     []int
-	first, last int64
-	sfid        string // set for a record that is not in the table
-}
-
-func (r *tempSet) object() string { return r.table.Object }
-
-func (r *tempSet) size() int { return int(r.last - r.first + 1) }
-
-func (r *tempSet) halves() (set, set) {
-	first, second := *r, *r
-	first.last = (r.first + r.last) / 2
-	second.first = first.last + 1
-	return &first, &second
-}
-
-func (r *tempSet) statement() (string, []any) {
-	return r.table.applySQL(r.columns, fromTemp),
-		[]any{r.table.Schema, r.table.Object, r.first, r.last}
-}
-
-func (r *tempSet) only(ctx context.Context, tx pgx.Tx) (sfid string, values []*string, err error) {
-	if r.sfid != "" {
-		return r.sfid, nil, nil
-	}
-	names := make([]string, len(r.columns))
-	for at, i := range r.columns {
-		names[at] = fmt.Sprintf("v%d", i)
-	}
-	sql := fmt.Sprintf("SELECT sfid, ARRAY[%s] FROM pg_temp.%s WHERE ord = $1", strings.Join(names, ", "), quote(tempTable))
-	err = tx.QueryRow(ctx, sql, r.first).Scan(&sfid, &values)
-	return sfid, values, err
 }

@@ -18,9 +18,9 @@ func line(n int, name string, stamp time.Time) string {
 	return fmt.Sprintf("%q,\"%s\",\"\",\"1.50\",%q,\"false\"\n", id(n), strings.ReplaceAll(name, `"`, `""`), stamp.Format("2006-01-02T15:04:05.000Z"))
 }
 
-func (b *bundle) load(want int64, page Page, lines ...string) {
+func (b *bundle) load(want int64, lines ...string) {
 	b.t.Helper()
-	got, err := b.sink.LoadPage(b.t.Context(), b.table, strings.NewReader(loadHeader+strings.Join(lines, "")), page)
+	got, err := b.loadPage(strings.NewReader(loadHeader+strings.Join(lines, "")), LoadPosition{Job: "750"})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -29,14 +29,33 @@ func (b *bundle) load(want int64, page Page, lines ...string) {
 	}
 }
 
-func TestLoadPage(t *testing.T) {
+// loadPage loads a page chunk by chunk, from where the state says.
+func (b *bundle) loadPage(csv io.Reader, at LoadPosition) (int64, error) {
+	chunks, err := b.table.Chunks(csv, at.Done)
+	for err == nil {
+		chunk := &Chunk{}
+		if err = chunks.Next(chunk); err != nil && !errors.Is(err, io.EOF) {
+			return 0, err
+		}
+		at.Done, at.Loaded = at.Done+chunk.Rows, at.Loaded+chunk.Rows
+		if err := b.sink.LoadChunk(b.t.Context(), chunk, func() (LoadPosition, bool) { return at, true }); err != nil {
+			return 0, err
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return at.Done, err
+}
+
+func TestLoadChunk(t *testing.T) {
 	t.Parallel()
 
 	t.Run("MovesItsStateWithTheRows", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, account())
 		nasty := "tab\t nl\n crlf\r\n back\\slash \\N \"quoted\" é😀"
-		b.load(2, Page{Job: "750", NextLocator: "A"}, line(1, nasty, at(1)), line(2, "", at(1)))
+		b.load(2, line(1, nasty, at(1)), line(2, "", at(1)))
 		if got := b.name(1); got != nasty {
 			t.Errorf("name is %q, want %q", got, nasty)
 		}
@@ -44,16 +63,26 @@ func TestLoadPage(t *testing.T) {
 			t.Errorf("name is %q, want null", got)
 		}
 		st, err := b.sink.ReadState(t.Context(), "Account")
-		if err != nil || st.Loaded != 2 || st.LoadJob != "750" || st.LoadLocator != "A" || !st.LoadedAt.IsZero() {
+		if err != nil || st.Loaded != 2 || st.LoadJob != "750" || st.LoadLocator != "" || st.LoadDone != 2 || !st.LoadedAt.IsZero() {
 			t.Errorf("state %+v, %v", st, err)
 		}
-		b.load(1, Page{Job: "750", Last: true}, line(3, "three", at(1)))
+		page := loadHeader + line(1, nasty, at(1)) + line(2, "", at(1)) + line(3, "three", at(1))
+		if _, err := b.loadPage(strings.NewReader(page), LoadPosition{Job: "750", Locator: "A", Done: 2, Loaded: 2}); err != nil {
+			t.Fatal(err)
+		}
 		st, err = b.sink.ReadState(t.Context(), "Account")
-		if err != nil || st.Loaded != 3 || st.LoadJob != "" || st.LoadLocator != "" || st.LoadedAt.IsZero() {
+		if err != nil || st.Loaded != 3 || st.LoadJob != "750" || st.LoadLocator != "A" || st.LoadDone != 3 || !st.LoadedAt.IsZero() {
+			t.Errorf("state %+v, %v", st, err)
+		}
+		if err := b.sink.FinishLoad(t.Context(), b.table, 3); err != nil {
+			t.Fatal(err)
+		}
+		st, err = b.sink.ReadState(t.Context(), "Account")
+		if err != nil || st.Loaded != 3 || st.LoadJob != "" || st.LoadLocator != "" || st.LoadDone != 0 || st.LoadedAt.IsZero() {
 			t.Errorf("state %+v, %v", st, err)
 		}
 		b.want("SYNCED", `SELECT DISTINCT _hc_lastop FROM salesforce.account`)
-		b.load(0, Page{Job: "751", Last: true})
+		b.load(0)
 	})
 
 	t.Run("KeepsIDsAndLetsTheNewestWin", func(t *testing.T) {
@@ -63,7 +92,7 @@ func TestLoadPage(t *testing.T) {
 			b.change(Event, 3, at(5), "Name", "event"), b.change(Event, 4, at(5), "Name", "same", "Amount__c", 1.5))
 		row := b.rowID(2)
 		before := b.one(`SELECT xmin FROM salesforce.account WHERE sfid = $1`, id(4))
-		b.load(5, Page{}, line(1, "load", at(4)), line(2, "load", at(6)), line(3, "load", at(5)), line(4, "same", at(5)), line(5, "load", at(1)))
+		b.load(5, line(1, "load", at(4)), line(2, "load", at(6)), line(3, "load", at(5)), line(4, "same", at(5)), line(5, "load", at(1)))
 		for n, want := range map[int]string{1: "event", 2: "load", 3: "event", 4: "same", 5: "load"} {
 			if got := b.name(n); got != want {
 				t.Errorf("record %d is %q, want %q", n, got, want)
@@ -80,7 +109,7 @@ func TestLoadPage(t *testing.T) {
 		if err := b.sink.WriteState(t.Context(), "Account", func(s *State) { s.LoadStarted = at(5).Add(time.Hour) }); err != nil {
 			t.Fatal(err)
 		}
-		b.load(1, Page{}, line(3, "load", at(5)))
+		b.load(1, line(3, "load", at(5)))
 		if got := b.name(3); got != "load" {
 			t.Errorf("record 3 is %q, want load", got)
 		}
@@ -91,7 +120,7 @@ func TestLoadPage(t *testing.T) {
 		b := setup(t, writable())
 		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1), "Name", "app"))
 		b.entry("NEW", "UPDATE", b.rowID(1), id(1))
-		b.load(2, Page{}, line(1, "load", at(2)), line(2, "load", at(2)))
+		b.load(2, line(1, "load", at(2)), line(2, "load", at(2)))
 		if name, reason := b.name(1), b.reason(1); name != "app" || reason != ReasonHeld {
 			t.Errorf("name %q, mark %q", name, reason)
 		}
@@ -109,7 +138,7 @@ func TestLoadPage(t *testing.T) {
 		lines[51] = line(51, "bad \xff", at(1))
 		lines[99] = strings.Replace(line(99, "x", at(1)), "1.50", "secret", 1)
 		lines[98] = strings.Replace(line(98, "gone", at(1)), `"false"`, `"true"`, 1)
-		b.load(100, Page{}, lines...)
+		b.load(100, lines...)
 		b.want("96", `SELECT count(*) FROM salesforce.account`)
 		b.want("bad \ufffd", `SELECT name FROM salesforce.account WHERE sfid = $1`, id(51))
 		b.want("22001,22021,22P02", `SELECT string_agg(code, ',' ORDER BY sfid) FROM hcbridge.read_error WHERE message NOT LIKE '%secret%'`)
@@ -119,7 +148,7 @@ func TestLoadPage(t *testing.T) {
 		t.Parallel()
 		b := setup(t, account())
 		b.exec(`ALTER TABLE salesforce.account ADD CHECK (name <> 'checked')`)
-		b.load(3, Page{}, line(1, "a", at(1)), line(2, "checked", at(1)), line(3, "c", at(1)))
+		b.load(3, line(1, "a", at(1)), line(2, "checked", at(1)), line(3, "c", at(1)))
 		b.want(id(2), `SELECT sfid FROM hcbridge.read_error JOIN hcbridge.mark USING (sfid) WHERE code = '23514' AND reason = 'parked'`)
 		b.want("2", `SELECT count(*) FROM salesforce.account`)
 	})
@@ -138,19 +167,19 @@ func TestLoadPage(t *testing.T) {
 			strings.NewReader(text + `"half a rec`),
 			strings.NewReader(text + "\"short\"\n"),
 		} {
-			if _, err := b.sink.LoadPage(t.Context(), b.table, in, Page{Job: "750"}); err == nil {
+			if _, err := b.loadPage(in, LoadPosition{Job: "750"}); err == nil {
 				t.Error("a broken page was loaded")
 			}
 		}
 		b.want("0", `SELECT (SELECT count(*) FROM salesforce.account) + (SELECT count(*) FROM hcbridge.object)`)
-		_, err := b.sink.LoadPage(t.Context(), b.table, io.MultiReader(strings.NewReader(text), iotest.ErrReader(lost)), Page{})
+		_, err := b.loadPage(io.MultiReader(strings.NewReader(text), iotest.ErrReader(lost)), LoadPosition{})
 		if !errors.Is(err, lost) {
 			t.Errorf("got %v, want the stream's own error", err)
 		}
-		if _, err := b.sink.LoadPage(t.Context(), b.table, strings.NewReader(""), Page{}); err == nil {
+		if _, err := b.loadPage(strings.NewReader(""), LoadPosition{}); err == nil {
 			t.Error("a page without header was loaded")
 		}
-		b.load(1, Page{}, line(1, "x", at(1))) // the connection is usable
+		b.load(1, line(1, "x", at(1))) // the connection is usable
 	})
 
 	t.Run("LeavesColumnsAloneThatItDoesNotHave", func(t *testing.T) {
@@ -158,7 +187,7 @@ func TestLoadPage(t *testing.T) {
 		b := setup(t, account())
 		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1), "Name", "old", "Ext__c", "kept"))
 		csv := "Id,Name,SystemModstamp\n" + id(1) + ",new,2024-05-01T09:00:00.000Z\n"
-		if _, err := b.sink.LoadPage(t.Context(), b.table, strings.NewReader(csv), Page{}); err != nil {
+		if _, err := b.loadPage(strings.NewReader(csv), LoadPosition{}); err != nil {
 			t.Fatal(err)
 		}
 		b.want("kept", `SELECT ext__c FROM salesforce.account WHERE name = 'new'`)
@@ -198,13 +227,13 @@ func (g *generator) Read(p []byte) (int, error) {
 }
 
 // Not parallel: it measures the memory of the process.
-func TestLoadPageNeedsConstantMemory(t *testing.T) { //nolint:paralleltest // see above
+func TestLoadNeedsConstantMemory(t *testing.T) { //nolint:paralleltest // see above
 	b := setup(t, account())
 	runtime.GC()
 	var before runtime.MemStats
 	runtime.ReadMemStats(&before)
 	in := &generator{n: 200_000} // 17 MB of CSV
-	rows, err := b.sink.LoadPage(t.Context(), b.table, in, Page{Last: true})
+	rows, err := b.loadPage(in, LoadPosition{})
 	if err != nil || rows != 200_000 {
 		t.Fatalf("loaded %d, %v", rows, err)
 	}

@@ -32,7 +32,7 @@ func TestApplyWithoutPreparedStatements(t *testing.T) {
 			})
 			b.apply(Result{Updated: 1}, Batch{Changes: []Change{b.change(Read, 1, at(2))}})
 			b.apply(Result{Deleted: 1}, Batch{Changes: []Change{b.remove(1)}})
-			b.load(1, Page{Job: "750", Last: true}, line(4, "loaded", at(1)))
+			b.load(1, line(4, "loaded", at(1)))
 			if err := b.sink.WriteState(t.Context(), "Account", func(s *State) { s.PollMark = at(1) }); err != nil {
 				t.Error(err)
 			}

@@ -25,7 +25,8 @@ type State struct {
 	Loaded      int64     // records loaded by the current or last load
 	ToLoad      int64     // records it expects
 	LoadJob     string    // Bulk job of a load under way
-	LoadLocator string    // where its next page begins
+	LoadLocator string    // page of its result that is being loaded; empty is the first
+	LoadDone    int64     // records of that page that are loaded
 	LoadStarted time.Time // Salesforce's clock
 	LoadedAt    time.Time // end of the last complete load
 	PollMark    time.Time // when the last poll of each depth began, Salesforce's clock
@@ -86,7 +87,7 @@ func (s *Sink) WriteStateTx(ctx context.Context, tx pgx.Tx, object string, chang
 	}
 	change(&st)
 	_, err = tx.Exec(ctx, writeStateSQL, s.schema, object, st.State, st.Message, st.Loaded, st.ToLoad,
-		st.LoadJob, st.LoadLocator, toNull(st.LoadStarted), toNull(st.LoadedAt), toNull(st.PollMark),
+		st.LoadJob, st.LoadLocator, st.LoadDone, toNull(st.LoadStarted), toNull(st.LoadedAt), toNull(st.PollMark),
 		toNull(st.LateMark), toNull(st.DriftMark), toNull(st.FullMark), toNull(st.CoveredMark), toNull(st.DeletedMark),
 		toNull(st.LastPollAt), toNull(st.LastEventAt), toNull(st.LastWriteAt), st.FullWanted)
 	if err != nil {
@@ -119,7 +120,7 @@ func scanState(row pgx.CollectableRow) (State, error) {
 		&st.CoveredMark, &st.DeletedMark, &st.LastPollAt, &st.LastEventAt, &st.LastWriteAt,
 	}
 	var times [len(to)]*time.Time
-	targets := []any{&st.Object, &st.State, &st.Message, &st.Loaded, &st.ToLoad, &st.LoadJob, &st.LoadLocator}
+	targets := []any{&st.Object, &st.State, &st.Message, &st.Loaded, &st.ToLoad, &st.LoadJob, &st.LoadLocator, &st.LoadDone}
 	for i := range times {
 		targets = append(targets, &times[i])
 	}

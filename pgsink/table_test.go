@@ -69,7 +69,7 @@ func TestHostileNamesWork(t *testing.T) {
 	row1 := row("v")
 	b.applyChanges(Result{Inserted: 1}, Change{Table: b.table, Kind: Event, Row: row1})
 	csv := "Id,SystemModstamp,user,\"x\"\"; DROP TABLE t; --\"\n" + id(2) + ",2024-05-01T08:00:00Z,,w\n"
-	if _, err := b.sink.LoadPage(t.Context(), b.table, strings.NewReader(csv), Page{}); err != nil {
+	if _, err := b.loadPage(strings.NewReader(csv), LoadPosition{}); err != nil {
 		t.Fatal(err)
 	}
 	b.want("2", "SELECT count(*) FROM "+b.table.ident())

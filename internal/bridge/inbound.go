@@ -220,7 +220,7 @@ func (in *inbound) decide(d delivery, b *pgsink.Batch) {
 		}
 		b.Changes = append(b.Changes, pgsink.Change{Table: obj.table, Kind: pgsink.Delete, Row: pgsink.Row{SFID: e.SFID}})
 		switch {
-		case !obj.loaded.Load():
+		case !obj.loaded.Load() || obj.reloading.Load() || obj.bulk.Load():
 			mark("deleted during the load") // a page that was read earlier may bring it back
 		case len(obj.poll.Children) > 0:
 			mark(pgsink.ReasonGone) // the hydrator looks after its children

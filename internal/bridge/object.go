@@ -36,6 +36,7 @@ type object struct {
 	streamed  atomic.Bool   // its topic is subscribed in the present session
 	loaded    atomic.Bool   // the first load is complete
 	reloading atomic.Bool   // it was loaded before and is loaded again, beside its changes
+	bulk      atomic.Bool   // a poll loads many changes at once
 	altering  atomic.Bool   // its table waits to be altered
 	pollNow   chan struct{} // capacity 1: a poll is wanted before its time
 	fallback  string        // why it is polled although streaming is configured; written before the loops start and by the stream
@@ -147,7 +148,10 @@ func (s *session) pace() poll.Pace {
 // returns how long to wait for the next.
 func (s *session) pollOnce(ctx context.Context, o *object, ask poll.Ask, counted *time.Time) (time.Duration, error) {
 	s.state(o, status.PollingSFChanges)
-	defer s.state(o, status.DataSynced)
+	defer func() {
+		o.bulk.Store(false)
+		s.state(o, status.DataSynced)
+	}()
 	pace := s.pace()
 	var began time.Time
 	if err := s.pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&began); err != nil {
@@ -276,6 +280,7 @@ func invisibleMessage(in pgsink.Invisible) string {
 // bulkProgress shows a poll that reads many changes.
 func (s *session) bulkProgress(o *object) func(read, total int64) {
 	return func(read, total int64) {
+		o.bulk.Store(true)
 		s.board.Object(o.cfg.Name, func(b *status.Object) { b.State, b.Loaded, b.ToLoad = status.PollingSFBulk, read, total })
 	}
 }

@@ -40,7 +40,7 @@ func (r *Reader) readBulk(ctx context.Context, o Object, w window, total int) (f
 	err = r.bulkRows(ctx, o, state)
 	if refused(err) {
 		// The job is gone or has failed: the next poll begins another.
-		err = errors.Join(err, r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) { s.LoadJob, s.LoadLocator = "", "" }))
+		err = errors.Join(err, r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) { s.LoadJob, s.LoadLocator, s.LoadDone = "", "", 0 }))
 	}
 	return found, state.LoadStarted, err
 }
@@ -60,50 +60,69 @@ func (r *Reader) beginBulk(ctx context.Context, o Object, w window, total int) (
 		return state, err
 	}
 	err = r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) {
-		s.LoadJob, s.LoadLocator, s.LoadStarted = job.ID, "", began
+		s.LoadJob, s.LoadLocator, s.LoadDone, s.LoadStarted = job.ID, "", 0, began
 		s.Loaded, s.ToLoad = 0, int64(total)
 		state = *s
 	})
 	return state, err
 }
 
-// bulkRows merges a job's pages into the table.
+// bulkRows moves a job's result into the table, from where the state says on.
 func (r *Reader) bulkRows(ctx context.Context, o Object, s pgsink.State) error {
-	loaded := s.Loaded
-	return r.results(ctx, s.LoadJob, s.LoadLocator, func(page salesforce.Results) error {
-		n, err := r.sink.LoadPage(ctx, o.Table, page.Body, pgsink.Page{Job: s.LoadJob, NextLocator: page.Locator, Last: page.Locator == ""})
-		if loaded += n; o.Bulk != nil {
-			o.Bulk(loaded, max(loaded, s.ToLoad))
-		}
+	if err := r.await(ctx, s.LoadJob); err != nil {
 		return err
-	})
+	}
+	progress := o.Bulk
+	if progress == nil {
+		progress = func(int64, int64) {}
+	}
+	if err := newLoader(r, o, s, progress).run(ctx); err != nil {
+		return err
+	}
+	r.drop(ctx, s.LoadJob)
+	return r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) { s.LoadJob, s.LoadLocator, s.LoadDone = "", "", 0 })
 }
 
-// bulkStamps marks what differs in a window. If that is many, it stops marking
-// all but the deleted records, which have no values to read, and says so.
+// bulkStamps marks what differs in a window. If that is many, it marks only the
+// deleted records, which have no values to read, and says so: a mark of any
+// other would have a load leave the record to it.
 func (r *Reader) bulkStamps(ctx context.Context, o Object, w window, found *Found) (many bool, err error) {
 	soql, _, _ := strings.Cut(o.window("SystemModstamp >= "+soqlTime(w.from[w.deepest])), " ORDER BY ") // an order makes Bulk queries slow
 	job, err := r.sf.CreateQueryJob(ctx, soql, o.Deletes)
 	if err != nil {
 		return false, err
 	}
+	var waiting []difference
 	err = r.results(ctx, job.ID, "", func(page salesforce.Results) error {
 		return eachStamp(page.Body, func(seen []stamp) error {
-			if many {
-				deleted := seen[:0]
-				for _, s := range seen {
-					if s.IsDeleted {
-						deleted = append(deleted, s)
-					}
-				}
-				seen = deleted
+			differ, err := r.different(ctx, o, seen)
+			if err != nil {
+				return err
 			}
-			err := r.markDifferent(ctx, o, w, seen, found)
-			many = many || found.Total() > bulkAbove
-			return err
+			var deleted []difference
+			for _, d := range differ {
+				switch {
+				case d.IsDeleted:
+					deleted = append(deleted, d)
+				case many:
+					found.add(w.layer(d.SystemModstamp.Time), 1)
+				default:
+					waiting = append(waiting, d)
+				}
+			}
+			if len(waiting) > bulkAbove {
+				for _, d := range waiting {
+					found.add(w.layer(d.SystemModstamp.Time), 1)
+				}
+				many, waiting = true, nil
+			}
+			return r.markAll(ctx, o, w, deleted, found)
 		})
 	})
-	return many, err
+	if err != nil {
+		return many, err
+	}
+	return many, r.markAll(ctx, o, w, waiting, found)
 }
 
 // results calls fn with each page of a job, from a locator on, and removes the
@@ -124,10 +143,15 @@ func (r *Reader) results(ctx context.Context, job, locator string, fn func(sales
 			break
 		}
 	}
+	r.drop(ctx, job)
+	return nil
+}
+
+// drop removes a job that is read, which is a courtesy.
+func (r *Reader) drop(ctx context.Context, job string) {
 	if err := r.sf.DeleteQueryJob(ctx, job); err != nil {
 		r.log.Debug().Str("event", "job_kept").Str("job", job).Err(err).Msg("Salesforce removes the job after seven days")
 	}
-	return nil
 }
 
 // eachStamp reads CSV of stamps, 2,000 at a time.

@@ -164,8 +164,24 @@ func (r *Reader) read(ctx context.Context, o Object, w window, page *salesforce.
 
 // markDifferent marks those of seen that the table does not show as they are.
 func (r *Reader) markDifferent(ctx context.Context, o Object, w window, seen []stamp, found *Found) error {
+	differ, err := r.different(ctx, o, seen)
+	if err != nil {
+		return err
+	}
+	return r.markAll(ctx, o, w, differ, found)
+}
+
+// difference is a record that the table does not show as it is.
+type difference struct {
+	stamp
+
+	reason string
+}
+
+// different compares records with their rows, by stamp.
+func (r *Reader) different(ctx context.Context, o Object, seen []stamp) ([]difference, error) {
 	if len(seen) == 0 {
-		return nil
+		return nil, nil
 	}
 	ids := make([]string, len(seen))
 	for i, s := range seen {
@@ -173,29 +189,34 @@ func (r *Reader) markDifferent(ctx context.Context, o Object, w window, seen []s
 	}
 	have, err := r.sink.Stamps(ctx, o.Table, ids)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var marks []pgsink.Mark
-	var differ []stamp
+	var differ []difference
 	for _, s := range seen {
 		row, exists := have[s.ID]
-		reason := "poll"
 		switch {
 		case s.IsDeleted && exists:
-			reason = "deleted"
+			differ = append(differ, difference{s, "deleted"})
 		case s.IsDeleted || exists && !row.Before(s.SystemModstamp.Time):
-			continue
+		default:
+			differ = append(differ, difference{s, "poll"})
 		}
-		marks = append(marks, pgsink.Mark{Object: o.Name, SFID: s.ID, Reason: reason})
-		differ = append(differ, s)
+	}
+	return differ, nil
+}
+
+func (r *Reader) markAll(ctx context.Context, o Object, w window, differ []difference, found *Found) error {
+	marks := make([]pgsink.Mark, len(differ))
+	for i, d := range differ {
+		marks[i] = pgsink.Mark{Object: o.Name, SFID: d.ID, Reason: d.reason}
 	}
 	if err := r.mark(ctx, marks); err != nil {
 		return err
 	}
-	for _, s := range differ {
-		found.add(w.layer(s.SystemModstamp.Time), 1)
+	for _, d := range differ {
+		found.add(w.layer(d.SystemModstamp.Time), 1)
 		if o.Found != nil {
-			o.Found(s.ID, s.SystemModstamp.Time)
+			o.Found(d.ID, d.SystemModstamp.Time)
 		}
 	}
 	return nil

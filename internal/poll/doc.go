@@ -58,6 +58,8 @@
 //
 // # Concurrency
 //
-// One [Reader] may be used by several goroutines, but one object's Load and Poll
-// by one at a time, and Hydrate by one at a time. Of Full, one runs at a time.
+// A Bulk load has goroutines of its own while it lasts: one fetches and decodes,
+// others write. One [Reader] may be used by several goroutines, but one object's
+// Load and Poll by one at a time, and Hydrate by one at a time. Of Full, one runs
+// at a time.
 package poll

@@ -13,8 +13,8 @@ import (
 	"hcbridge/pgsink"
 )
 
-// defaultLoadPage is how many records one page of Bulk results holds, and so
-// how much a crash repeats.
+// defaultLoadPage is how many records one page of Bulk results holds. A page
+// is one API call; where a load breaks off does not depend on it.
 const defaultLoadPage = 50_000
 
 // Progress hears how far a load has come.
@@ -37,24 +37,22 @@ func (r *Reader) Load(ctx context.Context, o Object, progress Progress) error {
 		}
 	}
 	progress(state.Loaded, state.ToLoad)
+	var loaded int64
 	if state.LoadJob == "" && state.ToLoad <= smallLoad {
-		err = r.loadREST(ctx, o, progress, state.ToLoad)
+		loaded, err = r.loadREST(ctx, o, progress, state.ToLoad)
 	} else {
-		err = r.loadBulk(ctx, o, state, progress)
+		loaded, err = r.loadBulk(ctx, o, state, progress)
 		if se := (*salesforce.Error)(nil); errors.As(err, &se) && se.Class == salesforce.Permanent {
 			// An org may keep the Bulk API from this user or object; REST is slower
 			// and does the same.
 			r.log.Warn().Str("event", "bulk_refused").Str("object", o.Name).Err(err).Msg("loading by REST instead")
-			err = r.loadREST(ctx, o, progress, state.ToLoad)
+			loaded, err = r.loadREST(ctx, o, progress, state.ToLoad)
 		}
 	}
 	if err != nil {
 		return err
 	}
-	return r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) {
-		s.LoadedAt = time.Now()
-		s.LoadJob, s.LoadLocator = "", ""
-	})
+	return r.sink.FinishLoad(ctx, o.Table, loaded)
 }
 
 // begin counts the records and notes the server's time: everything that
@@ -67,15 +65,17 @@ func (r *Reader) begin(ctx context.Context, o Object) (pgsink.State, error) {
 	started := r.sf.ServerTime()
 	err = r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) {
 		s.ToLoad, s.Loaded = int64(total), 0
-		s.LoadStarted, s.PollMark, s.DeletedMark = started, started, started
+		s.LoadStarted, s.PollMark = started, started
+		if s.DeletedMark.IsZero() {
+			s.DeletedMark = started // a load sees no deletes, so a reload does not move it
+		}
 	})
 	return pgsink.State{ToLoad: int64(total), LoadStarted: started}, err
 }
 
-func (r *Reader) loadREST(ctx context.Context, o Object, progress Progress, total int64) error {
-	var loaded int64
+func (r *Reader) loadREST(ctx context.Context, o Object, progress Progress, total int64) (loaded int64, err error) {
 	soql := fmt.Sprintf("SELECT %s FROM %s", strings.Join(o.Fields, ","), o.Name)
-	return r.pages(ctx, soql, salesforce.QueryOpts{}, func(records []json.RawMessage) error {
+	err = r.pages(ctx, soql, salesforce.QueryOpts{}, func(records []json.RawMessage) error {
 		changes, err := rows(o, records, pgsink.Read)
 		if err != nil {
 			return err
@@ -87,49 +87,36 @@ func (r *Reader) loadREST(ctx context.Context, o Object, progress Progress, tota
 		progress(loaded, total)
 		return nil
 	})
+	return loaded, err
 }
 
-func (r *Reader) loadBulk(ctx context.Context, o Object, state pgsink.State, progress Progress) error {
+func (r *Reader) loadBulk(ctx context.Context, o Object, state pgsink.State, progress Progress) (int64, error) {
 	if state.LoadJob == "" {
 		job, err := r.sf.CreateQueryJob(ctx, fmt.Sprintf("SELECT %s FROM %s", strings.Join(o.Fields, ","), o.Name), false)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		state.LoadJob = job.ID
-		if err := r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) { s.LoadJob, s.LoadLocator, s.Loaded = job.ID, "", 0 }); err != nil {
-			return err
+		state.LoadJob, state.LoadLocator, state.LoadDone, state.Loaded = job.ID, "", 0, 0
+		if err := r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) {
+			s.LoadJob, s.LoadLocator, s.LoadDone, s.Loaded = job.ID, "", 0, 0
+		}); err != nil {
+			return 0, err
 		}
 	}
 	if err := r.await(ctx, state.LoadJob); err != nil {
 		if se := (*salesforce.Error)(nil); errors.As(err, &se) && se.Status == http.StatusNotFound {
 			// Results live for seven days. What was loaded stays; the rest is
 			// loaded by a new job.
-			return errors.Join(err, r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) { s.LoadJob, s.LoadLocator = "", "" }))
+			return 0, errors.Join(err, r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) { s.LoadJob, s.LoadLocator, s.LoadDone = "", "", 0 }))
 		}
-		return err
+		return 0, err
 	}
-	for locator, loaded := state.LoadLocator, state.Loaded; ; {
-		results, err := r.sf.QueryResults(ctx, state.LoadJob, locator, r.loadPage)
-		if err != nil {
-			return err
-		}
-		n, err := r.sink.LoadPage(ctx, o.Table, results.Body, pgsink.Page{Job: state.LoadJob, NextLocator: results.Locator, Last: results.Locator == ""})
-		if cerr := results.Body.Close(); err == nil {
-			err = cerr
-		}
-		if err != nil {
-			return err
-		}
-		loaded += n
-		progress(loaded, max(loaded, state.ToLoad))
-		if locator = results.Locator; locator == "" {
-			break
-		}
+	l := newLoader(r, o, state, progress)
+	if err := l.run(ctx); err != nil {
+		return 0, err
 	}
-	if err := r.sf.DeleteQueryJob(ctx, state.LoadJob); err != nil {
-		r.log.Debug().Str("event", "job_kept").Str("object", o.Name).Err(err).Msg("Salesforce removes the job after seven days")
-	}
-	return nil
+	r.drop(ctx, state.LoadJob)
+	return l.at.Loaded, nil
 }
 
 // await polls a Bulk query job until its results are there, ever more slowly.

@@ -1,14 +1,9 @@
--- Counts a merged page of $3 records and notes where the next one of job $4
--- begins ($5). The last page ends the load.
-INSERT INTO hcbridge.object AS o (schema, object, loaded, load_job, load_locator, loaded_at)
-VALUES (
-    $1, $2, $3::bigint,
-    CASE WHEN $6::boolean THEN NULL ELSE nullif($4::text, '') END,
-    CASE WHEN $6::boolean THEN NULL ELSE nullif($5::text, '') END,
-    CASE WHEN $6::boolean THEN now() END
-)
+-- Notes how far a load has come: $3 records in all, and $6 of the page of job $4
+-- that begins at $5.
+INSERT INTO hcbridge.object AS o (schema, object, loaded, load_job, load_locator, load_done)
+VALUES ($1, $2, $3, nullif($4::text, ''), nullif($5::text, ''), $6)
 ON CONFLICT (schema, object) DO UPDATE
-SET loaded = o.loaded + excluded.loaded,
+SET loaded = excluded.loaded,
     load_job = excluded.load_job,
     load_locator = excluded.load_locator,
-    loaded_at = coalesce(excluded.loaded_at, o.loaded_at)
+    load_done = excluded.load_done

@@ -8,6 +8,7 @@ SET reload_began_at = reload_requested_at,
     load_started = CASE WHEN again THEN NULL ELSE load_started END,
     load_job = CASE WHEN again THEN NULL ELSE load_job END,
     load_locator = CASE WHEN again THEN NULL ELSE load_locator END,
+    load_done = CASE WHEN again THEN 0 ELSE load_done END,
     loaded = CASE WHEN again THEN 0 ELSE loaded END,
     to_load = CASE WHEN again THEN 0 ELSE to_load END
 FROM (

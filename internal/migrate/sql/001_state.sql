@@ -29,7 +29,8 @@ CREATE TABLE hcbridge.object (
     loaded bigint NOT NULL DEFAULT 0,
     to_load bigint NOT NULL DEFAULT 0,
     load_job text,
-    load_locator text,
+    load_locator text,        -- the page of the job's result that is being loaded
+    load_done bigint NOT NULL DEFAULT 0, -- how much of that page is
     load_started timestamptz, -- Salesforce's clock
     loaded_at timestamptz,
     poll_mark timestamptz,    -- when the last poll of each depth began, Salesforce's clock

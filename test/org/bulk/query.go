@@ -40,13 +40,19 @@ func (s *Server) createQuery(w http.ResponseWriter, r *http.Request, c call) {
 		return
 	}
 	j.Object = q.Object().Name
-	j.result = newSpool(s.cfg.MemoryLimit)
 	s.mu.Lock()
+	prepared := s.prepared[strings.ToLower(j.Object)]
+	if j.result = prepared; prepared == nil {
+		j.result = newSpool(s.cfg.MemoryLimit)
+	}
 	s.add(j)
 	message, body := s.queryFault(), j.json(false)
 	s.start(j, s.cfg.QueryDelay, func(ctx context.Context) error {
 		if message != "" {
 			return errors.New(message)
+		}
+		if prepared != nil {
+			return s.finish(ctx, j)
 		}
 		return s.run(ctx, j, q)
 	})
@@ -150,6 +156,11 @@ func (s *Server) run(ctx context.Context, j *job, q *soql.Query) error {
 	if err := j.result.flush(); err != nil {
 		return err
 	}
+	return s.finish(ctx, j)
+}
+
+// finish counts the rows of a result.
+func (s *Server) finish(ctx context.Context, j *job) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	j.Processed = j.result.rows()

@@ -55,6 +55,8 @@ type Server struct {
 	jobs   map[string]*job
 	order  []*job // oldest first
 	made   uint64
+	// prepared are results by lower-case object.
+	prepared map[string]*spool
 	faults
 }
 
@@ -91,7 +93,7 @@ func New(cfg Config) *Server {
 	if cfg.Seed == 0 {
 		cfg.Seed = 1
 	}
-	s := &Server{cfg: cfg, jobs: map[string]*job{}, random: rand.New(rand.NewPCG(cfg.Seed, 0x62756c6b))}
+	s := &Server{cfg: cfg, jobs: map[string]*job{}, prepared: map[string]*spool{}, random: rand.New(rand.NewPCG(cfg.Seed, 0x62756c6b))}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -107,7 +109,10 @@ func (s *Server) Close() {
 	for _, j := range s.order {
 		j.result.discard()
 	}
-	s.jobs, s.order = map[string]*job{}, nil
+	for _, p := range s.prepared {
+		_ = p.file.Close()
+	}
+	s.jobs, s.order, s.prepared = map[string]*job{}, nil, map[string]*spool{}
 }
 
 // start runs a job in the background: it waits in UploadComplete, then in

@@ -11,6 +11,7 @@ import (
 // in a temporary file without a name, which ends with the process.
 type spool struct {
 	limit  int
+	shared bool         // by many jobs: it outlives each of them
 	buf    bytes.Buffer // what is not in the file
 	file   *os.File
 	size   int64   // of all bytes so far
@@ -74,7 +75,7 @@ func (p *spool) at() io.ReaderAt {
 }
 
 func (p *spool) discard() {
-	if p == nil || p.file == nil {
+	if p == nil || p.file == nil || p.shared {
 		return
 	}
 	_ = p.file.Close()

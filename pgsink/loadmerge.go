@@ -1,0 +1,181 @@
+package pgsink
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// codeUntranslatable is the SQLSTATE that Postgres gives U+0000 and what is no
+// UTF-8. COPY would refuse all records for it.
+const codeUntranslatable = "22021"
+
+// mergeRecords writes records of a chunk where they are new or newer, by way
+// of a temporary table.
+func (s *Sink) mergeRecords(ctx context.Context, tx pgx.Tx, c *Chunk, records []int) (Result, error) {
+	body, err := c.text(records)
+	if err != nil {
+		return Result{}, err
+	}
+	res := Result{Parked: len(body.refused)}
+	for _, sfid := range body.refused {
+		refusal := &pgconn.PgError{Code: codeUntranslatable, Message: "invalid byte sequence for encoding UTF8"}
+		if err := s.park(ctx, tx, &tempSet{table: c.Table, sfid: sfid}, refusal); err != nil {
+			return Result{}, err
+		}
+	}
+	if body.records == 0 {
+		return res, nil
+	}
+	columns := c.Table.present(c.csv.missing)
+	if _, err := tx.Exec(ctx, createTempSQL(columns)); err != nil {
+		return Result{}, fmt.Errorf("temporary table: %w", err)
+	}
+	if _, err := tx.Conn().PgConn().CopyFrom(ctx, &body.lines, "COPY pg_temp."+quote(tempTable)+" FROM STDIN"); err != nil {
+		return Result{}, fmt.Errorf("copy to the temporary table: %w", err)
+	}
+	found, err := s.merge(ctx, tx, &tempSet{table: c.Table, columns: columns, first: 1, last: body.records})
+	if err != nil {
+		return Result{}, fmt.Errorf("merge: %w", err)
+	}
+	res.add(found)
+	return res, nil
+}
+
+// merge applies what is in the temporary table, again if it lost a deadlock.
+func (s *Sink) merge(ctx context.Context, tx pgx.Tx, records set) (Result, error) {
+	if _, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
+		return Result{}, err
+	}
+	wait := firstWait
+	for attempt := 1; ; attempt++ {
+		var res Result
+		err := pgx.BeginFunc(ctx, tx, func(sub pgx.Tx) (err error) {
+			res, err = s.isolate(ctx, sub, records)
+			return err
+		})
+		if err == nil || !isConflict(err) || attempt == maxAttempts {
+			return res, err
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return Result{}, err
+		}
+		wait *= 2
+	}
+}
+
+// createTempSQL makes the table that the page goes through. Its columns are
+// text: a value that its type refuses must be found, not stop the COPY.
+func createTempSQL(columns []int) string {
+	b := &strings.Builder{}
+	fmt.Fprintf(b, "CREATE TEMPORARY TABLE %s (ord bigint, sfid text", quote(tempTable))
+	for _, i := range columns {
+		fmt.Fprintf(b, ", v%d text", i)
+	}
+	b.WriteString(") ON COMMIT DROP")
+	return b.String()
+}
+
+// copyText is records in COPY's text format (PostgreSQL documentation, COPY,
+// "Text Format").
+type copyText struct {
+	lines   bytes.Buffer
+	columns []int
+	records int64    // numbered from 1
+	refused []string // ids of records that no COPY can carry
+}
+
+// text decodes records of the chunk.
+func (c *Chunk) text(records []int) (*copyText, error) {
+	to := &copyText{columns: c.Table.present(c.csv.missing)}
+	var record csvRecord
+	for _, i := range records {
+		row, err := c.row(&record, i)
+		if err != nil {
+			return nil, err
+		}
+		to.add(row)
+	}
+	return to, nil
+}
+
+// row decodes record i by means of record.
+func (c *Chunk) row(record *csvRecord, i int) (Row, error) {
+	if _, err := record.scan(c.raw[c.records[i].from:c.records[i].to], true); err != nil {
+		return Row{}, err
+	}
+	return c.csv.Decode(record.values)
+}
+
+func (c *copyText) add(row Row) {
+	for _, i := range c.columns {
+		if v := row.Values[i]; v != nil && (strings.IndexByte(*v, 0) >= 0 || !utf8.ValidString(*v)) {
+			c.refused = append(c.refused, row.SFID)
+			return
+		}
+	}
+	c.records++
+	line := fmt.Appendf(c.lines.AvailableBuffer(), "%d\t%s", c.records, row.SFID)
+	for _, i := range c.columns {
+		line = append(line, '\t')
+		if v := row.Values[i]; v != nil {
+			line = appendEscaped(line, *v)
+		} else {
+			line = append(line, `\N`...)
+		}
+	}
+	c.lines.Write(append(line, '\n'))
+}
+
+func appendEscaped(to []byte, value string) []byte {
+	for {
+		i := strings.IndexAny(value, "\\\n\r\t")
+		if i < 0 {
+			return append(to, value...)
+		}
+		to = append(append(to, value[:i]...), '\\', map[byte]byte{'\\': '\\', '\n': 'n', '\r': 'r', '\t': 't'}[value[i]])
+		value = value[i+1:]
+	}
+}
+
+// tempSet is a run of the records in the temporary table.
+type tempSet struct {
+	table       *Table
+	columns     []int
+	first, last int64
+	sfid        string // set for a record that is not in the table
+}
+
+func (r *tempSet) object() string { return r.table.Object }
+
+func (r *tempSet) size() int { return int(r.last - r.first + 1) }
+
+func (r *tempSet) halves() (set, set) {
+	first, second := *r, *r
+	first.last = (r.first + r.last) / 2
+	second.first = first.last + 1
+	return &first, &second
+}
+
+func (r *tempSet) statement() (string, []any) {
+	return r.table.applySQL(r.columns, fromTemp),
+		[]any{r.table.Schema, r.table.Object, r.first, r.last}
+}
+
+func (r *tempSet) only(ctx context.Context, tx pgx.Tx) (sfid string, values []*string, err error) {
+	if r.sfid != "" {
+		return r.sfid, nil, nil
+	}
+	names := make([]string, len(r.columns))
+	for at, i := range r.columns {
+		names[at] = fmt.Sprintf("v%d", i)
+	}
+	sql := fmt.Sprintf("SELECT sfid, ARRAY[%s] FROM pg_temp.%s WHERE ord = $1", strings.Join(names, ", "), quote(tempTable))
+	err = tx.QueryRow(ctx, sql, r.first).Scan(&sfid, &values)
+	return sfid, values, err
+}
