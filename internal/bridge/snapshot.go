@@ -55,7 +55,7 @@ func Snapshot(ctx context.Context, pool *pgxpool.Pool, schema string) (st status
 }
 
 // ErrNeverRan reports that no bridge has worked on the schema yet.
-var ErrNeverRan = errors.New("no bridge has run on this database and schema yet")
+var ErrNeverRan = errors.New("no bridge has run on this database and schema yet; run the bridge first")
 
 // Failures lists failed writes and failed reads, newest first.
 func Failures(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, limit int) ([]web.Failure, error) {
