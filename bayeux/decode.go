@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"unsafe"
+
+	"hcbridge/internal/rawjson"
 )
 
 // reply is the answer to one batch, split by kind. Within a kind the order is
@@ -28,19 +30,19 @@ func decode(body []byte) (reply, error) {
 	if body[0] != '[' && body[0] != '{' {
 		return reply{}, fmt.Errorf("not a Bayeux reply (%d bytes beginning with %q)", len(body), body[0])
 	}
-	if !valid(body) {
+	if !rawjson.Valid(body) {
 		return reply{}, fmt.Errorf("reply of %d bytes is not valid JSON", len(body))
 	}
 	var r reply
-	c := cursor{b: body}
+	c := rawjson.Over(body)
 	if body[0] == '{' { // a lone message need not be in an array
-		return r, r.message(&c)
+		return r, r.message(c)
 	}
-	for more := c.enter(); more; more = c.next() {
-		if c.b[c.i] != '{' {
+	for more := c.Enter(); more; more = c.Next() {
+		if c.Peek() != '{' {
 			return reply{}, errors.New("reply holds something that is not a message")
 		}
-		if err := r.message(&c); err != nil {
+		if err := r.message(c); err != nil {
 			return reply{}, err
 		}
 	}
@@ -48,28 +50,28 @@ func decode(body []byte) (reply, error) {
 }
 
 // message reads the message at c, which is at its opening brace.
-func (r *reply) message(c *cursor) error {
-	start := c.i
+func (r *reply) message(c *rawjson.Cursor) error {
+	start := c.At()
 	var m Message
 	var id []byte
-	for more := c.enter(); more; more = c.next() {
-		switch c.key() {
+	for more := c.Enter(); more; more = c.Next() {
+		switch c.Key() {
 		case "channel":
-			raw := c.value()
+			raw := c.Value()
 			if raw[0] != '"' {
 				return errors.New("message whose channel is not a string")
 			}
 			m.Channel = r.channel(raw)
 		case "data":
-			at := c.i
-			m.ReplayID = c.replayID()
-			m.Data = json.RawMessage(c.b[at:c.i:c.i])
+			at := c.At()
+			m.ReplayID = replayID(c)
+			m.Data = json.RawMessage(c.Since(at))
 		case "ext":
-			m.Ext = json.RawMessage(c.value())
+			m.Ext = json.RawMessage(c.Value())
 		case "id":
-			id = c.value()
+			id = c.Value()
 		default:
-			c.value()
+			c.Value()
 		}
 	}
 	switch {
@@ -77,18 +79,18 @@ func (r *reply) message(c *cursor) error {
 		return errors.New("message without channel")
 	case isMeta(m.Channel):
 		var reply meta
-		if err := json.Unmarshal(c.b[start:c.i], &reply); err != nil {
+		if err := json.Unmarshal(c.Since(start), &reply); err != nil {
 			return fmt.Errorf("reply on %s: %w", m.Channel, err)
 		}
 		r.metas = append(r.metas, reply)
 	case len(m.Data) == 0 || m.Data[0] == 'n': // the answer to a publish
 		var reply meta
-		if json.Unmarshal(c.b[start:c.i], &reply) == nil {
+		if json.Unmarshal(c.Since(start), &reply) == nil {
 			r.metas = append(r.metas, reply)
 		}
 	default:
 		if len(id) > 0 && id[0] == '"' {
-			m.ID = text(id)
+			m.ID = rawjson.Text(id)
 		} else if len(id) > 0 && id[0] != 'n' {
 			m.ID = string(id)
 		}
@@ -105,32 +107,32 @@ func (r *reply) channel(raw []byte) string {
 	if n := len(r.events); n > 0 && string(raw[1:len(raw)-1]) == r.events[n-1].Channel {
 		return r.events[n-1].Channel
 	}
-	return text(raw)
+	return rawjson.Text(raw)
 }
 
 // replayID reads the value at c and returns the integer in its member
 // event.replayId, or 0.
-func (c *cursor) replayID() (id int64) {
-	if c.b[c.i] != '{' {
-		c.value()
+func replayID(c *rawjson.Cursor) (id int64) {
+	if c.Peek() != '{' {
+		c.Value()
 		return 0
 	}
-	for more := c.enter(); more; more = c.next() {
-		if c.key() != "event" {
-			c.value()
+	for more := c.Enter(); more; more = c.Next() {
+		if c.Key() != "event" {
+			c.Value()
 			continue
 		}
 		id = 0 // the last of two members of one name counts, as everywhere
-		if c.b[c.i] != '{' {
-			c.value()
+		if c.Peek() != '{' {
+			c.Value()
 			continue
 		}
-		for more := c.enter(); more; more = c.next() {
-			if c.key() != "replayId" {
-				c.value()
+		for more := c.Enter(); more; more = c.Next() {
+			if c.Key() != "replayId" {
+				c.Value()
 				continue
 			}
-			raw := c.value()
+			raw := c.Value()
 			n, err := strconv.ParseInt(unsafe.String(unsafe.SliceData(raw), len(raw)), 10, 64)
 			if err != nil {
 				n = 0

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"iter"
+
+	"hcbridge/internal/rawjson"
 )
 
 // Meta channels. ("Bayeux 1.0, Bayeux Channels")
@@ -23,6 +26,18 @@ type Message struct {
 	ReplayID int64           // data.event.replayId; 0 if it is not a positive integer
 	ID       string          // usually ""
 	Ext      json.RawMessage // nil if there is none
+}
+
+// Valid reports whether m.Data is valid JSON. It always is on a delivered
+// message.
+func (m Message) Valid() bool { return rawjson.Valid(m.Data) }
+
+// Members iterates over the members of a JSON object in their order, without
+// decoding them. The object must be valid JSON, as the Data of a delivered
+// [Message] is; anything but an object has no members. Keys and values share
+// the memory of object.
+func Members(object json.RawMessage) iter.Seq2[string, json.RawMessage] {
+	return rawjson.Members(object)
 }
 
 // Handler takes the events of one reply, in wire order. It is called on the

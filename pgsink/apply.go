@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -100,12 +101,7 @@ type step struct {
 
 // before are the steps that come ahead of the rows.
 func (s *Sink) before(p *plan) []step {
-	var steps []step
-	if s.Fence != nil {
-		sql, args := s.Fence()
-		steps = append(steps, step{sql: sql, args: args, wrap: fence})
-	}
-	steps = append(steps, step{sql: ownSQL})
+	steps := append(s.opening(), step{sql: ownSQL})
 	if len(p.done) > 0 {
 		objects, sfids, _ := doneArrays(p.done)
 		steps = append(steps, step{sql: lockMarksSQL, args: []any{s.schema, objects, sfids}})
@@ -238,37 +234,45 @@ func rollback(ctx context.Context, conn *pgxpool.Conn) {
 	}
 }
 
-// text is the SQL of a group, built once.
+// text is the SQL of a group.
 func (g *group) text() string {
-	if g.sql == "" {
-		g.sql = g.table.applySQL(g.columns, fromArrays)
-	}
-	return g.sql
+	return g.table.text("apply", g.columns, func() string { return g.table.applySQL(g.columns, fromArrays) })
 }
 
-// statement is the SQL of a group and its arguments, one array per column.
+// statement is the SQL of a group and its arguments.
 func (g *group) statement() (string, []any) {
+	kinds, seqs := make([]string, len(g.items)), make([]int64, len(g.items))
+	for at, it := range g.items {
+		kinds[at], seqs[at] = it.kind.String(), it.seq
+	}
+	arrays := g.arrays()
+	return g.text(), slices.Concat([]any{g.table.Schema, g.table.Object, arrays[0], kinds, seqs}, arrays[1:])
+}
+
+// arrays are the ids of a group's records and their values, one array per
+// column.
+func (g *group) arrays() []any {
 	n := len(g.items)
-	sfids, kinds, seqs := make([]string, n), make([]string, n), make([]int64, n)
+	sfids := make([]string, n)
 	values := make([][]*string, len(g.columns))
 	cells := make([]*string, n*len(g.columns))
 	for c := range g.columns {
 		values[c] = cells[c*n : (c+1)*n : (c+1)*n]
 	}
 	for at, it := range g.items {
-		sfids[at], kinds[at], seqs[at] = it.row.SFID, it.kind.String(), it.seq
+		sfids[at] = it.row.SFID
 		for c, i := range g.columns {
 			if it.kind != Delete {
 				values[c][at] = it.row.Values[i]
 			}
 		}
 	}
-	args := make([]any, 0, 5+len(values))
-	args = append(args, g.table.Schema, g.table.Object, sfids, kinds, seqs)
+	args := make([]any, 0, 1+len(values))
+	args = append(args, sfids)
 	for _, column := range values {
 		args = append(args, column)
 	}
-	return g.text(), args
+	return args
 }
 
 // String is the kind's name in the apply statement.

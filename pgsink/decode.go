@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"strings"
 	"unicode/utf8"
+
+	"hcbridge/internal/rawjson"
 )
 
 // Decode reads one record as JSON: the sobject of a PushTopic event or a
@@ -20,27 +22,43 @@ func (t *Table) Decode(record []byte) (Row, error) {
 	if !utf8.Valid(record) {
 		record = []byte(wellFormed(string(record)))
 	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(record, &members); err != nil || members == nil {
+	record = bytes.TrimSpace(record)
+	if len(record) == 0 || record[0] != '{' || !rawjson.Valid(record) {
 		return Row{}, &RecordError{Object: t.Object, Reason: "not a JSON object"}
 	}
-	d := decoder{members: members}
-	raw, ok := d.find("Id")
-	if !ok {
+	var raw struct {
+		id     json.RawMessage
+		values []json.RawMessage
+	}
+	raw.values = make([]json.RawMessage, len(t.Columns))
+	for name, value := range rawjson.Members(record) {
+		if i, ok := t.fields[name]; ok {
+			raw.values[i] = value
+		} else if name == "Id" {
+			raw.id = value
+		}
+	}
+	d := decoder{record: record}
+	if raw.id == nil {
+		raw.id, _ = d.find("Id")
+	}
+	if raw.id == nil {
 		return Row{}, &RecordError{Object: t.Object, Reason: "no Id"}
 	}
-	id, ok := canonID(plain(raw))
+	id, ok := canonID(plain(raw.id))
 	if !ok {
 		return Row{}, &RecordError{Object: t.Object, Reason: "Id is not a Salesforce id"}
 	}
 	row := Row{SFID: id, Values: make([]*string, len(t.Columns))}
 	for i, c := range t.Columns {
-		raw, ok := d.field(c.Field)
-		if !ok {
-			row.Missing = append(row.Missing, c.Field)
-			continue
+		value := raw.values[i]
+		if value == nil {
+			if value, ok = d.field(c.Field); !ok {
+				row.Missing = append(row.Missing, c.Field)
+				continue
+			}
 		}
-		row.Values[i] = canon(c.kind, plain(raw))
+		row.Values[i] = canon(c.kind, plain(value))
 	}
 	t.finish(&row)
 	return row, nil
@@ -57,17 +75,26 @@ func (t *Table) finish(row *Row) {
 	}
 }
 
-// decoder looks up the members of one record. Only what the common case needs
-// is made at once.
+// decoder looks up members that a record does not have under the very name of a
+// field. All it needs is made when that happens.
 type decoder struct {
-	members map[string]json.RawMessage
+	record  []byte                     // valid JSON
+	members map[string]json.RawMessage // of an object
 	folded  map[string]json.RawMessage // lower-case names
 	parts   map[string]json.RawMessage // lower-case names of compound parts
 	parents map[string]*decoder
 }
 
+// open reads the members. Null has none, and neither has what is no object.
+func (d *decoder) open() {
+	if d.members == nil && d.record != nil && json.Unmarshal(d.record, &d.members) != nil {
+		d.record = nil
+	}
+}
+
 // find looks a member up by its exact name, then by its letters.
 func (d *decoder) find(name string) (json.RawMessage, bool) {
+	d.open()
 	if raw, ok := d.members[name]; ok {
 		return raw, true
 	}
@@ -172,6 +199,9 @@ func roles() []string {
 func plain(raw json.RawMessage) string {
 	switch raw[0] {
 	case '"':
+		if bytes.IndexByte(raw, '\\') < 0 {
+			return string(raw[1 : len(raw)-1])
+		}
 		var s string
 		if json.Unmarshal(raw, &s) != nil {
 			return "" // not reached: raw has been scanned as part of the record

@@ -22,8 +22,6 @@ type group struct {
 	columns []int
 	missing []string
 	items   []item
-	sql     string // applySQL, once it is known
-	quick   string // upsertSQL, once it is known
 }
 
 // plan is a batch put in order.

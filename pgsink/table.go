@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -63,6 +64,28 @@ type Table struct {
 	external int // index of ExternalID, or -1
 	fields   map[string]int
 	found    atomic.Pointer[[]string] // column types in the database, aligned with Columns
+	texts    sync.Map                 // textKey → SQL
+}
+
+// textKey names a statement of a table.
+type textKey struct {
+	what    string
+	columns string    // those it is for, if not all
+	types   *[]string // found
+}
+
+// text is a statement that make makes, once.
+func (t *Table) text(what string, columns []int, make func() string) string {
+	key := textKey{what: what, types: t.found.Load()}
+	if len(columns) != len(t.Columns) {
+		key.columns = fmt.Sprint(columns)
+	}
+	if sql, ok := t.texts.Load(key); ok {
+		return sql.(string)
+	}
+	sql := make()
+	t.texts.Store(key, sql)
+	return sql
 }
 
 // NewTable works out names and types. It fails on a name that Postgres cannot

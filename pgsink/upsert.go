@@ -3,6 +3,7 @@ package pgsink
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -22,8 +23,8 @@ const quickSQL = `SELECT set_config('xmlbinary', 'hex', true), set_config('lock_
 // that version. The lookups are scalar subqueries: an EXISTS might be answered
 // by hashing the whole table.
 //
-// Parameters: $1 ids, then one array per column.
-func (t *Table) upsertSQL(columns []int) string {
+// Parameters: from $first on ids, then one array per column.
+func (t *Table) upsertSQL(columns []int, first int) string {
 	types := t.types()
 	stamp := quote(t.Columns[t.stamp].Name)
 	var names, values, sets, params, aliases []string
@@ -32,12 +33,12 @@ func (t *Table) upsertSQL(columns []int) string {
 		names = append(names, name)
 		values = append(values, fmt.Sprintf("u.v%d::%s", i, castType(types[i])))
 		sets = append(sets, fmt.Sprintf("%s = excluded.%s", name, name))
-		params = append(params, fmt.Sprintf("$%d::text[]", 2+at))
+		params = append(params, fmt.Sprintf("$%d::text[]", first+1+at))
 		aliases = append(aliases, fmt.Sprintf("v%d", i))
 	}
 	b := &strings.Builder{}
-	fmt.Fprintf(b, "INSERT INTO %s AS t (%s, sfid, _hc_lastop)\nSELECT %s, u.sfid, 'SYNCED'\nFROM unnest($1::text[], %s) AS u (sfid, %s)",
-		t.ident(), strings.Join(names, ", "), strings.Join(values, ", "), strings.Join(params, ", "), strings.Join(aliases, ", "))
+	fmt.Fprintf(b, "INSERT INTO %s AS t (%s, sfid, _hc_lastop)\nSELECT %s, u.sfid, 'SYNCED'\nFROM unnest($%d::text[], %s) AS u (sfid, %s)",
+		t.ident(), strings.Join(names, ", "), strings.Join(values, ", "), first, strings.Join(params, ", "), strings.Join(aliases, ", "))
 	if unclear := t.unclear(columns); len(unclear) > 0 {
 		fmt.Fprintf(b, "\nWHERE %s\n    OR (SELECT true FROM %s AS r WHERE r.sfid = u.sfid)", strings.Join(unclear, "\n    AND "), t.ident())
 	}
@@ -51,8 +52,30 @@ func (t *Table) upsertSQL(columns []int) string {
         LIMIT 1) IS NULL`,
 			t.ident(), quote(t.Schema, "_trigger_log"), literal(t.Name))
 	}
-	b.WriteString("\nRETURNING t.sfid, t.xmax = 0")
+	b.WriteString("\nRETURNING t.sfid, t.xmax = 0 AS fresh")
 	return b.String()
+}
+
+// aloneSQL is upsertSQL with all else that a transaction does when every record
+// is written, so that a single event costs one round trip: it forgets that the
+// records were refused once, and moves the positions. If a record is left out,
+// they do not move, and the rows that are written are ahead of them.
+//
+// Parameters: those of positionSQL, $6 object, then those of upsertSQL.
+func (t *Table) aloneSQL(columns []int) string {
+	const first = 7
+	position := strings.Replace(positionSQL, "ON CONFLICT", fmt.Sprintf("WHERE (SELECT count(*) FROM w) = cardinality($%d::text[])\nON CONFLICT", first), 1)
+	return fmt.Sprintf(`WITH w AS (
+%s
+),
+at AS (
+%s
+),
+cleared AS (
+    DELETE FROM hcbridge.read_error AS e
+    WHERE e.schema = $1 AND e.object = $6::text AND e.sfid = ANY (ARRAY(SELECT w.sfid FROM w))
+)
+SELECT sfid, fresh FROM w`, t.upsertSQL(columns, first), position)
 }
 
 // unclear are the conditions under which a record without a row is certainly
@@ -77,13 +100,9 @@ func (t *Table) unclear(columns []int) []string {
 	return all
 }
 
-// upsert is the SQL of a group of events, and its arguments.
-func (g *group) upsert() (string, []any) {
-	if g.quick == "" {
-		g.quick = g.table.upsertSQL(g.columns)
-	}
-	_, args := g.statement()
-	return g.quick, append([]any{args[2]}, args[5:]...)
+// upsert is the SQL of a group of events; its arguments are the arrays.
+func (g *group) upsert() string {
+	return g.table.text("upsert", g.columns, func() string { return g.table.upsertSQL(g.columns, 1) })
 }
 
 // onlyEvents reports whether the plan can be tried with upsertSQL.
@@ -101,21 +120,78 @@ func (p *plan) onlyEvents() bool {
 	return true
 }
 
-// quickly applies a plan of events in two round trips: first what is newer than
-// its row, then, with the rules in full, the records that were not written.
+// quickly applies a plan of events: first what is newer than its row, then, with
+// the rules in full, the records that were not written.
 func (s *Sink) quickly(ctx context.Context, p *plan) (Result, error) {
-	res := Result{Marked: len(p.marks)}
-	first := []step{{sql: "BEGIN"}}
-	if s.Fence != nil {
-		sql, args := s.Fence()
-		first = append(first, step{sql: sql, args: args, wrap: fence})
+	if len(p.groups) == 1 && len(p.marks) == 0 {
+		return s.alone(ctx, p)
 	}
+	return s.together(ctx, p)
+}
+
+// alone applies events of one table, in one round trip and one implicit
+// transaction if all are newer than their rows.
+func (s *Sink) alone(ctx context.Context, p *plan) (Result, error) {
+	g := p.groups[0]
+	steps := append(s.opening(), step{sql: quickSQL})
+	res, written := Result{}, make(map[string]bool, len(g.items))
+	sql := g.table.text("alone", g.columns, func() string { return g.table.aloneSQL(g.columns) })
+	steps = append(steps, step{
+		sql: sql, args: slices.Concat(s.positionArgs(p.positions), []any{g.table.Object}, g.arrays()),
+		read: func(rows pgx.Rows) error { return res.readUpsert(g.table.Object, rows, written) },
+	})
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer conn.Release()
+	if err := prepare(ctx, conn, []string{sql}); err != nil {
+		return Result{}, err
+	}
+	if err := send(ctx, conn, steps); err != nil {
+		return Result{}, err
+	}
+	if len(written) == len(g.items) {
+		return res, nil
+	}
+	rest := *p
+	rest.groups = []*group{g.without(written)}
+	more, err := s.pipelined(ctx, &rest)
+	res.add(more)
+	return res, err
+}
+
+// without are the items that are not written yet.
+func (g *group) without(written map[string]bool) *group {
+	rest := *g
+	rest.items = make([]item, 0, len(g.items)-len(written))
+	for _, it := range g.items {
+		if !written[it.row.SFID] {
+			rest.items = append(rest.items, it)
+		}
+	}
+	return &rest
+}
+
+// opening is the statement that every transaction of the sink begins with, if
+// there is one.
+func (s *Sink) opening() []step {
+	if s.Fence == nil {
+		return nil
+	}
+	sql, args := s.Fence()
+	return []step{{sql: sql, args: args, wrap: fence}}
+}
+
+// together applies events of several tables in two round trips.
+func (s *Sink) together(ctx context.Context, p *plan) (Result, error) {
+	res := Result{Marked: len(p.marks)}
+	first := append([]step{{sql: "BEGIN"}}, s.opening()...)
 	first = append(first, step{sql: quickSQL})
 	written := make([]map[string]bool, len(p.groups))
 	for i, g := range p.groups {
-		sql, args := g.upsert()
 		written[i] = make(map[string]bool, len(g.items))
-		first = append(first, step{sql: sql, args: args, read: func(rows pgx.Rows) error {
+		first = append(first, step{sql: g.upsert(), args: g.arrays(), read: func(rows pgx.Rows) error {
 			return res.readUpsert(g.table.Object, rows, written[i])
 		}})
 	}
@@ -126,7 +202,7 @@ func (s *Sink) quickly(ctx context.Context, p *plan) (Result, error) {
 	defer conn.Release()
 	texts := make([]string, 0, 2*len(p.groups))
 	for _, g := range p.groups {
-		texts = append(texts, g.quick, g.text())
+		texts = append(texts, g.upsert(), g.text())
 	}
 	if err := prepare(ctx, conn, texts); err != nil {
 		return Result{}, err
@@ -138,14 +214,7 @@ func (s *Sink) quickly(ctx context.Context, p *plan) (Result, error) {
 	var second []step
 	for i, g := range p.groups {
 		second = append(second, s.cleared(g, written[i]))
-		rest := *g
-		rest.items = make([]item, 0, len(g.items)-len(written[i]))
-		for _, it := range g.items {
-			if !written[i][it.row.SFID] {
-				rest.items = append(rest.items, it)
-			}
-		}
-		if len(rest.items) > 0 {
+		if rest := g.without(written[i]); len(rest.items) > 0 {
 			sql, args := rest.statement()
 			second = append(second, step{sql: sql, args: args, read: func(rows pgx.Rows) error { return res.read(g.table.Object, rows) }})
 		}

@@ -9,9 +9,10 @@ type layer struct {
 // order is the order of the layers: a package may only name ones above it.
 // A name that ends in "/..." stands for a folder and all below it.
 var layers = []layer{
+	{"internal/rawjson", nil},
 	{"config", nil},
-	{"bayeux", nil},
-	{"pgsink", nil},
+	{"bayeux", []string{"internal/rawjson"}},
+	{"pgsink", []string{"internal/rawjson"}},
 	{"outbox", nil},
 	{"internal/arch", nil},
 	{"internal/retry", nil},

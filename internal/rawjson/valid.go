@@ -1,15 +1,11 @@
-package bayeux
+package rawjson
 
 // maxDepth is how deep JSON may be nested, as in encoding/json.
 const maxDepth = 10000
 
-// Valid reports whether m.Data is valid JSON. It always is on a delivered
-// message.
-func (m Message) Valid() bool { return valid(m.Data) }
-
-// valid is json.Valid at several times its speed. Every byte that comes in is
+// Valid is json.Valid at several times its speed. Every byte that comes in is
 // looked at here, so this is what the rate of events hangs on.
-func valid(b []byte) bool {
+func Valid(b []byte) bool {
 	i, ok := validValue(b, validSpace(b, 0), 0)
 	return ok && validSpace(b, i) == len(b)
 }

@@ -1,9 +1,10 @@
-package bayeux
+package rawjson
 
 import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestValid(t *testing.T) {
@@ -13,29 +14,50 @@ func TestValid(t *testing.T) {
 		`"`, `""`, `"\`, `"\"`, `"\""`, `"\u"`, `"\u12"`, `"\u12G4"`, `"\uabCD"`, `"\x"`, "\"\x01\"", "\"\xff\"", `"a" `, `"a"b`,
 		"[", "[]", "[ ]", "[1", "[1,", "[1,]", "[,1]", "[1 2]", "[1,2]", " [ 1 , [ ] , { } ] ", "[1}", "]",
 		"{", "{}", "{ }", `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`, `{"a":1,}`, `{"a":1,"b":[{}]}`, `{a:1}`, `{1:1}`, `{"a" 1}`, `{"a":1]`, `{,}`, "}",
-		created, unknownClient, hiddenBusy,
+		created,
 		strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth),
 		strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1),
 		strings.Repeat(`{"a":`, maxDepth) + "1" + strings.Repeat("}", maxDepth),
 		strings.Repeat(`{"a":`, maxDepth+1) + "1" + strings.Repeat("}", maxDepth+1),
 	}
 	for _, c := range cases {
-		if got, want := valid([]byte(c)), json.Valid([]byte(c)); got != want {
+		if got, want := Valid([]byte(c)), json.Valid([]byte(c)); got != want {
 			t.Errorf("%.100q: got %t, want %t", c, got, want)
-		}
-		if m := (Message{Data: json.RawMessage(c)}); m.Valid() != json.Valid([]byte(c)) {
-			t.Errorf("message with %.100q", c)
 		}
 	}
 }
 
 const created = `{"event":{"createdDate":"2018-10-18T14:53:33.777Z","replayId":5,"type":"created"},"sobject":{"Id":"a001t000002SlMpAAK","AnnualRevenue":1.5e6}}`
 
+// What Members finds in an object is what encoding/json finds in it.
+func FuzzMembers(f *testing.F) {
+	f.Add([]byte(created))
+	f.Add([]byte(`{"a\u0062":1,"x":"\ud800","x":[{"y":"}"}], "":{} }`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var want map[string]json.RawMessage
+		if !utf8.Valid(b) || json.Unmarshal(b, &want) != nil {
+			return
+		}
+		got := map[string]json.RawMessage{}
+		for key, value := range Members(b) {
+			got[strings.Clone(key)] = value
+		}
+		if len(got) != len(want) {
+			t.Fatalf("%q: members %q, want %q", b, got, want)
+		}
+		for key, value := range want {
+			if string(got[key]) != string(value) {
+				t.Errorf("%q: %q is %s, want %s", b, key, got[key], value)
+			}
+		}
+	})
+}
+
 func FuzzValid(f *testing.F) {
 	f.Add([]byte(created))
 	f.Add([]byte(`[1.5e-3,"\u00e9\n",{"a":[true,false,null,-0]},[]]`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if got, want := valid(b), json.Valid(b); got != want {
+		if got, want := Valid(b), json.Valid(b); got != want {
 			t.Errorf("%q: got %t, want %t", b, got, want)
 		}
 	})

@@ -1,4 +1,7 @@
-package bayeux
+// Package rawjson walks over JSON without decoding it. Events are cut from
+// megabytes of replies, and most of what decoders do is not wanted there:
+// [Valid] looks at every byte once, and everything else trusts it.
+package rawjson
 
 import (
 	"bytes"
@@ -9,30 +12,41 @@ import (
 )
 
 // Members iterates over the members of a JSON object in their order, without
-// decoding them. The object must be valid JSON, as the Data of a delivered
-// [Message] is; anything but an object has no members. Keys and values share
-// the memory of object.
-func Members(object json.RawMessage) iter.Seq2[string, json.RawMessage] {
+// decoding them. The object must be valid JSON; anything but an object has no
+// members. Keys and values share the memory of object; a key that is no UTF-8 is as it came.
+func Members(object []byte) iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
-		c := cursor{b: object}
+		c := Cursor{b: object}
 		if c.space(); c.i == len(c.b) || c.b[c.i] != '{' {
 			return
 		}
-		for more := c.enter(); more; more = c.next() {
-			if !yield(c.key(), json.RawMessage(c.value())) {
+		for more := c.Enter(); more; more = c.Next() {
+			if !yield(c.Key(), json.RawMessage(c.Value())) {
 				return
 			}
 		}
 	}
 }
 
-// cursor walks over JSON that is known to be valid.
-type cursor struct {
+// Cursor walks over JSON that is known to be valid.
+type Cursor struct {
 	b []byte
 	i int
 }
 
-func (c *cursor) space() {
+// Over returns a cursor at the beginning of b.
+func Over(b []byte) *Cursor { return &Cursor{b: b} }
+
+// At is where the cursor is.
+func (c *Cursor) At() int { return c.i }
+
+// Peek is the byte at the cursor.
+func (c *Cursor) Peek() byte { return c.b[c.i] }
+
+// Since is what the cursor has gone over since it was at from.
+func (c *Cursor) Since(from int) []byte { return c.b[from:c.i:c.i] }
+
+func (c *Cursor) space() {
 	for c.i < len(c.b) {
 		switch c.b[c.i] {
 		case ' ', '\t', '\n', '\r':
@@ -43,9 +57,9 @@ func (c *cursor) space() {
 	}
 }
 
-// enter steps into the array or object at c, to its first element or key.
+// Enter steps into the array or object at c, to its first element or key.
 // It returns false, and steps over it, if it is empty.
-func (c *cursor) enter() bool {
+func (c *Cursor) Enter() bool {
 	c.i++
 	c.space()
 	if c.b[c.i] == ']' || c.b[c.i] == '}' {
@@ -55,9 +69,9 @@ func (c *cursor) enter() bool {
 	return true
 }
 
-// next steps from the end of an element to the next one, or over the closing
+// Next steps from the end of an element to the next one, or over the closing
 // bracket and returns false.
-func (c *cursor) next() bool {
+func (c *Cursor) Next() bool {
 	c.space()
 	more := c.b[c.i] == ','
 	c.i++
@@ -67,21 +81,21 @@ func (c *cursor) next() bool {
 	return more
 }
 
-// key reads a key and steps to its value.
-func (c *cursor) key() string {
-	raw := c.value()
+// Key reads a key and steps to its value.
+func (c *Cursor) Key() string {
+	raw := c.Value()
 	c.space()
 	c.i++ // the colon
 	c.space()
 	if bytes.IndexByte(raw, '\\') >= 0 {
-		return text(raw)
+		return Text(raw)
 	}
 	// Only compared, never kept.
 	return unsafe.String(unsafe.SliceData(raw[1:]), len(raw)-2)
 }
 
-// value steps over the value at c and returns it.
-func (c *cursor) value() []byte {
+// Value steps over the value at c and returns it.
+func (c *Cursor) Value() []byte {
 	start := c.i
 	switch c.b[c.i] {
 	case '"':
@@ -95,7 +109,7 @@ func (c *cursor) value() []byte {
 }
 
 // nested steps over the array or object at c.
-func (c *cursor) nested() {
+func (c *Cursor) nested() {
 	for depth := 0; ; {
 		switch c.b[c.i] {
 		case '"':
@@ -114,7 +128,7 @@ func (c *cursor) nested() {
 }
 
 // literal steps over the number, true, false or null at c.
-func (c *cursor) literal() {
+func (c *Cursor) literal() {
 	for c.i < len(c.b) {
 		switch c.b[c.i] {
 		case ',', ']', '}', ' ', '\t', '\n', '\r':
@@ -125,7 +139,7 @@ func (c *cursor) literal() {
 }
 
 // quoted steps over the string at c.
-func (c *cursor) quoted() {
+func (c *Cursor) quoted() {
 	for c.i++; ; c.i++ {
 		switch c.b[c.i] {
 		case '\\':
@@ -137,8 +151,8 @@ func (c *cursor) quoted() {
 	}
 }
 
-// text is the value of a quoted string.
-func text(raw []byte) string {
+// Text is the value of a quoted string.
+func Text(raw []byte) string {
 	if bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
 		return string(raw[1 : len(raw)-1])
 	}
