@@ -74,17 +74,18 @@ type textKey struct {
 	types   *[]string // found
 }
 
-// text is a statement that make makes, once.
-func (t *Table) text(what string, columns []int, make func() string) string {
+// text is a statement that write makes, once.
+func (t *Table) text(what string, columns []int, write func() string) string {
 	key := textKey{what: what, types: t.found.Load()}
 	if len(columns) != len(t.Columns) {
 		key.columns = fmt.Sprint(columns)
 	}
-	if sql, ok := t.texts.Load(key); ok {
-		return sql.(string)
+	known, _ := t.texts.Load(key)
+	sql, ok := known.(string)
+	if !ok {
+		sql = write()
+		t.texts.Store(key, sql)
 	}
-	sql := make()
-	t.texts.Store(key, sql)
 	return sql
 }
 

@@ -194,9 +194,10 @@ func TestAnOutageSeesOneAttemptAStep(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		for i, want := range []time.Duration{0, 1, 3, 7, 15, 31, 61, 91} {
-			if i >= len(at) || at[i] < want*time.Second || at[i] > want*time.Second+2*time.Second {
-				t.Errorf("attempts at %v, want number %d after %d s", at, i+1, want)
+		for i, seconds := range []int{0, 1, 3, 7, 15, 31, 61, 91} {
+			want := time.Duration(seconds) * time.Second
+			if i >= len(at) || at[i] < want || at[i] > want+2*time.Second {
+				t.Errorf("attempts at %v, want number %d after %s", at, i+1, want)
 			}
 		}
 		if len(at) > 8 {
