@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -28,8 +29,15 @@ const (
 	installation = 5 * time.Minute
 )
 
-// cliVersion is that of the Salesforce CLI.
-const cliVersion = "2.146.3"
+const (
+	// cliVersion is that of the Salesforce CLI.
+	cliVersion = "2.146.3"
+	// cliNode is the oldest Node.js, by its major version, that can run it, and
+	// cliNodeVersion the one that is taken where only an older one is installed,
+	// as Debian 12 has it.
+	cliNode        = 20
+	cliNodeVersion = "22.23.3"
+)
 
 // Folders of installed programs, each made once per process.
 var (
@@ -57,6 +65,25 @@ var (
 			}
 			return command(dir, "npm", "install", "--omit=dev", "--no-audit", "--no-fund", "--ignore-scripts")
 		})
+	})
+	// The program that runs the CLI.
+	node = sync.OnceValues(func() (string, error) {
+		out, err := exec.CommandContext(context.Background(), "node", "--version").Output()
+		if err != nil {
+			return "", fmt.Errorf("node --version: %w", err)
+		}
+		var major int
+		if _, err := fmt.Sscanf(string(out), "v%d.", &major); err != nil || major >= cliNode {
+			return "node", err
+		}
+		name := "node-" + runtime.GOOS + "-" + strings.Replace(runtime.GOARCH, "amd64", "x64", 1)
+		dir, err := installed(name+"-"+cliNodeVersion, func(dir string) error {
+			if err := command(dir, "npm", "pack", name+"@"+cliNodeVersion); err != nil {
+				return err
+			}
+			return command(dir, "tar", "-xzf", name+"-"+cliNodeVersion+".tgz", "--strip-components=1")
+		})
+		return filepath.Join(dir, "bin", "node"), err
 	})
 )
 

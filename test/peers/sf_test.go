@@ -90,6 +90,7 @@ func TestSalesforceCLI(t *testing.T) {
 type salesforceCLI struct {
 	t    *testing.T
 	home string
+	node string   // the program that runs it
 	args []string // that start it
 	env  []string
 }
@@ -100,7 +101,11 @@ func newSalesforceCLI(t *testing.T) *salesforceCLI {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &salesforceCLI{t: t, home: t.TempDir()}
+	program, err := node()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &salesforceCLI{t: t, home: t.TempDir(), node: program}
 	compat, err := scripts.ReadFile("js/node20.cjs")
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +124,7 @@ func (c *salesforceCLI) run(args ...string) (string, error) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", append(slices.Clone(c.args), args...)...)
+	cmd := exec.CommandContext(ctx, c.node, append(slices.Clone(c.args), args...)...)
 	cmd.Dir, cmd.Env = c.home, c.env
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
