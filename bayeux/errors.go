@@ -129,7 +129,7 @@ func (e *Error) UnknownClient() bool {
 }
 
 // ReplayInvalid reports whether the replay id is not, or no longer, one of the
-// channel: purged after 24 h, of another org or of a topic made anew.
+// channel: purged after 24 h or 72 h, of another org or of a topic made anew.
 func (e *Error) ReplayInvalid() bool {
 	return e.Code == 400 && e.has("replayid") && e.has("invalid")
 }

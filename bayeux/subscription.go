@@ -13,7 +13,7 @@ import (
 // Durability")
 const (
 	FromNew int64 = -1 // events after the subscription
-	FromAll int64 = -2 // all events kept, at most 24 h, then new ones
+	FromAll int64 = -2 // all events kept, 24 h or of high-volume channels 72 h, then new ones
 )
 
 // Subscription asks for the events of one channel.

@@ -106,8 +106,8 @@ func (s *Sink) before(p *plan) []step {
 		objects, sfids, _ := doneArrays(p.done)
 		steps = append(steps, step{sql: lockMarksSQL, args: []any{s.schema, objects, sfids}})
 	}
-	if len(p.deleted) > 0 {
-		objects, sfids, _ := doneArrays(p.deleted)
+	if len(p.barred) > 0 {
+		objects, sfids, _ := doneArrays(p.barred)
 		steps = append(steps, step{sql: renewMarksSQL, args: []any{s.schema, objects, sfids}})
 	}
 	return steps
@@ -236,6 +236,9 @@ func rollback(ctx context.Context, conn *pgxpool.Conn) {
 
 // text is the SQL of a group.
 func (g *group) text() string {
+	if g.patch {
+		return g.table.text("patch", g.columns, func() string { return g.table.applySQL(g.columns, fromPatches) })
+	}
 	return g.table.text("apply", g.columns, func() string { return g.table.applySQL(g.columns, fromArrays) })
 }
 
@@ -246,7 +249,15 @@ func (g *group) statement() (string, []any) {
 		kinds[at], seqs[at] = it.kind.String(), it.seq
 	}
 	arrays := g.arrays()
-	return g.text(), slices.Concat([]any{g.table.Schema, g.table.Object, arrays[0], kinds, seqs}, arrays[1:])
+	first := []any{g.table.Schema, g.table.Object, arrays[0], kinds, seqs}
+	if g.patch {
+		has := make([]string, len(g.items))
+		for at, it := range g.items {
+			has[at] = g.table.has(it.row)
+		}
+		first = append(first, has)
+	}
+	return g.text(), slices.Concat(first, arrays[1:])
 }
 
 // arrays are the ids of a group's records and their values, one array per
@@ -284,6 +295,8 @@ func (k Kind) String() string {
 		return "read"
 	case Delete:
 		return "delete"
+	case Patch:
+		return "patch"
 	}
 	return "unknown"
 }

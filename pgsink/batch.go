@@ -14,6 +14,13 @@ const (
 	Read
 	// Delete removes the row. Only the row's SFID is looked at.
 	Delete
+	// Patch is what an event says has changed: the fields in Row.Missing are
+	// left alone. Row.Stamp, which SystemModstamp is not earlier than, decides as
+	// an Event's does, but is not written: the row keeps the stamp of what is
+	// known in full, so that a poll finds it older and has it read. Patches of a
+	// record are taken in the order of the batch. Where there is no row, or a load
+	// is under way, a mark is left instead.
+	Patch
 )
 
 // Row is one record in canonical form.

@@ -9,6 +9,10 @@
 //	event JSON ─┐           ┌─ Event: newer than the row ──────▶ written
 //	            ├─▶ Row ────┤         same second, other values ▶ mark
 //	REST JSON ──┘           │         older ────────────────────▶ ignored
+//	                        ├─ Patch: newer than the row ──────▶ its fields written,
+//	                        │                                    not its stamp
+//	                        │         no row, or being loaded ──▶ mark
+//	                        │         else ────────────────────▶ as an event
 //	                        ├─ Read:  not older than the row ──▶ written
 //	                        ├─ Delete ─────────────────────────▶ row removed
 //	Bulk CSV ─▶ LoadChunk ──┴─ no row, no mark ───────────────▶ copied
@@ -19,7 +23,8 @@
 // A mark (hcbridge.mark) says "this record must be read back". Whatever is not
 // provably right leaves one, and a Read that names the mark's seq answers it.
 // A mark set again meanwhile has another seq and stays. If it was a delete that
-// set it, the Read, made too early, is not applied either.
+// set it, the Read, made too early, is not applied either. A patch renews a mark
+// like a delete: its row is newer than its stamp says.
 //
 // A [Comparison] finds what differs between all records and all rows, in
 // constant memory and by the same canonical forms and casts, and writes nothing

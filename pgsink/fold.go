@@ -22,12 +22,13 @@ type group struct {
 	columns []int
 	missing []string
 	items   []item
+	patch   bool // of patches alone, which have all columns
 }
 
 // plan is a batch put in order.
 type plan struct {
 	groups    []*group
-	deleted   []Done // deletes that answer no mark and therefore renew it
+	barred    []Done // patches, and deletes that answer no mark: a read under way is too old for them
 	done      []Done
 	marks     []Mark
 	positions []Position
@@ -59,15 +60,18 @@ func (s *Sink) fold(b Batch) (*plan, error) {
 		if !ok {
 			continue
 		}
-		if next.kind == Event && (len(next.row.Missing) > 0 || next.row.Stamp.IsZero()) {
+		if next.kind == Event && len(next.row.Missing) > 0 || (next.kind == Event || next.kind == Patch) && next.row.Stamp.IsZero() {
 			p.marks = append(p.marks, Mark{Object: c.Table.Object, SFID: key.sfid, Reason: ReasonMissing})
 			continue
 		}
-		if next.kind != Event {
+		if next.kind == Patch && !strings.Contains(c.Table.has(next.row), "1") {
+			continue // nothing that is mapped has changed
+		}
+		if next.kind == Read || next.kind == Delete {
 			next.seq = answers[markKey{c.Table.Object, key.sfid}]
 		}
 		if have, ok := items[key]; ok {
-			have.merge(next)
+			have.merge(c.Table, next)
 		} else {
 			items[key] = &next
 		}
@@ -102,13 +106,17 @@ func (s *Sink) item(c Change) (it item, key recordKey, ok bool, err error) {
 }
 
 // merge folds a later change of the same record in.
-func (it *item) merge(next item) {
+func (it *item) merge(t *Table, next item) {
 	switch {
 	case it.unsure:
 	case next.kind == Delete:
 		*it = next
 	case it.kind == Delete:
 		it.unsure = true
+	case next.kind == Patch:
+		it.mend(t, next.row)
+	case it.kind == Patch:
+		it.unsure = true // a record cannot be new after it has changed
 	case next.row.Stamp.Before(it.row.Stamp):
 	case next.row.Stamp.After(it.row.Stamp):
 		*it = next
@@ -124,6 +132,40 @@ func (it *item) merge(next item) {
 		}
 		it.conflict = it.conflict || differs
 	}
+}
+
+// mend folds a later patch in: its fields are the newest, and what is known in
+// full is no newer than before. Change events come in commit order; a stamp that
+// goes back all the same leaves it to Salesforce.
+func (it *item) mend(t *Table, patch Row) {
+	if it.kind == Read || patch.Stamp.Before(it.row.Stamp) {
+		it.unsure = true
+		return
+	}
+	row := it.row
+	row.Values = slices.Clone(row.Values)
+	for _, i := range t.present(patch.Missing) {
+		if i != t.stamp {
+			row.Values[i] = patch.Values[i]
+		}
+	}
+	if it.kind == Patch {
+		row.Stamp, row.Values[t.stamp] = patch.Stamp, patch.Values[t.stamp]
+		row.Missing = slices.DeleteFunc(slices.Clone(row.Missing), func(field string) bool { return !slices.Contains(patch.Missing, field) })
+	}
+	it.row = row
+}
+
+// has says of each column whether a patch has it: '1' or '0'. The stamp is not
+// one of what it changes.
+func (t *Table) has(row Row) string {
+	has := []byte(strings.Repeat("0", len(t.Columns)))
+	for _, i := range t.present(row.Missing) {
+		if i != t.stamp {
+			has[i] = '1'
+		}
+	}
+	return string(has)
 }
 
 func sameValues(a, b Row) bool {
@@ -170,10 +212,10 @@ func (p *plan) place(key recordKey, it item) {
 			return
 		}
 	}
+	if it.kind == Patch || it.kind == Delete && it.seq == 0 {
+		p.barred = append(p.barred, Done{Object: t.Object, SFID: key.sfid})
+	}
 	if it.kind == Delete {
-		if it.seq == 0 {
-			p.deleted = append(p.deleted, Done{Object: t.Object, SFID: key.sfid})
-		}
 		it.row = Row{SFID: key.sfid}
 		if g := p.any(t); g != nil {
 			g.items = append(g.items, it)
@@ -187,7 +229,7 @@ func (p *plan) place(key recordKey, it item) {
 // any is some statement of the table; a delete needs no columns of its own.
 func (p *plan) any(t *Table) *group {
 	for _, g := range p.groups {
-		if g.table == t {
+		if g.table == t && !g.patch {
 			return g
 		}
 	}
@@ -197,14 +239,18 @@ func (p *plan) any(t *Table) *group {
 // group is the statement for an item's columns. Deletes come last, so that a
 // batch has one statement per table unless fields are missing.
 func (p *plan) group(t *Table, it item) *group {
+	patch, missing := it.kind == Patch, it.row.Missing
+	if patch {
+		missing = nil // one statement for all, not one for each set of fields
+	}
 	for _, g := range p.groups {
-		if g.table == t && slices.Equal(g.missing, it.row.Missing) {
+		if g.table == t && g.patch == patch && slices.Equal(g.missing, missing) {
 			return g
 		}
 	}
-	g := &group{table: t, missing: it.row.Missing}
+	g := &group{table: t, missing: missing, patch: patch}
 	if it.kind != Delete {
-		g.columns = t.present(it.row.Missing)
+		g.columns = t.present(missing)
 	}
 	p.groups = append(p.groups, g)
 	return g

@@ -19,8 +19,9 @@ const (
 
 // Where the apply statement takes its records from.
 const (
-	fromArrays = "arrays" // one text array per column, for Apply
-	fromTemp   = "temp"   // the temporary table of LoadPage
+	fromArrays  = "arrays"  // one text array per column, for Apply
+	fromPatches = "patches" // the same, and which columns a record has
+	fromTemp    = "temp"    // the temporary table of LoadPage
 )
 
 // tempTable holds a page of a load until its transaction ends.
@@ -47,18 +48,24 @@ const tempTable = "hcbridge_load"
 // Nowhere is a set of records joined to another one: Postgres knows nothing of
 // their size, and would go through one for each of the other.
 //
+// A patch becomes a whole record first: what it lacks is taken from its row. The
+// row that is written is the version that was taken, so nothing is turned back.
+// Its stamp decides, and is not written.
+//
 // Parameters: $1 schema, $2 object, then for arrays $3 ids, $4 kinds, $5 seqs
-// and one per column; for temp $3 and $4, the first and last record.
+// and one per column; for patches $6, a text of 0 and 1 for each record that says
+// which columns it has, comes before those; for temp $3 and $4, the first and last
+// record.
 func (t *Table) applySQL(columns []int, source string) string {
 	b := &strings.Builder{}
 	b.WriteString("WITH n AS MATERIALIZED (\n")
 	t.writeSource(b, columns, source)
 	b.WriteString("\n)")
 	if t.external >= 0 {
-		t.writeHits(b, columns)
+		t.writeHits(b, columns, source)
 	}
 	t.writeVerdicts(b, columns, source)
-	t.writeWrites(b, columns)
+	t.writeWrites(b, columns, source)
 	b.WriteString(consequencesSQL)
 	return b.String()
 }
@@ -74,32 +81,50 @@ func (t *Table) writeSource(b *strings.Builder, columns []int, source string) {
 		b.WriteString("u.kind, u.seq")
 	}
 	for _, i := range columns {
-		fmt.Fprintf(b, ",\n        u.v%d::%s AS v%d", i, castType(types[i]), i)
+		value := fmt.Sprintf("u.v%d::%s", i, castType(types[i]))
+		if source == fromPatches && i != t.stamp {
+			value = fmt.Sprintf("CASE substr(u.has, %d, 1) WHEN '1' THEN %s ELSE p.%s END", i+1, value, quote(t.Columns[i].Name))
+		}
+		fmt.Fprintf(b, ",\n        %s AS v%d", value, i)
 	}
 	if source == fromTemp {
 		fmt.Fprintf(b, "\n    FROM %s AS u\n    WHERE u.ord BETWEEN $3::bigint AND $4::bigint", "pg_temp."+quote(tempTable))
 		return
 	}
-	b.WriteString("\n    FROM unnest($3::text[], $4::text[], $5::bigint[]")
-	for at := range columns {
-		fmt.Fprintf(b, ", $%d::text[]", 6+at)
+	first, has := 6, ""
+	if source == fromPatches {
+		first, has = 7, ", has"
 	}
-	b.WriteString(")\n        AS u (sfid, kind, seq")
+	b.WriteString("\n    FROM unnest($3::text[], $4::text[], $5::bigint[]")
+	if source == fromPatches {
+		b.WriteString(", $6::text[]")
+	}
+	for at := range columns {
+		fmt.Fprintf(b, ", $%d::text[]", first+at)
+	}
+	fmt.Fprintf(b, ")\n        AS u (sfid, kind, seq%s", has)
 	for _, i := range columns {
 		fmt.Fprintf(b, ", v%d", i)
 	}
 	b.WriteString(")")
+	if source == fromPatches {
+		fmt.Fprintf(b, "\n    LEFT JOIN %s AS p ON p.sfid = u.sfid", t.ident())
+	}
 }
 
 // writeHits finds each record's row by Salesforce id, else by external id among
-// the rows that have no Salesforce id yet. A row takes one record, the newest.
-func (t *Table) writeHits(b *strings.Builder, columns []int) {
+// the rows that have no Salesforce id yet. A row takes one record, the newest. A
+// patch is of no record that is unknown.
+func (t *Table) writeHits(b *strings.Builder, columns []int, source string) {
 	order, on := "n.sfid", "false"
 	for _, i := range columns {
 		switch i {
 		case t.stamp:
 			order = fmt.Sprintf("n.v%d DESC NULLS LAST, n.sfid", i)
 		case t.external:
+			if source == fromPatches {
+				continue
+			}
 			on = fmt.Sprintf("free.%s = n.v%d", quote(t.Columns[i].Name), i)
 		}
 	}
@@ -118,11 +143,14 @@ func (t *Table) writeVerdicts(b *strings.Builder, columns []int, source string) 
 	stamp, differs := "", "false"
 	var rows, news []string
 	for _, i := range columns {
-		rows = append(rows, "r."+quote(t.Columns[i].Name))
-		news = append(news, fmt.Sprintf("n.v%d", i))
 		if i == t.stamp {
 			stamp = fmt.Sprintf("n.v%d", i)
+			if source == fromPatches {
+				continue
+			}
 		}
+		rows = append(rows, "r."+quote(t.Columns[i].Name))
+		news = append(news, fmt.Sprintf("n.v%d", i))
 	}
 	if len(columns) > 0 {
 		differs = fmt.Sprintf("ROW(%s) IS DISTINCT FROM ROW(%s)", strings.Join(rows, ", "), strings.Join(news, ", "))
@@ -143,6 +171,13 @@ func (t *Table) writeVerdicts(b *strings.Builder, columns []int, source string) 
 		for _, condition := range t.holds() {
 			when(condition, "'held'")
 		}
+	}
+	if source == fromPatches {
+		// A page that was read before the change may come after it, and its
+		// stamp would not tell.
+		when(`r.id IS NULL OR (
+                SELECT ob.loaded_at FROM hcbridge.object AS ob
+                WHERE ob.schema = $1 AND ob.object = $2) IS NULL`, "'equal'")
 	}
 	when("r.id IS NULL", "'insert'")
 	when("n.kind = 'delete'", "'delete'")
@@ -195,9 +230,12 @@ func (t *Table) holds() []string {
 
 // writeWrites locks and writes. _hc_lastop is set here too, because a table
 // may be without the status trigger.
-func (t *Table) writeWrites(b *strings.Builder, columns []int) {
+func (t *Table) writeWrites(b *strings.Builder, columns []int, source string) {
 	var names, values, sets []string
 	for _, i := range columns {
+		if source == fromPatches && i == t.stamp {
+			continue
+		}
 		name := quote(t.Columns[i].Name)
 		names = append(names, name+", ")
 		values = append(values, fmt.Sprintf("m.v%d, ", i))

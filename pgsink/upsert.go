@@ -107,7 +107,7 @@ func (g *group) upsert() string {
 
 // onlyEvents reports whether the plan can be tried with upsertSQL.
 func (p *plan) onlyEvents() bool {
-	if len(p.groups) == 0 || len(p.done)+len(p.deleted) > 0 {
+	if len(p.groups) == 0 || len(p.done)+len(p.barred) > 0 {
 		return false
 	}
 	for _, g := range p.groups {

@@ -19,11 +19,12 @@ var layers = []layer{
 	{"internal/migrate", nil},
 	{"internal/status", nil},
 	{"pushtopic", []string{"bayeux"}},
+	{"internal/cdc", []string{"bayeux"}},
 	{"internal/salesforce", []string{"internal/retry"}},
 	{"internal/poll", []string{"pgsink", "internal/salesforce", "internal/retry"}},
 	{"internal/web", []string{"internal/status"}},
 	{"internal/bridge", []string{
-		"config", "bayeux", "pgsink", "outbox", "pushtopic",
+		"config", "bayeux", "pgsink", "outbox", "pushtopic", "internal/cdc",
 		"internal/retry", "internal/migrate", "internal/status", "internal/salesforce", "internal/poll", "internal/web",
 	}},
 	{"cmd/hcbridge", []string{
@@ -77,7 +78,7 @@ var readsEnvironment = []string{"config", "cmd/...", "test/..."}
 
 // startsNoGoroutine lists the packages whose Run blocks and whose caller owns
 // the goroutine. Their tests may start some.
-var startsNoGoroutine = []string{"config", "bayeux", "pushtopic", "pgsink", "outbox"}
+var startsNoGoroutine = []string{"config", "bayeux", "pushtopic", "internal/cdc", "pgsink", "outbox"}
 
 // maxLines is the longest a source file may be; most have 60 to 300.
 const maxLines = 500

@@ -1,6 +1,6 @@
 // Package bridge wires the parts into one process that keeps Salesforce and
 // Postgres in step. It is the only package that knows all the others: a
-// pushtopic.Event becomes a pgsink.Change here, and an outbox.Call becomes
+// pushtopic.Event or a cdc.Event becomes a pgsink.Change here, and an outbox.Call becomes
 // requests to Salesforce here, and nowhere else.
 //
 //	            ┌────────────┐ events  ┌─────────┐ changes + positions
@@ -77,6 +77,18 @@
 // but that topic itself announces. If it is the only thing that changes, and other
 // users make the changes, its poll is what notices, so then it is mended when the
 // next poll of its object ends.
+//
+// # Change events
+//
+// An object in cdc mode has a channel too; only what its messages mean differs.
+// Change events tell what changed, in commit order, and neither SystemModstamp
+// nor derived fields. So an update is applied as a patch, and the row keeps its
+// stamp: whatever the patch rests on, and it may be the event before that was
+// lost, the next poll finds the row older than its record and has it read. What
+// comes twice is read back, since a patch of before could undo a later one. There
+// is nothing to verify: what an administrator has not selected is refused, or is
+// silent and found by the watchdog, which remembers what events announced, as
+// polls are bound to find it again.
 //
 // # A schema that changes
 //

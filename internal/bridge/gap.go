@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 var (
@@ -45,6 +46,36 @@ func (st *stream) reread(ch *channel, at time.Time) {
 		st.s.wakeHydrator()
 		return err
 	})
+}
+
+// missed notes that any number of changes have no events, and has every row read
+// once more; a poll finds the records that have none. It returns when that is
+// durable, and does no harm twice.
+func (st *stream) missed(ctx context.Context, ch *channel, why string) error {
+	o, schema := ch.obj, st.s.cfg.Schema
+	table := pgx.Identifier{schema, o.table.Name}.Sanitize()
+	err := pgx.BeginFunc(ctx, st.s.pool, func(tx pgx.Tx) error {
+		for _, step := range []struct {
+			sql  string
+			args []any
+		}{
+			{openGapSQL, []any{schema, o.cfg.Name, ch.name, why}},
+			{fmt.Sprintf(rereadSQL, table, table), []any{schema, o.cfg.Name, pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}, ch.name}},
+			{endGapSQL, []any{schema, o.cfg.Name}},
+		} {
+			if _, err := tx.Exec(ctx, step.sql, step.args...); err != nil {
+				return fmt.Errorf("note missed events: %w", err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	st.log.Warn().Str("event", "gap").Str("object", o.cfg.Name).Str("reason", why).Msg("events are missing, all rows are read again")
+	st.s.wakeHydrator()
+	o.wantPoll()
+	return nil
 }
 
 // endGap notes that no more events of o are missed, if any were, and polls for

@@ -28,7 +28,33 @@ const (
 type delivery struct {
 	ch    *channel
 	topic string // id of the topic it came from
-	event pushtopic.Event
+	event event
+}
+
+// event is what one message says of one record.
+type event interface {
+	position() (replayID int64, at time.Time)
+	record() string // its id; "" if it is about no single one
+	// decide turns the event into a change, if that is provably right, or else
+	// into a mark.
+	decide(in *inbound, obj *object, b *pgsink.Batch)
+}
+
+// kind says which events a channel has.
+type kind int
+
+const (
+	topicKind  kind = iota // of a PushTopic
+	changeKind             // of Change Data Capture
+)
+
+// read decodes a message and appends the events of its records to list.
+func (c *channel) read(list []event, m bayeux.Message) ([]event, error) {
+	if c.kind == changeKind {
+		return readChange(list, m)
+	}
+	e, err := pushtopic.Decode(m)
+	return append(list, topicEvent{e}), err
 }
 
 // inbound applies events in the order of arrival, as many per transaction as
@@ -47,6 +73,7 @@ type work struct {
 	batch     pgsink.Batch
 	positions map[*channel]pgsink.Position
 	perObject map[string]*tally
+	missed    map[*channel]string // events that any number of changes have none of, and why
 	events    int
 }
 
@@ -63,6 +90,8 @@ func newInbound(s *session) *inbound {
 // when it is in the queue, and as done when the applier has committed it.
 func (in *inbound) handle(ctx context.Context, msgs []bayeux.Message) error {
 	batch := make([]delivery, 0, min(len(msgs), maxBatch))
+	var newest newest
+	var events []event
 	for _, m := range msgs {
 		if m.Channel == canaryChannel {
 			in.s.stream.heardCanary(m)
@@ -72,14 +101,23 @@ func (in *inbound) handle(ctx context.Context, msgs []bayeux.Message) error {
 		if ch == nil {
 			continue // unsubscribed meanwhile
 		}
-		event, err := pushtopic.Decode(m)
+		var err error
+		events, err = ch.read(events[:0], m)
 		if err != nil {
 			in.s.log.Warn().Str("component", "stream").Str("event", "event_unreadable").Str("channel", m.Channel).Int64("replay_id", m.ReplayID).Err(err).Msg("the next poll finds the record")
 			continue
 		}
-		in.s.stream.dog.event(ch.obj.cfg.Name, event.SFID, time.Now())
-		batch = append(batch, delivery{ch: ch, topic: ch.topic(), event: event})
-		if len(batch) == maxBatch {
+		again := ch.kind == changeKind && newest.had(ch, m.ReplayID)
+		for _, e := range events {
+			_, at := e.position()
+			in.s.stream.dog.event(ch.obj.cfg.Name, e.record(), at, time.Now())
+			if again {
+				e = repeated{e}
+			}
+			batch = append(batch, delivery{ch: ch, topic: ch.topic(), event: e})
+		}
+		// Not within a message: its position moves with all of its records.
+		if len(batch) >= maxBatch {
 			if err := in.put(ctx, batch); err != nil {
 				return err
 			}
@@ -99,7 +137,8 @@ func (in *inbound) put(ctx context.Context, batch []delivery) error {
 		return context.Cause(ctx)
 	}
 	for _, d := range batch {
-		d.ch.accept(d.topic, d.event.ReplayID)
+		id, _ := d.event.position()
+		d.ch.accept(d.topic, id)
 	}
 	return nil
 }
@@ -130,7 +169,7 @@ func (in *inbound) gather(ctx context.Context) {
 			w = nil
 		case batch := <-queue:
 			if w == nil {
-				w = &work{positions: map[*channel]pgsink.Position{}, perObject: map[string]*tally{}}
+				w = &work{positions: map[*channel]pgsink.Position{}, perObject: map[string]*tally{}, missed: map[*channel]string{}}
 			}
 			in.add(w, batch)
 		}
@@ -140,11 +179,16 @@ func (in *inbound) gather(ctx context.Context) {
 // add decides what a delivery's events do.
 func (in *inbound) add(w *work, batch []delivery) {
 	for _, d := range batch {
-		in.decide(d, &w.batch)
+		id, at := d.event.position()
+		if d.event.record() == "" {
+			w.missed[d.ch] = "Salesforce has no events of many changes"
+		} else {
+			d.event.decide(in, d.ch.obj, &w.batch)
+		}
 		// Invariant 1: the position moves with what is in this batch.
 		// Events that come again do not move it back.
-		if p, ok := w.positions[d.ch]; !ok || p.TopicID != d.topic || p.ReplayID < d.event.ReplayID {
-			w.positions[d.ch] = pgsink.Position{Channel: d.ch.name, TopicID: d.topic, ReplayID: d.event.ReplayID, EventAt: d.event.CreatedAt}
+		if p, ok := w.positions[d.ch]; !ok || p.TopicID != d.topic || p.ReplayID < id {
+			w.positions[d.ch] = pgsink.Position{Channel: d.ch.name, TopicID: d.topic, ReplayID: id, EventAt: at}
 		}
 		t := w.perObject[d.ch.obj.cfg.Name]
 		if t == nil {
@@ -152,7 +196,7 @@ func (in *inbound) add(w *work, batch []delivery) {
 			w.perObject[d.ch.obj.cfg.Name] = t
 		}
 		t.events++
-		t.newest = d.event.CreatedAt
+		t.newest = at
 	}
 	w.events += len(batch)
 }
@@ -189,6 +233,11 @@ func (in *inbound) apply(ctx context.Context, w *work) error {
 		}
 	}
 	began := time.Now()
+	for ch, why := range w.missed { // before the position moves past it
+		if err := in.s.stream.missed(ctx, ch, why); err != nil {
+			return err
+		}
+	}
 	res, err := in.s.sink.Apply(ctx, b)
 	if err != nil {
 		return err
@@ -205,14 +254,17 @@ func (in *inbound) apply(ctx context.Context, w *work) error {
 	return nil
 }
 
-// decide turns one event into a change, if that is provably right, or else
-// into a mark.
-func (in *inbound) decide(d delivery, b *pgsink.Batch) {
-	obj, e := d.ch.obj, d.event
+// topicEvent is an event of a PushTopic.
+type topicEvent struct{ pushtopic.Event }
+
+func (e topicEvent) position() (int64, time.Time) { return e.ReplayID, e.CreatedAt }
+func (e topicEvent) record() string               { return e.SFID }
+
+func (e topicEvent) decide(in *inbound, obj *object, b *pgsink.Batch) {
 	mark := func(reason string) {
 		b.Marks = append(b.Marks, pgsink.Mark{Object: obj.cfg.Name, SFID: e.SFID, Reason: reason})
 	}
-	before, deleted := in.note(obj.cfg.Name+"/"+e.SFID, e)
+	before, deleted := in.note(obj.cfg.Name+"/"+e.SFID, e.Event)
 	if e.Type == pushtopic.TypeDeleted {
 		if before {
 			mark("delete within a second of another event")

@@ -42,7 +42,7 @@ func TestDecide(t *testing.T) {
 	}
 	send := func(b *bundle, typ pushtopic.Type, at time.Time, body string) pgsink.Batch {
 		var batch pgsink.Batch
-		b.in.decide(delivery{ch: b.ch, event: pushtopic.Event{Type: typ, CreatedAt: at, SFID: id, SObject: json.RawMessage(body)}}, &batch)
+		topicEvent{pushtopic.Event{Type: typ, CreatedAt: at, SFID: id, SObject: json.RawMessage(body)}}.decide(b.in, b.ch.obj, &batch)
 		return batch
 	}
 	applied := func(t *testing.T, b pgsink.Batch, k pgsink.Kind) {

@@ -35,6 +35,7 @@ type mapping struct {
 	spec   pgsink.Spec
 	outbox outbox.Table
 	topic  []pushtopic.Field
+	change changeEvents
 	fields []string // API names to read
 	frozen []string // API names that were mapped once and are not to be seen now; sorted
 	narrow []string // columns that could not be made as long as their fields; of ensure
@@ -92,6 +93,7 @@ func mapObject(ctx context.Context, sf describer, cfg config.Object, schema stri
 			Indexed: indexed, Unique: f.name == spec.ExternalID,
 		})
 		m.topic = append(m.topic, pushtopic.Field{Name: f.name, Type: f.Type, Length: f.Length, Compound: f.CompoundFieldName})
+		m.change.add(f)
 		m.delete = m.delete || f.name == "IsDeleted"
 		if f.relationship != "" || f.Calculated {
 			m.moving = append(m.moving, f.name)

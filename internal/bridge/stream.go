@@ -25,8 +25,8 @@ const (
 	streamDownAfter = 20 * time.Second
 )
 
-// stream keeps the topics of the streamed objects and one Bayeux session for
-// all of them.
+// stream keeps the topics and change events of the streamed objects and one
+// Bayeux session for all of them.
 type stream struct {
 	s        *session
 	client   *bayeux.Client
@@ -49,15 +49,17 @@ type stream struct {
 	shown    map[string]string             // objects shown as suspect, and why
 }
 
-// channel is one topic and how far its events have been taken.
+// channel is one topic, or the change events of one object, and how far its
+// events have been taken.
 type channel struct {
 	name string
 	obj  *object
+	kind kind
 
 	mu       sync.Mutex
-	topicID  string
-	accepted int64 // newest event in the queue or in the database; 0 = none yet
-	wanted   bool  // subscribed, or to be
+	topicID  string // "" for change events
+	accepted int64  // newest event in the queue or in the database; 0 = none yet
+	wanted   bool   // subscribed, or to be
 
 	applied pgsink.Position // newest that was committed; of the applier alone
 }
@@ -117,6 +119,9 @@ func newStream(s *session) (*stream, error) {
 		o.poll.Streamed = func() bool { return o.streamed.Load() && client.Status().State == bayeux.Connected }
 		if o.cfg.Mode == config.ModePolling {
 			continue // its changes say nothing of topics
+		}
+		if o.cfg.Mode == config.ModeCDC {
+			st.dog.remember(o.cfg.Name, rememberChanges)
 		}
 		o.poll.Found = func(sfid string, stamp time.Time) { st.dog.found(o.cfg.Name, sfid, stamp, time.Now()) }
 	}
@@ -200,11 +205,6 @@ const refusedWait = 40 * time.Second
 
 // keep verifies the topics and watches the session, until ctx ends.
 func (st *stream) keep(ctx context.Context, positions map[string]pgsink.Position) error {
-	for _, o := range st.s.objects {
-		if o.cfg.Mode == config.ModeCDC {
-			st.fallBack(o, "Change Data Capture is not available in this version; it is polled")
-		}
-	}
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	st.rouse()
@@ -303,6 +303,10 @@ func (st *stream) refused(ch *channel, err *bayeux.Error) bayeux.Verdict {
 		return bayeux.Again
 	case err.Busy(), err.LimitExceeded():
 		return bayeux.Retry
+	case ch.kind == changeKind && err.Code >= 400 && err.Code < 500:
+		ch.want(false)
+		st.fallBack(ch.obj, noChangeEvents(ch.obj, err))
+		return bayeux.Drop
 	case err.Code == 404, strings.Contains(text, "doesn't exist"):
 		st.doubt() // somebody has deleted the topic
 		return bayeux.Retry
@@ -337,7 +341,7 @@ func (st *stream) recover(o *object) {
 	o.fallback = ""
 	st.mu.Unlock()
 	st.s.board.Object(o.cfg.Name, func(b *status.Object) {
-		b.ModeEffective = config.ModeStreaming
+		b.ModeEffective = o.cfg.Mode
 		if b.Message == why {
 			b.Message = ""
 		}
@@ -430,6 +434,9 @@ func (st *stream) show(state bayeux.Status) {
 func (st *stream) suspect(ch *channel, why string, mute bool) {
 	name := ch.obj.cfg.Name
 	if why != "" {
+		if ch.kind == changeKind {
+			why += "; see that Setup → Change Data Capture selects the object"
+		}
 		why += "; polled every " + quickPoll.String()
 	}
 	was := st.shown[name]

@@ -78,8 +78,8 @@ func (st *stream) doubtful() bool {
 	return st.doubted
 }
 
-// verify makes every streamed object's topic what it should be, subscribes new
-// ones, and removes our topics of objects that are no longer streamed. As long
+// verify subscribes to the change events that are wanted, makes every streamed
+// object's topic what it should be, subscribes new ones, and removes our topics of objects that are no longer streamed. As long
 // as there is nothing to mend it costs one call.
 func (st *stream) verify(ctx context.Context, positions map[string]pgsink.Position) error {
 	st.mu.Lock()
@@ -89,6 +89,11 @@ func (st *stream) verify(ctx context.Context, positions map[string]pgsink.Positi
 	if st.name == "" {
 		if err := st.s.pool.QueryRow(ctx, bridgeNameSQL, st.s.cfg.Schema).Scan(&st.name); err != nil {
 			return fmt.Errorf("name of the bridge: %w", err)
+		}
+	}
+	for _, o := range st.s.objects {
+		if o.cfg.Mode == config.ModeCDC {
+			st.listen(o, positions)
 		}
 	}
 	api := &glance{API: topics{st.s.sf}}
@@ -139,7 +144,7 @@ func (st *stream) ensure(ctx context.Context, api pushtopic.API, o *object, posi
 	name := pushtopic.Channel(topic.Name)
 	ch := st.channel(name)
 	if ch == nil {
-		ch = &channel{name: name, obj: o, topicID: topic.ID}
+		ch = &channel{name: name, obj: o, kind: topicKind, topicID: topic.ID}
 		if p, ok := positions[name]; ok {
 			ch.topicID, ch.accepted = p.TopicID, p.ReplayID
 		}

@@ -51,7 +51,7 @@ func TestLooksAtTopics(t *testing.T) {
 	t.Run("BusyDayCostsNoMoreThanOnceInTenMinutes", func(t *testing.T) {
 		t.Parallel()
 		at := day(func(w *watchdog, now time.Time) (int, bool) {
-			w.event("Account", "a", now)
+			w.event("Account", "a", now, now)
 			return 1, false
 		})
 		if len(at) != 144 {
@@ -61,7 +61,7 @@ func TestLooksAtTopics(t *testing.T) {
 
 	// Whatever shows a change makes the topics be looked at within ten minutes.
 	for name, shows := range map[string]func(w *watchdog, now time.Time){
-		"Event":        func(w *watchdog, now time.Time) { w.event("Contact", "a", now) },
+		"Event":        func(w *watchdog, now time.Time) { w.event("Contact", "a", now, now) },
 		"Write":        func(w *watchdog, now time.Time) { w.wrote("Account", "a", now) },
 		"Poll":         func(w *watchdog, now time.Time) { w.found("Account", "a", now, now) },
 		"PollOfPolled": func(w *watchdog, now time.Time) { w.found("Lead", "a", now, now) },

@@ -58,13 +58,20 @@ type watchdog struct {
 type watch struct {
 	since       time.Time // server time at which its channel went live; zero if it is not
 	owed        map[string]debt
-	fresh, aged map[string]struct{} // records that events named in this and the last minute
+	fresh, aged map[string]heard // records that events named in this and the last span
+	span        time.Duration    // a minute unless remember says more
 	turned      time.Time
 	unechoed    int
 	unheard     int
 	why         string    // it is suspect
 	until       time.Time // end of the quick polls
 	polled      time.Time
+}
+
+// heard is the newest event of a record.
+type heard struct {
+	at   time.Time // Salesforce's clock
+	when time.Time // it came
 }
 
 // debt is an event that must come.
@@ -86,10 +93,18 @@ func newWatchdog() *watchdog { return &watchdog{objects: map[string]*watch{}} }
 func (w *watchdog) of(object string) *watch {
 	o := w.objects[object]
 	if o == nil {
-		o = &watch{owed: map[string]debt{}, fresh: map[string]struct{}{}, aged: map[string]struct{}{}}
+		o = &watch{owed: map[string]debt{}, fresh: map[string]heard{}, aged: map[string]heard{}, span: time.Minute}
 		w.objects[object] = o
 	}
 	return o
+}
+
+// remember has the events of an object kept in mind for at least span. It is
+// for objects of which polls find again what events have announced.
+func (w *watchdog) remember(object string, span time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.of(object).span = span
 }
 
 // useCanary says whether there is a canary to ask for, and that it has just
@@ -117,14 +132,14 @@ func (w *watchdog) sang(born, now time.Time) {
 
 func (w *watchdog) hear(now time.Time) { w.heard, w.asked, w.mute = now, time.Time{}, false }
 
-// event takes in an event of a record.
-func (w *watchdog) event(object, sfid string, now time.Time) {
+// event takes in an event of a record, which happened at, by Salesforce's clock.
+func (w *watchdog) event(object, sfid string, at, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.hear(now)
 	w.stirred = true
 	o := w.of(object)
-	o.fresh[sfid] = struct{}{}
+	o.fresh[sfid] = heard{at: at, when: now}
 	delete(o.owed, sfid)
 	o.unechoed, o.unheard, o.why, o.until = 0, 0, "", time.Time{}
 }
@@ -132,23 +147,27 @@ func (w *watchdog) event(object, sfid string, now time.Time) {
 // wrote notes that Salesforce has answered a write of ours: its event is owed,
 // unless it came before the answer.
 func (w *watchdog) wrote(object, sfid string, now time.Time) {
-	w.owe(object, sfid, debt{due: now.Add(echoWithin), own: true}, time.Time{})
+	w.owe(object, sfid, debt{due: now.Add(echoWithin), own: true}, time.Time{}, now)
 }
 
 // found notes that a poll saw a change of the record, stamped by Salesforce.
 func (w *watchdog) found(object, sfid string, stamp, now time.Time) {
-	w.owe(object, sfid, debt{due: now.Add(foundWithin)}, stamp)
+	w.owe(object, sfid, debt{due: now.Add(foundWithin)}, stamp, now)
 }
 
-func (w *watchdog) owe(object, sfid string, d debt, stamp time.Time) {
+func (w *watchdog) owe(object, sfid string, d debt, stamp, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stirred = true
 	o := w.of(object)
-	_, fresh := o.fresh[sfid]
-	_, aged := o.aged[sfid]
+	last, ok := o.fresh[sfid]
+	if !ok {
+		last = o.aged[sfid]
+	}
+	// What events told of lately, or what happened before the last of them.
+	told := now.Sub(last.when) < 2*time.Minute || !stamp.IsZero() && !stamp.After(last.at)
 	_, known := o.owed[sfid]
-	if fresh || aged || known || len(o.owed) >= maxOwed || o.since.IsZero() || !stamp.IsZero() && !stamp.After(o.since) {
+	if told || known || len(o.owed) >= maxOwed || o.since.IsZero() || !stamp.IsZero() && !stamp.After(o.since) {
 		return
 	}
 	o.owed[sfid] = d
@@ -248,12 +267,12 @@ func (w *watchdog) listen(now time.Time, todo *orders) {
 	}
 }
 
-// turn forgets the events of the last minute but one.
+// turn forgets the events of the last span but one.
 func (o *watch) turn(now time.Time) {
-	if now.Sub(o.turned) < time.Minute {
+	if now.Sub(o.turned) < o.span {
 		return
 	}
-	o.turned, o.aged, o.fresh = now, o.fresh, map[string]struct{}{}
+	o.turned, o.aged, o.fresh = now, o.fresh, map[string]heard{}
 }
 
 // collect counts the events that are overdue.

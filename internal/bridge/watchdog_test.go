@@ -86,7 +86,7 @@ func TestWatchdog(t *testing.T) {
 			if w.renewals != 1 || len(w.polls) < 8 || len(w.polls) > 10 {
 				t.Errorf("after %s: %d sessions, %d polls in five minutes", after, w.renewals, len(w.polls))
 			}
-			w.event("Account", "a", w.now)
+			w.event("Account", "a", w.now, w.now)
 			if mute, _ := w.watchdog.doubts(); mute {
 				t.Error("still mute after an event")
 			}
@@ -98,7 +98,7 @@ func TestWatchdog(t *testing.T) {
 		w := newWatched(true)
 		for n := range 100 {
 			w.pass(30*time.Second, true, nil)
-			w.event("Account", fmt.Sprint(n), w.now)
+			w.event("Account", fmt.Sprint(n), w.now, w.now)
 		}
 		if w.probes != 0 {
 			t.Errorf("asked %d times", w.probes)
@@ -114,8 +114,8 @@ func TestWatchdog(t *testing.T) {
 		if len(w.doubts) != 0 {
 			t.Error("suspect after two writes")
 		}
-		w.event("Account", "c", w.now) // breaks the row
-		w.wrote("Account", "c", w.now) // its event came first
+		w.event("Account", "c", w.now, w.now) // breaks the row
+		w.wrote("Account", "c", w.now)        // its event came first
 		w.wrote("Account", "d", w.now)
 		w.wrote("Account", "e", w.now)
 		w.pass(61*time.Second, true, nil)
@@ -141,7 +141,7 @@ func TestWatchdog(t *testing.T) {
 		}
 		w.pass(5*time.Minute, false, nil)
 		for n := range 5 {
-			w.event("Account", fmt.Sprint(n), w.now)
+			w.event("Account", fmt.Sprint(n), w.now, w.now)
 		}
 		w.pass(5*time.Minute, true, nil)
 		if len(w.doubts) != 0 {

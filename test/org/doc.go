@@ -20,15 +20,17 @@
 //	                   │                                             └─▶ jobs (package bulk)
 //	                   └─▶ /cometd (package cometd)
 //
-//	records ─▶ sobject.Org ─▶ PushTopics ─▶ /cometd
+//	records ─▶ sobject.Org ─┬─▶ PushTopics ──────────▶ /cometd
+//	                        └─▶ Change Data Capture ─▶ /cometd
 //
 // Records, transactions and their validation are package sobject, queries
 // package soql.
 //
 // # Delivery
 //
-// A PushTopic follows the transactions of the org in commit order, whoever
-// makes them: a REST request, a bulk job, [Server.Insert]. An event is stored
+// A PushTopic, or an entity that [Server.Select] has selected for Change Data
+// Capture, follows the transactions of the org in commit order, whoever makes
+// them: a REST request, a bulk job, [Server.Insert]. An event is stored
 // before the write that caused it is answered. What a subscriber receives is
 // the affair of package cometd.
 //

@@ -26,6 +26,7 @@ type Server struct {
 	stream  *cometd.Server
 	jobs    *bulk.Server
 	topics  *topics
+	capture *capture
 	journal *journal
 	cursors *cursors
 
@@ -94,9 +95,11 @@ func New(opt Options) *Server {
 	s.stream = s.newStream()
 	s.jobs = s.newJobs()
 	s.topics = newTopics(s, opt.TopicLimit)
+	s.capture = newCapture(s)
 	s.org.SetAccess(s.access)
 	s.Trigger(s.checkTopic)
 	s.org.Watch(s.topics.watch)
+	s.org.Watch(s.capture.watch)
 	s.org.Watch(s.count)
 	return s
 }

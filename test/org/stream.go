@@ -60,6 +60,9 @@ func (s *Server) maySubscribe(userID, subscription string) string {
 	if strings.HasPrefix(channel, genericPrefix) {
 		return s.mayListen(channel)
 	}
+	if strings.HasPrefix(channel, dataPrefix) {
+		return s.capture.admits(userID, channel)
+	}
 	t := s.topics.find(channel)
 	if t == nil {
 		return "400::The channel you requested to subscribe to doesn't exist {" + channel + "}"
@@ -85,6 +88,9 @@ func (s *Server) maySubscribe(userID, subscription string) string {
 // view leaves out of an event what the subscriber may not read. A topic whose
 // WHERE he can no longer read is silent.
 func (s *Server) view(userID, channel string, data json.RawMessage) (json.RawMessage, bool) {
+	if strings.HasPrefix(channel, dataPrefix) {
+		return s.capture.view(userID, channel, data)
+	}
 	t := s.topics.find(channel)
 	if t == nil {
 		return data, true

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -52,7 +53,8 @@ func (c *channel) find(id int64) (event, bool) {
 
 // Publish stores an event of a channel and hands it to the sessions that
 // subscribe to the channel. It returns the event's replay id: ids of a channel
-// grow, with gaps, and start at 1.
+// grow, with gaps, and start at 1. Those of high-volume channels are drawn from
+// one large counter of the org.
 //
 // build returns the value of the event's "data" member. It runs under the
 // server's lock, so that the order of the ids is the order of the calls, and
@@ -61,9 +63,13 @@ func (s *Server) Publish(name string, at time.Time, build func(replayID int64) a
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.channel(name)
-	if c.last == 0 {
+	switch {
+	case onBus(name):
+		s.bus += max(1, s.cfg.Gap())
+		c.last = s.bus
+	case c.last == 0:
 		c.last = 1
-	} else {
+	default:
 		c.last += max(1, s.cfg.Gap())
 	}
 	data, err := json.Marshal(build(c.last))
@@ -84,6 +90,13 @@ func (s *Server) Publish(name string, at time.Time, build func(replayID int64) a
 		}
 	}
 	return c.last
+}
+
+// onBus reports whether a channel is one of the high-volume event bus, which
+// change events and platform events have in common. ("Streaming API Developer
+// Guide, Message Durability")
+func onBus(name string) bool {
+	return strings.HasPrefix(name, "/data/") || strings.HasPrefix(name, "/event/")
 }
 
 // Reset gives a channel a new history, as when its topic is deleted or made
@@ -121,6 +134,9 @@ func (s *Server) channel(name string) *channel {
 // prune forgets events older than the retention.
 func (s *Server) prune(c *channel) {
 	limit := s.cfg.Clock().Add(-s.cfg.Retention)
+	if onBus(c.name) {
+		limit = s.cfg.Clock().Add(-s.cfg.BusRetention)
+	}
 	n := 0
 	for n < len(c.events) && c.events[n].at.Before(limit) {
 		n++

@@ -42,6 +42,7 @@ type Config struct {
 	MultiInterval time.Duration // advised to sessions that share a browser; default 2 s
 	Pickup        time.Duration // an event waits this long to be picked up with others; default 0
 	Retention     time.Duration // an event can be replayed this long; default 24 h
+	BusRetention  time.Duration // the same of high-volume channels (/data/, /event/); default 72 h
 
 	Clients    int          // concurrent sessions; default 2,000
 	Allocation int          // events delivered in 24 h; default 0, no limit
@@ -77,6 +78,7 @@ func (c Config) withDefaults() Config {
 	orDuration(&c.Expiry, 40*time.Second)
 	orDuration(&c.MultiInterval, 2*time.Second)
 	orDuration(&c.Retention, 24*time.Hour)
+	orDuration(&c.BusRetention, 72*time.Hour)
 	if c.Clients == 0 {
 		c.Clients = 2000
 	}

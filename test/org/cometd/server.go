@@ -22,6 +22,7 @@ type Server struct {
 	sessions map[string]*session
 	channels map[string]*channel
 	seq      uint64
+	bus      int64 // newest replay id of the high-volume channels
 	stored   int64 // bytes in all channels
 
 	spent      int // events delivered since spentSince
@@ -31,6 +32,9 @@ type Server struct {
 	counters
 }
 
+// firstBusID is about where recorded replay ids of change events are.
+const firstBusID = 37_904_280
+
 // New returns a server. It listens nowhere: mount it.
 func New(cfg Config) *Server {
 	cfg = cfg.withDefaults()
@@ -39,6 +43,7 @@ func New(cfg Config) *Server {
 		random:     rand.New(rand.NewPCG(cfg.Seed, 0x636f6d657464)),
 		sessions:   map[string]*session{},
 		channels:   map[string]*channel{},
+		bus:        firstBusID,
 		spentSince: cfg.Clock(),
 		faults:     faults{copies: 1, controls: map[string][]control{}},
 	}

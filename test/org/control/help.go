@@ -31,6 +31,12 @@ streaming
   curl -X POST   URL/_org/deny-pushtopics           no permission on PushTopic; -d '{"on":false}' ends it
   curl -X POST   URL/_org/topic-limit -d '{"limit":2}'
 
+change data capture
+  curl -X POST   URL/_org/cdc/select -d '{"objects":["Account","Invoice__c"]}'   as in Setup, at most five
+  curl -X POST   URL/_org/cdc/gap -d '{"object":"Account"}'   changes come as GAP_ events; "on":false ends it
+  curl -X POST   URL/_org/cdc/convert -d '{"object":"Account"}'   a gap event for all records
+  curl -X POST   URL/_org/cdc/overflow-above -d '{"limit":10}'   changes of a transaction that have events, then GAP_OVERFLOW
+
 access
   curl -X POST   URL/_org/revoke-tokens             401 for all sessions
   curl -X POST   URL/_org/daily-limit -d '{"limit":100}'

@@ -1,0 +1,111 @@
+WITH n AS MATERIALIZED (
+    SELECT u.sfid::varchar AS sfid, u.kind, u.seq,
+        CASE substr(u.has, 1, 1) WHEN '1' THEN u.v0::character varying ELSE p."name" END AS v0,
+        CASE substr(u.has, 2, 1) WHEN '1' THEN u.v1::character varying ELSE p."ext__c" END AS v1,
+        CASE substr(u.has, 3, 1) WHEN '1' THEN u.v2::double precision ELSE p."amount__c" END AS v2,
+        u.v3::timestamp without time zone AS v3,
+        CASE substr(u.has, 5, 1) WHEN '1' THEN u.v4::boolean ELSE p."isdeleted" END AS v4
+    FROM unnest($3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[])
+        AS u (sfid, kind, seq, has, v0, v1, v2, v3, v4)
+    LEFT JOIN "salesforce"."account" AS p ON p.sfid = u.sfid
+),
+hits AS MATERIALIZED (
+    SELECT n.*, own.id AS own_id, free.id AS free_id,
+        row_number() OVER (PARTITION BY free.id ORDER BY n.v3 DESC NULLS LAST, n.sfid) AS claim
+    FROM n
+    LEFT JOIN "salesforce"."account" AS own ON own.sfid = n.sfid
+    LEFT JOIN "salesforce"."account" AS free ON own.id IS NULL AND n.kind <> 'delete' AND free.sfid IS NULL AND false
+),
+m AS MATERIALIZED (
+    SELECT n.*, r.id AS row_id, r.xmin AS row_version,
+        CASE
+            WHEN n.seq <> 0 AND NOT EXISTS (
+                SELECT FROM hcbridge.mark AS k
+                WHERE k.schema = $1 AND k.object = $2 AND k.sfid = n.sfid
+                    AND CASE n.kind WHEN 'delete' THEN k.seq = n.seq ELSE k.barrier <= n.seq END) THEN 'superseded'
+            WHEN n.kind = 'delete' AND r.id IS NULL THEN 'same'
+            WHEN n.kind <> 'delete' AND r."systemmodstamp" > n.v3 THEN 'stale'
+            WHEN r.id IS NOT NULL AND EXISTS (
+                SELECT FROM "salesforce"."_trigger_log" AS l
+                WHERE l.table_name = 'account' AND l.state IN ('NEW', 'PENDING') AND l.record_id = r.id) THEN 'held'
+            WHEN r.id IS NULL AND EXISTS (
+                SELECT FROM "salesforce"."_trigger_log" AS l
+                WHERE l.table_name = 'account' AND l.state IN ('NEW', 'PENDING') AND l.action = 'DELETE' AND l.sfid = n.sfid) THEN 'held'
+            WHEN r.id IS NULL AND EXISTS (
+                SELECT FROM "salesforce"."_trigger_log" AS l
+                WHERE l.table_name = 'account' AND l.state = 'PENDING' AND l.action = 'INSERT') THEN 'held'
+            WHEN r.id IS NULL OR (
+                SELECT ob.loaded_at FROM hcbridge.object AS ob
+                WHERE ob.schema = $1 AND ob.object = $2) IS NULL THEN 'equal'
+            WHEN r.id IS NULL THEN 'insert'
+            WHEN n.kind = 'delete' THEN 'delete'
+            WHEN r.sfid IS NULL THEN 'update'
+            WHEN n.kind <> 'read' AND r."systemmodstamp" = n.v3 AND ROW(r."name", r."ext__c", r."amount__c", r."isdeleted") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2, n.v4) THEN 'equal'
+            WHEN ROW(r."name", r."ext__c", r."amount__c", r."isdeleted") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2, n.v4) THEN 'update'
+            WHEN n.kind = 'read' AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED') THEN 'update'
+            ELSE 'same'
+        END AS verdict
+    FROM hits AS n
+    LEFT JOIN "salesforce"."account" AS r ON r.id = coalesce(n.own_id, CASE n.claim WHEN 1 THEN n.free_id END)
+),
+locked AS MATERIALIZED (
+    SELECT m.* FROM "salesforce"."account" AS t JOIN m ON m.row_id = t.id
+    WHERE m.verdict IN ('update', 'delete') AND t.xmin = m.row_version
+    FOR NO KEY UPDATE OF t SKIP LOCKED
+),
+inserted AS (
+    INSERT INTO "salesforce"."account" AS t ("name", "ext__c", "amount__c", "isdeleted", sfid, _hc_lastop)
+    SELECT m.v0, m.v1, m.v2, m.v4, m.sfid, 'SYNCED' FROM m WHERE m.verdict = 'insert'
+    ON CONFLICT (sfid) DO NOTHING
+    RETURNING t.sfid
+),
+updated AS (
+    UPDATE "salesforce"."account" AS t
+    SET "name" = m.v0,
+        "ext__c" = m.v1,
+        "amount__c" = m.v2,
+        "isdeleted" = m.v4,
+        sfid = m.sfid,
+        _hc_lastop = 'SYNCED',
+        _hc_err = NULL
+    FROM locked AS m
+    WHERE m.verdict = 'update' AND t.id = m.row_id
+    RETURNING m.sfid
+),
+deleted AS (
+    DELETE FROM "salesforce"."account" AS t
+    USING locked AS m
+    WHERE m.verdict = 'delete' AND t.id = m.row_id
+    RETURNING m.sfid
+),
+o AS MATERIALIZED (
+    SELECT m.sfid, CASE
+            WHEN m.verdict IN ('insert', 'update', 'delete') AND m.sfid NOT IN (
+                SELECT sfid FROM inserted UNION ALL SELECT sfid FROM updated UNION ALL SELECT sfid FROM deleted
+            ) THEN 'held'
+            ELSE m.verdict
+        END AS verdict
+    FROM m
+),
+marked AS (
+    INSERT INTO hcbridge.mark AS k (schema, object, sfid, reason, due_at)
+    SELECT $1, $2, o.sfid, o.verdict,
+        CASE o.verdict WHEN 'held' THEN now() + interval '250 milliseconds' ELSE now() END
+    FROM o
+    WHERE o.verdict IN ('held', 'equal')
+    ORDER BY o.sfid
+    ON CONFLICT (schema, object, sfid) DO UPDATE
+    SET seq = nextval('hcbridge.mark_seq'),
+        reason = excluded.reason,
+        due_at = CASE excluded.reason
+            WHEN 'held' THEN now() + interval '250 milliseconds' * 2 ^ least(k.attempts + 1, 8)
+            ELSE excluded.due_at
+        END,
+        attempts = CASE excluded.reason WHEN 'held' THEN k.attempts + 1 ELSE 0 END
+),
+cleared AS (
+    DELETE FROM hcbridge.read_error AS e
+    WHERE e.schema = $1 AND e.object = $2 AND e.sfid = ANY (ARRAY(
+        SELECT o.sfid FROM o WHERE o.verdict IN ('insert', 'update', 'delete', 'same')))
+)
+SELECT verdict, count(*) FROM o GROUP BY verdict
