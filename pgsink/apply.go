@@ -273,8 +273,12 @@ func (g *group) arrays() []any {
 	for at, it := range g.items {
 		sfids[at] = it.row.SFID
 		for c, i := range g.columns {
-			if it.kind != Delete {
+			switch {
+			case it.kind != Delete:
 				values[c][at] = it.row.Values[i]
+			case i == g.table.stamp && !it.row.Stamp.IsZero():
+				deleted := it.row.Stamp.UTC().Format(time.DateTime)
+				values[c][at] = &deleted
 			}
 		}
 	}

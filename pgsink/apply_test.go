@@ -103,6 +103,37 @@ func TestApply(t *testing.T) {
 		}
 	})
 
+	t.Run("BringsNoRecordBackByWhatIsOlderThanItsDeletion", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1)))
+		b.applyChanges(Result{Deleted: 1}, b.remove(1))
+		b.applyChanges(Result{Marked: 1}, b.change(Event, 1, at(1)))
+		b.want("0", `SELECT count(*) FROM salesforce.account`)
+		if err := b.sink.Bury(t.Context(), "Account", []string{id(2)}); err != nil {
+			t.Fatal(err)
+		}
+		b.applyChanges(Result{Marked: 1, Inserted: 1}, b.change(Event, 2, at(1)), b.change(Event, 3, at(1)))
+		b.applyChanges(Result{Marked: 1}, b.change(Read, 2, at(1))) // of a load
+		// What was asked for after the deletion brings it back.
+		b.apply(Result{Inserted: 1}, Batch{Changes: []Change{b.change(Read, 1, at(2))}, Done: []Done{{Object: "Account", SFID: id(1), Seq: b.seq(1)}}})
+		b.exec(`UPDATE hcbridge.gone SET at = now() - interval '5 days'`)
+		if err := b.sink.Unbury(t.Context(), "Account"); err != nil {
+			t.Fatal(err)
+		}
+		b.applyChanges(Result{Inserted: 1}, b.change(Event, 2, at(1)))
+	})
+
+	t.Run("DeletesOnlyRowsOfBeforeTheDeletion", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		b.applyChanges(Result{Inserted: 2}, b.change(Event, 1, at(1)), b.change(Event, 2, at(2)))
+		older, same := b.remove(1), b.remove(2)
+		older.Row.Stamp, same.Row.Stamp = at(2), at(2)
+		b.applyChanges(Result{Deleted: 1, Marked: 1}, older, same)
+		b.want("1", `SELECT count(*) FROM salesforce.account`)
+	})
+
 	t.Run("FoldsARecordsChangesToTheNewest", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, account())

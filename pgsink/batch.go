@@ -12,7 +12,9 @@ const (
 	// Read is a record read back from Salesforce. It is written where the row
 	// is not newer.
 	Read
-	// Delete removes the row. Only the row's SFID is looked at.
+	// Delete removes the row. Only SFID and Stamp are looked at: a row that is not
+	// older than Stamp, the second of the deletion, may be of after it and is
+	// marked instead. The zero Stamp removes any row.
 	Delete
 	// Patch is what an event says has changed: the fields in Row.Missing are
 	// left alone. Row.Stamp, which SystemModstamp is not earlier than, decides as

@@ -3,6 +3,7 @@ package pgsink
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // item is what a batch has to say about one record.
@@ -94,7 +95,7 @@ func (s *Sink) item(c Change) (it item, key recordKey, ok bool, err error) {
 	it = item{kind: c.Kind, row: c.Row}
 	it.row.SFID = id
 	if c.Row.Deleted {
-		it.kind = Delete
+		it.kind, it.row.Stamp = Delete, time.Time{}
 	}
 	if it.kind == Read && it.row.Stamp.IsZero() {
 		return it, key, false, &RecordError{Object: c.Table.Object, Reason: "read back without SystemModstamp"}
@@ -216,7 +217,7 @@ func (p *plan) place(key recordKey, it item) {
 		p.barred = append(p.barred, Done{Object: t.Object, SFID: key.sfid})
 	}
 	if it.kind == Delete {
-		it.row = Row{SFID: key.sfid}
+		it.row = Row{SFID: key.sfid, Stamp: it.row.Stamp}
 		if g := p.any(t); g != nil {
 			g.items = append(g.items, it)
 			return
@@ -226,7 +227,8 @@ func (p *plan) place(key recordKey, it item) {
 	g.items = append(g.items, it)
 }
 
-// any is some statement of the table; a delete needs no columns of its own.
+// any is some statement of the table; a delete needs no column but the stamp,
+// which all have.
 func (p *plan) any(t *Table) *group {
 	for _, g := range p.groups {
 		if g.table == t && !g.patch {
@@ -248,7 +250,7 @@ func (p *plan) group(t *Table, it item) *group {
 			return g
 		}
 	}
-	g := &group{table: t, missing: missing, patch: patch}
+	g := &group{table: t, missing: missing, patch: patch, columns: []int{t.stamp}}
 	if it.kind != Delete {
 		g.columns = t.present(missing)
 	}

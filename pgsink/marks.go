@@ -22,7 +22,7 @@ var postponeSQL string
 
 // Reasons of the marks that Apply sets by itself.
 const (
-	ReasonEqual   = "equal"   // an event with the row's stamp and other values
+	ReasonEqual   = "equal"   // an event with the row's stamp and other values, or of a record deleted lately
 	ReasonMissing = "missing" // an event without some mapped field
 	ReasonOrder   = "order"   // a record after its own delete in one batch
 	ReasonHeld    = "held"    // the app has an unsent change

@@ -179,7 +179,11 @@ func (t *Table) writeVerdicts(b *strings.Builder, columns []int, source string) 
                 SELECT ob.loaded_at FROM hcbridge.object AS ob
                 WHERE ob.schema = $1 AND ob.object = $2) IS NULL`, "'equal'")
 	}
+	when(fmt.Sprintf("r.id IS NULL AND n.seq = 0 AND n.kind <> 'delete' AND %s", goneSQL("$1", "$2", "n.sfid")), "'equal'")
 	when("r.id IS NULL", "'insert'")
+	if stamp != "" {
+		when(fmt.Sprintf("n.kind = 'delete' AND r.%s >= %s", quote(t.Columns[t.stamp].Name), stamp), "'equal'")
+	}
 	when("n.kind = 'delete'", "'delete'")
 	if t.external >= 0 {
 		when("r.sfid IS NULL", "'update'")
@@ -195,6 +199,12 @@ func (t *Table) writeVerdicts(b *strings.Builder, columns []int, source string) 
 		return
 	}
 	fmt.Fprintf(b, "n\n    LEFT JOIN %s AS r ON r.sfid = n.sfid\n)", t.ident())
+}
+
+// goneSQL is true for a record that was deleted lately. Whoever brings it without
+// answering a mark may have read it before.
+func goneSQL(schema, object, sfid string) string {
+	return fmt.Sprintf("(SELECT true FROM hcbridge.gone AS g WHERE g.schema = %s AND g.object = %s AND g.sfid = %s)", schema, object, sfid)
 }
 
 // equalVerdict decides between equal stamps with other values. The stamp has
@@ -273,8 +283,8 @@ deleted AS (
 }
 
 // consequencesSQL ends every apply statement: what was not written after all is
-// held, held and equal records are marked with growing delays, and records
-// that went through are no longer failures.
+// held, held and equal records are marked with growing delays, deletions are
+// remembered, and records that went through are no longer failures.
 const consequencesSQL = `,
 o AS MATERIALIZED (
     SELECT m.sfid, CASE
@@ -300,6 +310,13 @@ marked AS (
             ELSE excluded.due_at
         END,
         attempts = CASE excluded.reason WHEN 'held' THEN k.attempts + 1 ELSE 0 END
+),
+buried AS (
+    INSERT INTO hcbridge.gone AS g (schema, object, sfid)
+    SELECT $1, $2, m.sfid FROM m
+    WHERE m.kind = 'delete' AND m.verdict IN ('delete', 'same')
+    ORDER BY m.sfid
+    ON CONFLICT (schema, object, sfid) DO UPDATE SET at = now()
 ),
 cleared AS (
     DELETE FROM hcbridge.read_error AS e

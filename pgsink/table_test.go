@@ -53,7 +53,7 @@ func TestSQL(t *testing.T) {
 	golden(t, "apply_read_only.sql", plain.applySQL(all(plain), fromArrays))
 	golden(t, "apply_read_write.sql", rw.applySQL(all(rw), fromArrays))
 	golden(t, "apply_hostile.sql", bad.applySQL(all(bad), fromArrays))
-	golden(t, "apply_deletes.sql", plain.applySQL(nil, fromArrays))
+	golden(t, "apply_deletes.sql", plain.applySQL([]int{plain.stamp}, fromArrays))
 	golden(t, "apply_patches.sql", rw.applySQL(all(rw), fromPatches))
 	golden(t, "load_read_write.sql", rw.applySQL(all(rw), fromTemp))
 	golden(t, "load_temp.sql", createTempSQL(all(plain)))

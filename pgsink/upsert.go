@@ -39,9 +39,7 @@ func (t *Table) upsertSQL(columns []int, first int) string {
 	b := &strings.Builder{}
 	fmt.Fprintf(b, "INSERT INTO %s AS t (%s, sfid, _hc_lastop)\nSELECT %s, u.sfid, 'SYNCED'\nFROM unnest($%d::text[], %s) AS u (sfid, %s)",
 		t.ident(), strings.Join(names, ", "), strings.Join(values, ", "), first, strings.Join(params, ", "), strings.Join(aliases, ", "))
-	if unclear := t.unclear(columns); len(unclear) > 0 {
-		fmt.Fprintf(b, "\nWHERE %s\n    OR (SELECT true FROM %s AS r WHERE r.sfid = u.sfid)", strings.Join(unclear, "\n    AND "), t.ident())
-	}
+	fmt.Fprintf(b, "\nWHERE %s\n    OR (SELECT true FROM %s AS r WHERE r.sfid = u.sfid)", strings.Join(t.unclear(columns), "\n    AND "), t.ident())
 	fmt.Fprintf(b, "\nON CONFLICT (sfid) DO UPDATE\nSET %s, _hc_lastop = 'SYNCED', _hc_err = NULL\nWHERE (t.%s < excluded.%s OR t.%s IS NULL)",
 		strings.Join(sets, ", "), stamp, stamp, stamp)
 	if t.ReadWrite {
@@ -79,9 +77,9 @@ SELECT sfid, fresh FROM w`, t.upsertSQL(columns, first), position)
 }
 
 // unclear are the conditions under which a record without a row is certainly
-// none that the app has made or deleted.
+// new: none that was deleted lately, nor one that the app has made or deleted.
 func (t *Table) unclear(columns []int) []string {
-	var all []string
+	all := []string{goneSQL(literal(t.Schema), literal(t.Object), "u.sfid") + " IS NULL"}
 	if t.ReadWrite {
 		log, name := quote(t.Schema, "_trigger_log"), literal(t.Name)
 		all = append(all, fmt.Sprintf(`NOT EXISTS (

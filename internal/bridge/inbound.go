@@ -270,7 +270,7 @@ func (e topicEvent) decide(in *inbound, obj *object, b *pgsink.Batch) {
 			mark("delete within a second of another event")
 			return
 		}
-		b.Changes = append(b.Changes, pgsink.Change{Table: obj.table, Kind: pgsink.Delete, Row: pgsink.Row{SFID: e.SFID}})
+		b.Changes = append(b.Changes, pgsink.Change{Table: obj.table, Kind: pgsink.Delete, Row: pgsink.Row{SFID: e.SFID, Stamp: e.CreatedAt.Truncate(time.Second)}})
 		switch {
 		case !obj.loaded.Load() || obj.reloading.Load() || obj.bulk.Load():
 			mark("deleted during the load") // a page that was read earlier may bring it back

@@ -254,6 +254,9 @@ func (s *session) compareOnce(ctx context.Context, o *object, log zerolog.Logger
 		s.found(o, found)
 		log.Info().Str("event", "compared").Int("rows", found.Full).Dur("took_ms", time.Since(began)).Msg("all records compared, differences marked")
 	}
+	if err := s.sink.Unbury(ctx, o.cfg.Name); err != nil {
+		return err
+	}
 	in, err := s.sink.Invisible(ctx, o.table)
 	if err != nil {
 		return err

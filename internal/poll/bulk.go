@@ -95,7 +95,7 @@ func (r *Reader) bulkStamps(ctx context.Context, o Object, w window, found *Foun
 	var waiting []difference
 	err = r.results(ctx, job.ID, "", func(page salesforce.Results) error {
 		return eachStamp(page.Body, func(seen []stamp) error {
-			differ, err := r.different(ctx, o, seen)
+			differ, err := r.different(ctx, o, w, seen)
 			if err != nil {
 				return err
 			}

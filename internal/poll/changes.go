@@ -162,24 +162,30 @@ func (r *Reader) read(ctx context.Context, o Object, w window, page *salesforce.
 	}
 }
 
-// markDifferent marks those of seen that the table does not show as they are.
+// markDifferent marks those of seen that the table does not show as they are,
+// or perhaps not.
 func (r *Reader) markDifferent(ctx context.Context, o Object, w window, seen []stamp, found *Found) error {
-	differ, err := r.different(ctx, o, seen)
+	differ, err := r.different(ctx, o, w, seen)
 	if err != nil {
 		return err
 	}
 	return r.markAll(ctx, o, w, differ, found)
 }
 
-// difference is a record that the table does not show as it is.
+// difference is a record that the table does not show as it is, or whose stamp's
+// second was not over when the two were compared last.
 type difference struct {
 	stamp
 
 	reason string
 }
 
-// different compares records with their rows, by stamp.
-func (r *Reader) different(ctx context.Context, o Object, seen []stamp) ([]difference, error) {
+// reasonSettle is the reason of a mark for a record that looks right.
+const reasonSettle = "settle"
+
+// different compares records with their rows, by stamp. Deleted ones without a
+// row are remembered as such.
+func (r *Reader) different(ctx context.Context, o Object, w window, seen []stamp) ([]difference, error) {
 	if len(seen) == 0 {
 		return nil, nil
 	}
@@ -192,17 +198,24 @@ func (r *Reader) different(ctx context.Context, o Object, seen []stamp) ([]diffe
 		return nil, err
 	}
 	var differ []difference
+	var gone []string
 	for _, s := range seen {
 		row, exists := have[s.ID]
 		switch {
 		case s.IsDeleted && exists:
 			differ = append(differ, difference{s, "deleted"})
-		case s.IsDeleted || exists && !row.Before(s.SystemModstamp.Time):
+		case s.IsDeleted:
+			gone = append(gone, s.ID)
+		case exists && row.After(s.SystemModstamp.Time):
+		case exists && row.Equal(s.SystemModstamp.Time):
+			if !s.SystemModstamp.Before(w.settled) {
+				differ = append(differ, difference{s, reasonSettle})
+			}
 		default:
 			differ = append(differ, difference{s, "poll"})
 		}
 	}
-	return differ, nil
+	return differ, r.sink.Bury(ctx, o.Name, gone)
 }
 
 func (r *Reader) markAll(ctx context.Context, o Object, w window, differ []difference, found *Found) error {
@@ -214,6 +227,9 @@ func (r *Reader) markAll(ctx context.Context, o Object, w window, differ []diffe
 		return err
 	}
 	for _, d := range differ {
+		if d.reason == reasonSettle {
+			continue
+		}
 		found.add(w.layer(d.SystemModstamp.Time), 1)
 		if o.Found != nil {
 			o.Found(d.ID, d.SystemModstamp.Time)
@@ -283,7 +299,8 @@ func beyondLog(err error) bool {
 	return errors.As(err, &se) && (se.Code == salesforce.CodeReplicationDate || se.Code == salesforce.CodeExceededIDLimit)
 }
 
-// markGone marks the records of a getDeleted answer that still have a row.
+// markGone marks the records of a getDeleted answer that still have a row. Of the
+// others an event may be on its way that was made before.
 func (r *Reader) markGone(ctx context.Context, o Object, answer *deletes) (int, error) {
 	if answer == nil {
 		return 0, nil
@@ -291,6 +308,9 @@ func (r *Reader) markGone(ctx context.Context, o Object, answer *deletes) (int, 
 	ids := make([]string, len(answer.Records))
 	for i, d := range answer.Records {
 		ids[i] = d.ID
+	}
+	if err := r.sink.Bury(ctx, o.Name, ids); err != nil {
+		return 0, err
 	}
 	return r.markIDs(ctx, o, ids, pgsink.ReasonGone, true)
 }

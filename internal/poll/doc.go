@@ -29,9 +29,12 @@
 // length is made up for. A deeper layer that is due does the shallower ones'
 // work. Windows are paged by (SystemModstamp, Id), so that equal stamps are not
 // skipped, changes between pages shift nothing, and no locator expires; times
-// are the server's only, and the marks are durable. A record of an object
-// without a stream that is read in the very second of its stamp is read once
-// more, because a second change within that second would look the same.
+// are the server's only, and the marks are durable.
+//
+// A record that is read in the very second of its stamp may change again within
+// it, and would look the same. So the first poll after that second marks all that
+// bears its stamp, differing or not: a reading back for every 2,000 records that
+// have changed since the last poll. Without a stream it is also read again at once.
 //
 // Formulas, roll-ups and fields of parents change without a new stamp: only the
 // full comparison sees that.
@@ -40,7 +43,9 @@
 //
 // A record that a read does not return is asked for with queryAll. Only
 // IsDeleted, or getDeleted or an event together with absence, removes a row: a
-// record that has merely become invisible stays, and is counted. When a record
+// record that has merely become invisible stays, and is counted. What polls learn
+// to be deleted is remembered ([pgsink.Sink.Bury]), even where there is no row: an
+// older event may be on its way, also to a row of before the load. When a record
 // is gone, the rows that refer to it are read: Salesforce deletes them, empties
 // their lookups or, after a merge, points them to the winner, all without a word.
 //

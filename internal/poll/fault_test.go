@@ -149,6 +149,8 @@ func TestFormulas(t *testing.T) {
 	id := b.insert("One")
 	b.insertMany(50)
 	b.load()
+	b.clock.move(time.Minute)
+	b.poll() // reads what was loaded in its second
 	rate.Store(7)
 	b.clock.move(25 * time.Hour)
 	if n := b.poll(); n != 0 {
@@ -355,6 +357,7 @@ func TestManyChanges(t *testing.T) {
 	b.hydrate()
 	b.must(b.sf.AsBulk("loader@example.com").Delete("Contact", gone))
 	b.insertMany(bulkAbove + 3000)
+	b.clock.move(2 * time.Second)
 	var told []int64
 	b.o.Bulk = func(read, _ int64) { told = append(told, read) }
 	// The second page of the second job fails once.
@@ -430,5 +433,68 @@ func TestReadBackAdapts(t *testing.T) {
 	if sizes[2] != 400 || sizes[3] != 800 {
 		t.Errorf("read %v, want half as many after each refusal, and then twice as many", sizes)
 	}
+	b.equal()
+}
+
+// A change in the very second in which the record was read bears the stamp of
+// its row. The first poll after that second reads the record once more, later
+// ones do not.
+func TestTwoChangesInASecond(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.insert("One")
+	b.load()
+	b.must(b.sf.AsBulk("loader@example.com").Update("Contact", id, map[string]any{"LastName": "Two"}))
+	b.clock.move(time.Minute)
+	if n := b.poll(); n != 0 {
+		t.Errorf("found %d, but it looked the same", n)
+	}
+	b.equal()
+	reads := 0
+	b.r.sf = hooked{Source: b.r.sf, retrieve: func() { reads++ }}
+	b.clock.move(time.Minute)
+	if b.poll(); reads != 0 {
+		t.Errorf("%d readings back of what is settled", reads)
+	}
+}
+
+// Two records that were merged into each other, one after the other, name each
+// other: reading them back comes to an end.
+func TestMergedIntoEachOther(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	one, two := b.insert("One"), b.insert("Two")
+	b.load()
+	other := b.sf.As(org.DefaultOther)
+	b.must(other.Merge("Contact", two, one))
+	b.must(other.Undelete("Contact", one))
+	b.must(other.Merge("Contact", one, two))
+	b.must(other.Delete("Contact", one))
+	b.clock.move(time.Minute)
+	b.poll() // until no mark is due
+	b.equal()
+}
+
+// An event can be older than the load and its record deleted for good before
+// it, so that nothing would ever tell of that.
+func TestPurgedBeforeTheLoad(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.insert("Gone")
+	b.must(b.sf.AsBulk("loader@example.com").Purge("Contact", id))
+	b.clock.move(time.Hour)
+	b.load()
+	row, err := b.o.Table.Decode(fmt.Appendf(nil, `{"Id":%q,"SystemModstamp":%q,"IsDeleted":false,"FirstName":null,"LastName":"Gone","Title":null,"Email":null,"External_Id__c":null}`,
+		id, b.clock.Now().Add(-time.Hour).Format("2006-01-02T15:04:05.000Z")))
+	b.must(err)
+	apply := func() {
+		_, err := b.sink.Apply(t.Context(), pgsink.Batch{Changes: []pgsink.Change{{Table: b.o.Table, Kind: pgsink.Event, Row: row}}})
+		b.must(err)
+	}
+	apply()
+	b.poll()
+	b.equal()
+	apply()
+	b.hydrate()
 	b.equal()
 }

@@ -18,6 +18,9 @@ import (
 // once more.
 const againAfter = 2 * time.Second
 
+// reasonMerged is the reason of a mark for a record that another was merged into.
+const reasonMerged = "merged"
+
 // Hydrate reads up to 2,000 marked records of o back and writes their rows, or
 // fewer while Salesforce finds that too many. It returns how many marks it took
 // up; zero means that none was due.
@@ -131,8 +134,8 @@ func (r *Reader) readBack(ctx context.Context, o Object, marks []pgsink.Mark) (b
 			// Invariant 4 of the bridge: a positive sign, twice over.
 			b.Changes = append(b.Changes, pgsink.Change{Table: o.Table, Kind: pgsink.Delete, Row: pgsink.Row{SFID: m.SFID}})
 			gone = append(gone, m.SFID)
-			if isID(s.MasterRecordID) {
-				b.Marks = append(b.Marks, pgsink.Mark{Object: o.Name, SFID: s.MasterRecordID, Reason: "merged"})
+			if isID(s.MasterRecordID) && m.Reason != reasonMerged { // two may name each other
+				b.Marks = append(b.Marks, pgsink.Mark{Object: o.Name, SFID: s.MasterRecordID, Reason: reasonMerged})
 			}
 		case asked:
 			done = false // it was there a moment ago: undeleted between the two calls

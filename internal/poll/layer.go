@@ -57,6 +57,7 @@ func due(mark, now time.Time, every time.Duration) bool {
 type window struct {
 	deepest int               // the deepest layer that is due; -1 if none is
 	from    [depths]time.Time // where each layer's part begins, never later than a shallower one's
+	settled time.Time         // a row with a stamp before it was compared with its record after the stamp's second
 	next    time.Duration     // until something is due; zero or less if it is
 	loading bool              // a load is under way, which the object's state can hold one of
 }
@@ -70,6 +71,9 @@ func plan(s pgsink.State, now time.Time, interval time.Duration, p Pace, wanted 
 		mark := *l.mark(&s)
 		if mark.IsZero() {
 			mark = s.LoadStarted // the load was a look at everything
+		}
+		if i == fast {
+			w.settled = mark.Truncate(time.Second)
 		}
 		if i == drift && !p.Deep {
 			break

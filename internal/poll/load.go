@@ -17,6 +17,11 @@ import (
 // is one API call; where a load breaks off does not depend on it.
 const defaultLoadPage = 50_000
 
+// eventsKept is how old an event can be that is still to come: three days with
+// Change Data Capture, one with PushTopics. Its record may have been deleted for
+// good before the load.
+const eventsKept = 72 * time.Hour
+
 // Progress hears how far a load has come.
 type Progress func(loaded, total int64)
 
@@ -67,7 +72,8 @@ func (r *Reader) begin(ctx context.Context, o Object) (pgsink.State, error) {
 		s.ToLoad, s.Loaded = int64(total), 0
 		s.LoadStarted, s.PollMark = started, started
 		if s.DeletedMark.IsZero() {
-			s.DeletedMark = started // a load sees no deletes, so a reload does not move it
+			// A load sees no deletes, so a reload does not move it.
+			s.DeletedMark = started.Add(-eventsKept)
 		}
 	})
 	return pgsink.State{ToLoad: int64(total), LoadStarted: started}, err

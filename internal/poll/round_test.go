@@ -129,6 +129,7 @@ func TestParentColumns(t *testing.T) {
 	b.load()
 	b.clock.move(time.Minute)
 	polled := child()
+	b.clock.move(2 * time.Second)
 	b.poll()
 	column := "account_external_id__c"
 	for _, c := range b.o.Table.Columns {

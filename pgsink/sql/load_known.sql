@@ -1,5 +1,6 @@
--- Which of the records $3 of a load have a row already (true), or a mark
--- (false). The others can be copied into the table unseen.
+-- Which of the records $3 of a load have a row already or are remembered as
+-- deleted (true), or have a mark (false). The others can be copied into the
+-- table unseen.
 --
 -- A first load must not pay for it by looking up each of a million ids. Bulk
 -- results mostly come in the order of their ids, so that nothing lies between
@@ -25,3 +26,7 @@ FROM hcbridge.mark AS k
 WHERE k.schema = $1 AND k.object = $2 AND k.sfid = ANY ($3::text[])
     AND k.reason <> 'parked' -- a refused record has another chance now
     AND EXISTS (SELECT FROM hcbridge.mark AS m WHERE m.schema = $1 AND m.object = $2)
+UNION ALL
+SELECT g.sfid, true
+FROM hcbridge.gone AS g
+WHERE g.schema = $1 AND g.object = $2 AND g.sfid = ANY ($3::text[])

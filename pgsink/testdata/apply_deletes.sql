@@ -1,7 +1,8 @@
 WITH n AS MATERIALIZED (
-    SELECT u.sfid::varchar AS sfid, u.kind, u.seq
-    FROM unnest($3::text[], $4::text[], $5::bigint[])
-        AS u (sfid, kind, seq)
+    SELECT u.sfid::varchar AS sfid, u.kind, u.seq,
+        u.v3::timestamp without time zone AS v3
+    FROM unnest($3::text[], $4::text[], $5::bigint[], $6::text[])
+        AS u (sfid, kind, seq, v3)
 ),
 m AS MATERIALIZED (
     SELECT n.*, r.id AS row_id, r.xmin AS row_version,
@@ -11,9 +12,13 @@ m AS MATERIALIZED (
                 WHERE k.schema = $1 AND k.object = $2 AND k.sfid = n.sfid
                     AND CASE n.kind WHEN 'delete' THEN k.seq = n.seq ELSE k.barrier <= n.seq END) THEN 'superseded'
             WHEN n.kind = 'delete' AND r.id IS NULL THEN 'same'
+            WHEN n.kind <> 'delete' AND r."systemmodstamp" > n.v3 THEN 'stale'
+            WHEN r.id IS NULL AND n.seq = 0 AND n.kind <> 'delete' AND (SELECT true FROM hcbridge.gone AS g WHERE g.schema = $1 AND g.object = $2 AND g.sfid = n.sfid) THEN 'equal'
             WHEN r.id IS NULL THEN 'insert'
+            WHEN n.kind = 'delete' AND r."systemmodstamp" >= n.v3 THEN 'equal'
             WHEN n.kind = 'delete' THEN 'delete'
-            WHEN false THEN 'update'
+            WHEN n.kind <> 'read' AND r."systemmodstamp" = n.v3 AND ROW(r."systemmodstamp") IS DISTINCT FROM ROW(n.v3) THEN 'equal'
+            WHEN ROW(r."systemmodstamp") IS DISTINCT FROM ROW(n.v3) THEN 'update'
             WHEN n.kind = 'read' AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED') THEN 'update'
             ELSE 'same'
         END AS verdict
@@ -26,14 +31,15 @@ locked AS MATERIALIZED (
     FOR NO KEY UPDATE OF t SKIP LOCKED
 ),
 inserted AS (
-    INSERT INTO "salesforce"."account" AS t (sfid, _hc_lastop)
-    SELECT m.sfid, 'SYNCED' FROM m WHERE m.verdict = 'insert'
+    INSERT INTO "salesforce"."account" AS t ("systemmodstamp", sfid, _hc_lastop)
+    SELECT m.v3, m.sfid, 'SYNCED' FROM m WHERE m.verdict = 'insert'
     ON CONFLICT (sfid) DO NOTHING
     RETURNING t.sfid
 ),
 updated AS (
     UPDATE "salesforce"."account" AS t
-    SET _hc_lastop = 'SYNCED',
+    SET "systemmodstamp" = m.v3,
+        _hc_lastop = 'SYNCED',
         _hc_err = NULL
     FROM locked AS m
     WHERE m.verdict = 'update' AND t.id = m.row_id
@@ -69,6 +75,13 @@ marked AS (
             ELSE excluded.due_at
         END,
         attempts = CASE excluded.reason WHEN 'held' THEN k.attempts + 1 ELSE 0 END
+),
+buried AS (
+    INSERT INTO hcbridge.gone AS g (schema, object, sfid)
+    SELECT $1, $2, m.sfid FROM m
+    WHERE m.kind = 'delete' AND m.verdict IN ('delete', 'same')
+    ORDER BY m.sfid
+    ON CONFLICT (schema, object, sfid) DO UPDATE SET at = now()
 ),
 cleared AS (
     DELETE FROM hcbridge.read_error AS e

@@ -31,7 +31,9 @@ m AS MATERIALIZED (
             WHEN r.id IS NULL AND EXISTS (
                 SELECT FROM "sales""force'\"."_trigger_log" AS l
                 WHERE l.table_name = 'a"b''; drop table t; --' AND l.state = 'PENDING' AND l.action = 'INSERT') THEN 'held'
+            WHEN r.id IS NULL AND n.seq = 0 AND n.kind <> 'delete' AND (SELECT true FROM hcbridge.gone AS g WHERE g.schema = $1 AND g.object = $2 AND g.sfid = n.sfid) THEN 'equal'
             WHEN r.id IS NULL THEN 'insert'
+            WHEN n.kind = 'delete' AND r."systemmodstamp" >= n.v2 THEN 'equal'
             WHEN n.kind = 'delete' THEN 'delete'
             WHEN r.sfid IS NULL THEN 'update'
             WHEN n.kind <> 'read' AND r."systemmodstamp" = n.v2 AND ROW(r."x""; drop table t; --", r."user", r."systemmodstamp") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2) THEN 'equal'
@@ -95,6 +97,13 @@ marked AS (
             ELSE excluded.due_at
         END,
         attempts = CASE excluded.reason WHEN 'held' THEN k.attempts + 1 ELSE 0 END
+),
+buried AS (
+    INSERT INTO hcbridge.gone AS g (schema, object, sfid)
+    SELECT $1, $2, m.sfid FROM m
+    WHERE m.kind = 'delete' AND m.verdict IN ('delete', 'same')
+    ORDER BY m.sfid
+    ON CONFLICT (schema, object, sfid) DO UPDATE SET at = now()
 ),
 cleared AS (
     DELETE FROM hcbridge.read_error AS e

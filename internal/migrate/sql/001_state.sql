@@ -120,6 +120,18 @@ CREATE TABLE hcbridge.invisible (
     PRIMARY KEY (schema, object, sfid)
 );
 
+-- Records that were deleted lately: what an event or a load says of one without
+-- a row may be older than that, and is read back. Kept for longer than
+-- Salesforce keeps events.
+CREATE TABLE hcbridge.gone (
+    schema text NOT NULL,
+    object text NOT NULL,
+    sfid varchar(18) COLLATE "C" NOT NULL,
+    at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (schema, object, sfid)
+);
+CREATE INDEX gone_idx_at ON hcbridge.gone (object, at);
+
 -- The ids that a comparison of all records has met. A run is named by the
 -- microsecond it began in and removed at its end; what a crash leaves over goes
 -- with the next run a day later.

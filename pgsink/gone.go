@@ -1,0 +1,40 @@
+package pgsink
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+)
+
+//go:embed sql/bury.sql
+var burySQL string
+
+//go:embed sql/unbury.sql
+var unburySQL string
+
+// Bury remembers that Salesforce calls records deleted, as a Delete does: what
+// an event or a load says of them from now on is read back first, unless they
+// have a row. Ids may have 15 or 18 characters.
+func (s *Sink) Bury(ctx context.Context, object string, ids []string) error {
+	full := make([]string, 0, len(ids))
+	for _, id := range ids {
+		if c, ok := canonID(id); ok {
+			full = append(full, c)
+		}
+	}
+	if len(full) == 0 {
+		return nil
+	}
+	if _, err := s.pool.Exec(ctx, burySQL, s.schema, object, full); err != nil {
+		return fmt.Errorf("pgsink: deleted records of %s: %w", object, err)
+	}
+	return nil
+}
+
+// Unbury forgets deletions that no event can be older than any more.
+func (s *Sink) Unbury(ctx context.Context, object string) error {
+	if _, err := s.pool.Exec(ctx, unburySQL, s.schema, object); err != nil {
+		return fmt.Errorf("pgsink: deleted records of %s: %w", object, err)
+	}
+	return nil
+}
