@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -166,7 +167,14 @@ func slowApply(t *testing.T, r *rig, id string) func() {
 	_, err = tx.Exec(t.Context(), "LOCK TABLE hcbridge.position IN ACCESS EXCLUSIVE MODE")
 	r.must(err)
 	before := r.sf.Stream().Handshakes()
-	ids := []string{id}
+	// Enough for two transactions are in memory before anybody waits.
+	many := make([]map[string]any, 4000)
+	for n := range many {
+		many[n] = map[string]any{"Name": fmt.Sprintf("Many %d", n)}
+	}
+	ids, err := r.sf.InsertMany("Account", slices.Values(many))
+	r.must(err)
+	ids = append(ids, id)
 	for n := range 40 {
 		ids = append(ids, r.insert("Account", map[string]any{"Name": fmt.Sprintf("Slow %d", n), "NumberOfEmployees": n}))
 		time.Sleep(30 * time.Millisecond) // a reply each
