@@ -74,12 +74,13 @@ fuzz:
 	@scripts/need.sh go postgres
 	scripts/fuzz.sh $(FUZZTIME)
 
-## bench: run the benchmarks, and compare the streaming client with others on one server
+## bench: run the benchmarks, measure inbound against its bounds, and compare the streaming client with others on one server; takes half an hour
 .PHONY: bench
 bench:
 	@scripts/need.sh go postgres node
-	go test -run '^$$' -bench '$(RUN)' -benchmem $(PKG)
-	HCBRIDGE_BENCH=1 go test -v -count=1 -run TestServerCost ./test/peers
+	go test -p 1 -run '^$$' -bench '$(RUN)' -benchmem -timeout 60m $(PKG)
+	HCBRIDGE_BENCH=1 go test -v -count=1 -timeout 30m -run '^TestInbound' ./test/bench
+	HCBRIDGE_BENCH=1 go test -v -count=1 -timeout 30m -run TestServerCost ./test/peers
 
 ## golden: rewrite golden files and the settings tables from the code; review the diff
 .PHONY: golden
