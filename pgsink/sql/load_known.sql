@@ -30,3 +30,4 @@ UNION ALL
 SELECT g.sfid, true
 FROM hcbridge.gone AS g
 WHERE g.schema = $1 AND g.object = $2 AND g.sfid = ANY ($3::text[])
+    AND EXISTS (SELECT FROM hcbridge.gone AS h WHERE h.schema = $1 AND h.object = $2)

@@ -149,7 +149,7 @@ func commitBound(t *testing.T, n int) []time.Duration {
 func TestInboundBurst(t *testing.T) {
 	n, runs := 2000, 1
 	if measuring() {
-		n, runs = 100_000, 2
+		n, runs = 200_000, 3
 	}
 	events := make([][]byte, n)
 	for i := range events {
