@@ -35,9 +35,9 @@ const (
 	rollbackTimeout = 5 * time.Second
 )
 
-// Apply writes a batch in one transaction: rows, marks and positions are
-// durable together or not at all. The batch is sent in one go, without waiting
-// for an answer in between.
+// Apply writes a batch: marks and positions are durable together and never
+// before their rows. It is one transaction, but for events of one table of which
+// some are not newer than their rows: the others are then durable first.
 //
 // An error means that nothing is known to be written; after a lost connection
 // the commit may still have happened. Applying the same batch again is always

@@ -46,8 +46,8 @@
 //
 // # Delivery
 //
-// [Sink.Apply] is one transaction, sent as one pipeline: rows, marks and
-// positions become durable together or not at all. Applying a batch again, or
+// [Sink.Apply] makes marks and positions durable together and never before their
+// rows, nearly always in one transaction. Applying a batch again, or
 // an old one late, changes nothing that is newer. No record ever has two rows:
 // the unique index on sfid has the last word.
 //

@@ -21,7 +21,7 @@ const (
 const (
 	fromArrays  = "arrays"  // one text array per column, for Apply
 	fromPatches = "patches" // the same, and which columns a record has
-	fromTemp    = "temp"    // the temporary table of LoadPage
+	fromTemp    = "temp"    // the temporary table of LoadChunk
 )
 
 // tempTable holds a page of a load until its transaction ends.
