@@ -201,7 +201,8 @@ func TestForeignKeys(t *testing.T) {
 	for _, deferred := range []string{"NOT DEFERRABLE", "DEFERRABLE INITIALLY DEFERRED"} {
 		t.Run(deferred, func(t *testing.T) {
 			t.Parallel()
-			// Contacts come by events, their accounts up to seconds later.
+			// Contacts come by events; their accounts are polled, and not to be seen
+			// until what must not wait for them has come.
 			r := newRig(t, "HC_OBJECTS=Contact,Account", "HC_POLL_INTERVAL=2s", "HC_OBJECT_ACCOUNT_MODE=polling",
 				"HC_OBJECT_ACCOUNT_FIELDS=Name,ParentId", "HC_OBJECT_CONTACT_FIELDS=LastName,AccountId,ReportsToId")
 			first := r.start()
@@ -213,6 +214,8 @@ func TestForeignKeys(t *testing.T) {
 				for i := range n {
 					parent := r.insert("Account", map[string]any{"Name": fmt.Sprintf("Parent %d", i)})
 					child := r.insert("Account", map[string]any{"Name": fmt.Sprintf("Child %d", i), "ParentId": parent})
+					r.sf.HideRecord("Account", parent)
+					r.sf.HideRecord("Account", child)
 					boss := r.insert("Contact", map[string]any{"LastName": fmt.Sprintf("Boss %d", i), "AccountId": child})
 					r.insert("Contact", map[string]any{"LastName": fmt.Sprintf("Report %d", i), "AccountId": parent, "ReportsToId": boss})
 					// A circle, and a record that refers to itself.
@@ -224,12 +227,18 @@ func TestForeignKeys(t *testing.T) {
 			}
 			ids := family(20)
 			r.insert("Contact", map[string]any{"LastName": "Free"})
-			r.eventually("a contact without an account", time.Second, func() error {
+			r.eventually("a contact without an account", 10*time.Second, func() error {
 				if r.count("SELECT count(*) FROM salesforce.contact WHERE lastname = 'Free'") != 1 {
 					return errors.New("waits for those with one")
 				}
 				return nil
 			})
+			if n := r.count("SELECT count(*) FROM salesforce.contact WHERE accountid IS NULL"); n != 1 {
+				t.Errorf("%d contacts have come without their account", n-1)
+			}
+			for _, id := range ids {
+				r.sf.ShowRecord("Account", id)
+			}
 			r.equal("Account", "Contact")
 			r.failed("Contact")
 
