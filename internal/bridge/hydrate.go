@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"hcbridge/internal/retry"
@@ -64,14 +65,16 @@ func (s *session) hydrate(ctx context.Context) error {
 }
 
 // hydrateAll reads what is due of every object that is loaded; until then a
-// mark must wait, or a page of the load could undo it.
+// mark must wait, or a page of the load could undo it. The objects take turns:
+// what keeps one busy may wait for the rows of another.
 func (s *session) hydrateAll(ctx context.Context) error {
 	var first error
-	for _, o := range s.objects {
-		if !o.loaded.Load() {
-			continue
-		}
-		for {
+	left := slices.Clone(s.objects)
+	for len(left) > 0 {
+		left = slices.DeleteFunc(left, func(o *object) bool {
+			if !o.loaded.Load() {
+				return true
+			}
 			began := time.Now()
 			n, res, err := s.reader.Hydrate(ctx, o.poll)
 			if err != nil {
@@ -79,15 +82,16 @@ func (s *session) hydrateAll(ctx context.Context) error {
 				if first == nil {
 					first = err
 				}
-				break
+				return true
 			}
 			if n == 0 {
-				break
+				return true
 			}
 			s.board.Object(o.cfg.Name, func(b *status.Object) { b.Counters.ReadBacks += int64(n) })
 			s.count(res)
 			s.log.Debug().Str("component", "poll").Str("event", "read_back").Str("object", o.cfg.Name).Int("rows", n).Dur("took_ms", time.Since(began)).Msg("records read back")
-		}
+			return false
+		})
 	}
 	return first
 }

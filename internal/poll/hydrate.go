@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -154,7 +155,8 @@ func (r *Reader) readBack(ctx context.Context, o Object, marks []pgsink.Mark) (b
 
 // orphans marks the rows that refer to deleted records. Salesforce deletes such
 // children, empties their lookups, or has them refer to the winner of a merge,
-// and tells of none of it.
+// and tells of none of it. A child that is among the deleted is left as it is:
+// if a foreign key keeps it, it is tried again later, and not at once.
 func (r *Reader) orphans(ctx context.Context, o Object, gone []string) ([]pgsink.Mark, error) {
 	if len(gone) == 0 {
 		return nil, nil
@@ -166,7 +168,9 @@ func (r *Reader) orphans(ctx context.Context, o Object, gone []string) ([]pgsink
 			return nil, err
 		}
 		for _, id := range ids {
-			marks = append(marks, pgsink.Mark{Object: child.Object, SFID: id, Reason: "parent deleted"})
+			if child.Object != o.Name || !slices.Contains(gone, id) {
+				marks = append(marks, pgsink.Mark{Object: child.Object, SFID: id, Reason: "parent deleted"})
+			}
 		}
 	}
 	return marks, nil
