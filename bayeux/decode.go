@@ -52,7 +52,7 @@ func decode(body []byte) (reply, error) {
 // message reads the message at c, which is at its opening brace.
 func (r *reply) message(c *rawjson.Cursor) error {
 	start := c.At()
-	var m Message
+	m := Message{valid: true}
 	var id []byte
 	for more := c.Enter(); more; more = c.Next() {
 		switch c.Key() {

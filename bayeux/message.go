@@ -26,11 +26,13 @@ type Message struct {
 	ReplayID int64           // data.event.replayId; 0 if it is not a positive integer
 	ID       string          // usually ""
 	Ext      json.RawMessage // nil if there is none
+
+	valid bool // Data was checked, with the reply
 }
 
 // Valid reports whether m.Data is valid JSON. It always is on a delivered
-// message.
-func (m Message) Valid() bool { return rawjson.Valid(m.Data) }
+// message, and is not looked at again: its bytes must not be changed.
+func (m Message) Valid() bool { return m.valid || rawjson.Valid(m.Data) }
 
 // Members iterates over the members of a JSON object in their order, without
 // decoding them. The object must be valid JSON, as the Data of a delivered

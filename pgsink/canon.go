@@ -22,8 +22,16 @@ const notValue = "not a value: "
 // text that is no value of its type it makes one that Postgres refuses, and the
 // record is parked. What is no Unicode in a text becomes U+FFFD.
 func canon(k kind, text string) *string {
-	if text == "" {
+	if text = canonText(k, text); text == "" {
 		return nil
+	}
+	return &text
+}
+
+// canonText is canon with "" for null.
+func canonText(k kind, text string) string {
+	if text == "" {
+		return ""
 	}
 	switch k {
 	case kindID:
@@ -45,7 +53,7 @@ func canon(k kind, text string) *string {
 	case kindText:
 		text = wellFormed(text)
 	}
-	return &text
+	return text
 }
 
 // refused makes a text that no type but text takes.
@@ -186,6 +194,9 @@ func datetimeForms() [5]string {
 // parseDatetime reads a datetime in any of its forms, or as the milliseconds
 // since 1970 that some APIs send. The result is UTC and whole milliseconds.
 func parseDatetime(text string) (time.Time, bool) {
+	if t, ok := parseUsual(text); ok {
+		return t, true
+	}
 	if len(text) > 10 && text[4] == '-' {
 		for _, form := range datetimeForms() {
 			if t, err := time.Parse(form, text); err == nil {
@@ -200,6 +211,39 @@ func parseDatetime(text string) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	return time.UnixMilli(ms).UTC(), true
+}
+
+// parseUsual reads the forms that nearly all datetimes have, in UTC and with
+// three digits after the seconds or none, which time.Parse takes ten times as
+// long for. It leaves all others to that.
+func parseUsual(text string) (t time.Time, ok bool) {
+	const form = "0000-00-00T00:00:00"
+	if len(text) < len(form) {
+		return t, false
+	}
+	number := func(from, to int) (n int) {
+		for _, c := range []byte(text[from:to]) {
+			n = 10*n + int(c-'0')
+		}
+		return n
+	}
+	for i := range len(form) {
+		c := text[i]
+		if form[i] == '0' && (c < '0' || c > '9') || form[i] != '0' && c != form[i] && (i != 10 || c != ' ') {
+			return t, false
+		}
+	}
+	zone, ms := text[len(form):], 0
+	if len(zone) >= 4 && zone[0] == '.' && digits(zone[1:4]) {
+		zone, ms = zone[4:], number(len(form)+1, len(form)+4)
+	}
+	if zone != "" && (text[10] == ' ' || zone != "Z" && zone != "+0000") {
+		return t, false
+	}
+	year, month, day, hour, minute, second := number(0, 4), number(5, 7), number(8, 10), number(11, 13), number(14, 16), number(17, 19)
+	t = time.Date(year, time.Month(month), day, hour, minute, second, ms*int(time.Millisecond), time.UTC)
+	// A date that does not exist becomes another one.
+	return t, year > 0 && t.Day() == day && int(t.Month()) == month && hour < 24 && minute < 60 && second < 60
 }
 
 func canonDate(text string) string {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 
 	"hcbridge/internal/rawjson"
 )
@@ -19,46 +20,63 @@ import (
 // as half of a surrogate pair, becomes U+FFFD. U+0000 stays in the value: it is
 // Postgres that refuses it, and then only this record is parked.
 func (t *Table) Decode(record []byte) (Row, error) {
-	if !utf8.Valid(record) {
+	if !rawjson.Valid(record) {
+		return Row{}, &RecordError{Object: t.Object, Reason: "not a JSON object"}
+	}
+	return t.DecodeValid(record)
+}
+
+// DecodeValid is Decode of a record that is known to be valid JSON, as that of
+// an event is: checking it again would cost as much as all the rest.
+func (t *Table) DecodeValid(record []byte) (Row, error) {
+	if utf8.Valid(record) {
+		record = bytes.Clone(record) // the values are parts of it
+	} else {
 		record = []byte(wellFormed(string(record)))
 	}
 	record = bytes.TrimSpace(record)
-	if len(record) == 0 || record[0] != '{' || !rawjson.Valid(record) {
+	if len(record) == 0 || record[0] != '{' {
 		return Row{}, &RecordError{Object: t.Object, Reason: "not a JSON object"}
 	}
-	var raw struct {
-		id     json.RawMessage
-		values []json.RawMessage
-	}
-	raw.values = make([]json.RawMessage, len(t.Columns))
+	var few [32]json.RawMessage // of most tables, on the stack
+	var id json.RawMessage
+	values := append(few[:0], make([]json.RawMessage, len(t.Columns))...)
+	next := 0 // fields mostly come in the order of the mapping
 	for name, value := range rawjson.Members(record) {
-		if i, ok := t.fields[name]; ok {
-			raw.values[i] = value
+		i, ok := next, next < len(t.Columns) && t.Columns[next].Field == name
+		if !ok {
+			i, ok = t.fields[name]
+		}
+		if ok {
+			values[i], next = value, i+1
 		} else if name == "Id" {
-			raw.id = value
+			id = value
 		}
 	}
 	d := decoder{record: record}
-	if raw.id == nil {
-		raw.id, _ = d.find("Id")
+	if id == nil {
+		id, _ = d.find("Id")
 	}
-	if raw.id == nil {
+	if id == nil {
 		return Row{}, &RecordError{Object: t.Object, Reason: "no Id"}
 	}
-	id, ok := canonID(plain(raw.id))
+	sfid, ok := canonID(plain(id))
 	if !ok {
 		return Row{}, &RecordError{Object: t.Object, Reason: "Id is not a Salesforce id"}
 	}
-	row := Row{SFID: id, Values: make([]*string, len(t.Columns))}
+	row := Row{SFID: sfid, Values: make([]*string, len(t.Columns))}
+	cells := make([]string, len(t.Columns))
 	for i, c := range t.Columns {
-		value := raw.values[i]
+		value := values[i]
 		if value == nil {
 			if value, ok = d.field(c.Field); !ok {
 				row.Missing = append(row.Missing, c.Field)
 				continue
 			}
 		}
-		row.Values[i] = canon(c.kind, plain(value))
+		if cells[i] = canonText(c.kind, plain(value)); cells[i] != "" {
+			row.Values[i] = &cells[i]
+		}
 	}
 	t.finish(&row)
 	return row, nil
@@ -195,12 +213,13 @@ func roles() []string {
 }
 
 // plain is the text of a JSON value: a string's content, the digits of a
-// number, the JSON of anything larger. Null and the empty string are "".
+// number, the JSON of anything larger. Null and the empty string are "". It may
+// share the memory of raw, which nobody may change.
 func plain(raw json.RawMessage) string {
 	switch raw[0] {
 	case '"':
 		if bytes.IndexByte(raw, '\\') < 0 {
-			return string(raw[1 : len(raw)-1])
+			return share(raw[1 : len(raw)-1])
 		}
 		var s string
 		if json.Unmarshal(raw, &s) != nil {
@@ -215,5 +234,8 @@ func plain(raw json.RawMessage) string {
 			return b.String()
 		}
 	}
-	return string(raw)
+	return share(raw)
 }
+
+// share makes a string of bytes without copying them.
+func share(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -140,14 +140,13 @@ func (c *Cursor) literal() {
 
 // quoted steps over the string at c.
 func (c *Cursor) quoted() {
-	for c.i++; ; c.i++ {
-		switch c.b[c.i] {
-		case '\\':
-			c.i++ // whatever it escapes
-		case '"':
+	for {
+		c.i = special(c.b, c.i+1)
+		if c.b[c.i] == '"' {
 			c.i++
 			return
 		}
+		c.i++ // what the backslash escapes
 	}
 }
 

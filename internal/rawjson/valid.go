@@ -1,5 +1,10 @@
 package rawjson
 
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
 // maxDepth is how deep JSON may be nested, as in encoding/json.
 const maxDepth = 10000
 
@@ -97,11 +102,8 @@ func validElements(b []byte, i, depth int) (int, bool) {
 }
 
 func validString(b []byte, i int) (int, bool) {
-	for i++; i < len(b); i++ {
+	for i = special(b, i+1); i < len(b); i = special(b, i+1) {
 		c := b[i]
-		if c >= ' ' && c != '"' && c != '\\' {
-			continue
-		}
 		if c == '"' {
 			return i + 1, true
 		}
@@ -121,6 +123,28 @@ func validString(b []byte, i int) (int, bool) {
 		}
 	}
 	return i, false
+}
+
+// special returns where the first quote, backslash or control character from i
+// on is, or the end. It looks at eight bytes at a time: of a word, the bytes that
+// are less than n have their highest bit set in (w - n of each) &^ w, and perhaps
+// some after the first such byte, which is the one that counts.
+func special(b []byte, i int) int {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(b); i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		quote, slash := w^each*'"', w^each*'\\'
+		found := ((w-each*' ')&^w | (quote-each)&^quote | (slash-each)&^slash) & high
+		if found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for ; i < len(b); i++ {
+		if c := b[i]; c < ' ' || c == '"' || c == '\\' {
+			return i
+		}
+	}
+	return i
 }
 
 func hex(c byte) bool {

@@ -2,6 +2,7 @@ package rawjson
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -61,4 +62,34 @@ func FuzzValid(f *testing.F) {
 			t.Errorf("%q: got %t, want %t", b, got, want)
 		}
 	})
+}
+
+// Special looks at eight bytes at a time and finds what one by one would: of
+// all pairs of bytes, as what is found in one may touch the next.
+func TestSpecial(t *testing.T) {
+	t.Parallel()
+	for pair := range 1 << 16 {
+		b := []byte("0123456789ab")
+		for _, at := range []int{0, 3, 6, 7, 10} {
+			word := slices.Clone(b)
+			word[at], word[at+1] = byte(pair>>8), byte(pair)
+			want := slices.IndexFunc(word, func(c byte) bool { return c < ' ' || c == '"' || c == '\\' })
+			if want < 0 {
+				want = len(word)
+			}
+			if got := special(word, 0); got != want {
+				t.Fatalf("%q: got %d, want %d", word, got, want)
+			}
+		}
+	}
+}
+
+func BenchmarkValid(b *testing.B) {
+	text := []byte(created)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		if !Valid(text) {
+			b.Fatal("not valid")
+		}
+	}
 }
