@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-resty/resty/v2"
@@ -26,6 +27,7 @@ type longPolling struct {
 	endpoint string
 	token    string
 	maxReply int64
+	buffers  sync.Pool // of *bytes.Buffer
 }
 
 // newLongPolling returns a transport for one session. Each has a cookie jar of
@@ -99,10 +101,14 @@ func (p *longPolling) read(ctx context.Context, res *resty.Response) ([]byte, er
 	if length > p.maxReply {
 		return nil, &Error{Err: fmt.Errorf("%w: %d bytes of at most %d", errTooLarge, length, p.maxReply)}
 	}
-	var body bytes.Buffer
-	if length > 0 {
-		body.Grow(int(length) + bytes.MinRead)
+	// Read into a buffer that is used again and copied from there: a reply of
+	// unknown length would go through many that grow, and be cleared in each.
+	body, _ := p.buffers.Get().(*bytes.Buffer)
+	if body == nil {
+		body = &bytes.Buffer{}
 	}
+	defer p.buffers.Put(body)
+	body.Reset()
 	n, err := body.ReadFrom(io.LimitReader(res.RawBody(), p.maxReply+1))
 	if err != nil {
 		return nil, &Error{Err: fmt.Errorf("reply cut off after %d bytes: %w", n, cause(ctx, err))}
@@ -110,7 +116,7 @@ func (p *longPolling) read(ctx context.Context, res *resty.Response) ([]byte, er
 	if n > p.maxReply {
 		return nil, &Error{Err: fmt.Errorf("%w: more than %d bytes", errTooLarge, p.maxReply)}
 	}
-	return body.Bytes(), nil
+	return bytes.Clone(body.Bytes()), nil
 }
 
 // cause replaces an error that is only the end of ctx by the reason for that,

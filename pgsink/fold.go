@@ -22,7 +22,7 @@ type group struct {
 	table   *Table
 	columns []int
 	missing []string
-	items   []item
+	items   []*item
 	patch   bool // of patches alone, which have all columns
 }
 
@@ -41,6 +41,12 @@ type recordKey struct {
 	sfid  string
 }
 
+// record is one record of a batch, and what all of its changes come to.
+type record struct {
+	key recordKey
+	item
+}
+
 // fold leaves one change per record, and marks where changes contradict each
 // other. A statement cannot write a row twice, and need not.
 func (s *Sink) fold(b Batch) (*plan, error) {
@@ -52,7 +58,8 @@ func (s *Sink) fold(b Batch) (*plan, error) {
 			answers[markKey{d.Object, id}] = d.Seq
 		}
 	}
-	items := make(map[recordKey]*item, len(b.Changes))
+	records := make([]record, 0, len(b.Changes))
+	known := make(map[recordKey]int, len(b.Changes))
 	for _, c := range b.Changes {
 		next, key, ok, err := s.item(c)
 		if err != nil {
@@ -71,14 +78,15 @@ func (s *Sink) fold(b Batch) (*plan, error) {
 		if next.kind == Read || next.kind == Delete {
 			next.seq = answers[markKey{c.Table.Object, key.sfid}]
 		}
-		if have, ok := items[key]; ok {
-			have.merge(c.Table, next)
+		if at, ok := known[key]; ok {
+			records[at].merge(c.Table, next)
 		} else {
-			items[key] = &next
+			known[key] = len(records)
+			records = append(records, record{key, next})
 		}
 	}
-	for _, key := range sortedKeys(items) {
-		p.place(key, *items[key])
+	for _, r := range sorted(records) {
+		p.place(r.key, &r.item)
 	}
 	p.marks = append(p.marks, b.Marks...)
 	return p, nil
@@ -178,30 +186,32 @@ func sameValues(a, b Row) bool {
 	})
 }
 
-// sortedKeys orders records by table and id, deletes last, so that all
-// transactions lock in one order.
-func sortedKeys(items map[recordKey]*item) []recordKey {
-	keys := make([]recordKey, 0, len(items))
-	for key := range items {
-		keys = append(keys, key)
+// sorted orders records by table and id, deletes last, so that all transactions
+// lock in one order.
+func sorted(records []record) []*record {
+	list := make([]*record, len(records))
+	for i := range records {
+		list[i] = &records[i]
 	}
-	slices.SortFunc(keys, func(a, b recordKey) int {
-		if c := strings.Compare(a.table.Name, b.table.Name); c != 0 {
-			return c
+	slices.SortFunc(list, func(a, b *record) int {
+		if a.key.table != b.key.table {
+			if c := strings.Compare(a.key.table.Name, b.key.table.Name); c != 0 {
+				return c
+			}
 		}
-		if aLast, bLast := items[a].kind == Delete, items[b].kind == Delete; aLast != bLast {
+		if aLast, bLast := a.kind == Delete, b.kind == Delete; aLast != bLast {
 			if aLast {
 				return 1
 			}
 			return -1
 		}
-		return strings.Compare(a.sfid, b.sfid)
+		return strings.Compare(a.key.sfid, b.key.sfid)
 	})
-	return keys
+	return list
 }
 
 // place puts a folded change into its statement, or among the marks.
-func (p *plan) place(key recordKey, it item) {
+func (p *plan) place(key recordKey, it *item) {
 	t := key.table
 	if it.unsure || it.conflict {
 		reason := ReasonEqual
@@ -240,7 +250,7 @@ func (p *plan) any(t *Table) *group {
 
 // group is the statement for an item's columns. Deletes come last, so that a
 // batch has one statement per table unless fields are missing.
-func (p *plan) group(t *Table, it item) *group {
+func (p *plan) group(t *Table, it *item) *group {
 	patch, missing := it.kind == Patch, it.row.Missing
 	if patch {
 		missing = nil // one statement for all, not one for each set of fields

@@ -162,7 +162,7 @@ func (s *Sink) alone(ctx context.Context, p *plan) (Result, error) {
 // without are the items that are not written yet.
 func (g *group) without(written map[string]bool) *group {
 	rest := *g
-	rest.items = make([]item, 0, len(g.items)-len(written))
+	rest.items = make([]*item, 0, len(g.items)-len(written))
 	for _, it := range g.items {
 		if !written[it.row.SFID] {
 			rest.items = append(rest.items, it)

@@ -2,6 +2,8 @@ package bridge
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -64,7 +66,7 @@ type inbound struct {
 	s      *session
 	queue  chan []delivery
 	ready  chan *work
-	recent map[string]last // last event per record, for sameSecond; of gather alone
+	recent map[recent]last // last event per record, for sameSecond; of gather alone
 	swept  time.Time
 }
 
@@ -77,13 +79,19 @@ type work struct {
 	events    int
 }
 
+// recent names a record.
+type recent struct {
+	obj  *object
+	sfid string
+}
+
 type last struct {
-	at      time.Time
+	at      int64 // milliseconds since 1970: there may be many
 	deleted bool
 }
 
 func newInbound(s *session) *inbound {
-	return &inbound{s: s, queue: make(chan []delivery, maxQueue), ready: make(chan *work), recent: map[string]last{}}
+	return &inbound{s: s, queue: make(chan []delivery, maxQueue), ready: make(chan *work), recent: map[recent]last{}}
 }
 
 // handle is the stream's handler. It only queues: an event counts as taken
@@ -178,6 +186,7 @@ func (in *inbound) gather(ctx context.Context) {
 
 // add decides what a delivery's events do.
 func (in *inbound) add(w *work, batch []delivery) {
+	w.batch.Changes = slices.Grow(w.batch.Changes, len(batch))
 	for _, d := range batch {
 		id, at := d.event.position()
 		if d.event.record() == "" {
@@ -264,7 +273,7 @@ func (e topicEvent) decide(in *inbound, obj *object, b *pgsink.Batch) {
 	mark := func(reason string) {
 		b.Marks = append(b.Marks, pgsink.Mark{Object: obj.cfg.Name, SFID: e.SFID, Reason: reason})
 	}
-	before, deleted := in.note(obj.cfg.Name+"/"+e.SFID, e.Event)
+	before, deleted := in.note(recent{obj, e.SFID}, e.Event)
 	if e.Type == pushtopic.TypeDeleted {
 		if before {
 			mark("delete within a second of another event")
@@ -297,18 +306,16 @@ func (e topicEvent) decide(in *inbound, obj *object, b *pgsink.Batch) {
 
 // note remembers the event and reports whether another of the record, and
 // whether its delete, came within a second of it.
-func (in *inbound) note(key string, e pushtopic.Event) (other, deleted bool) {
+func (in *inbound) note(key recent, e pushtopic.Event) (other, deleted bool) {
+	at := e.CreatedAt.UnixMilli()
+	within := func(l last, d time.Duration) bool { return max(at-l.at, l.at-at) <= d.Milliseconds() }
 	if now := time.Now(); now.Sub(in.swept) > time.Minute {
 		in.swept = now
-		for k, l := range in.recent {
-			if e.CreatedAt.Sub(l.at).Abs() > time.Minute {
-				delete(in.recent, k)
-			}
-		}
+		maps.DeleteFunc(in.recent, func(_ recent, l last) bool { return !within(l, time.Minute) })
 	}
 	l, ok := in.recent[key]
-	other = ok && e.CreatedAt.Sub(l.at).Abs() <= sameSecond
-	in.recent[key] = last{at: e.CreatedAt, deleted: e.Type == pushtopic.TypeDeleted}
+	other = ok && within(l, sameSecond)
+	in.recent[key] = last{at: at, deleted: e.Type == pushtopic.TypeDeleted}
 	return other, other && l.deleted
 }
 
