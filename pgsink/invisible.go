@@ -2,9 +2,15 @@ package pgsink
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
+
+//go:embed sql/reappeared.sql
+var reappearedSQL string
 
 // Invisible is the rows of an object whose record Salesforce neither shows nor
 // calls deleted.
@@ -39,13 +45,43 @@ func (s *Sink) Invisible(ctx context.Context, t *Table) (in Invisible, err error
 	return in, nil
 }
 
-// Reappeared takes back what was noted of the records that a comparison has
-// seen, and of rows that are gone.
+// Reappeared marks those of some records, which have been seen just now, that
+// were noted as invisible, and takes the note back. Ids may have 15 or 18
+// characters.
+func (s *Sink) Reappeared(ctx context.Context, object string, ids []string) error {
+	full := make([]string, 0, len(ids))
+	for _, id := range ids {
+		if c, ok := canonID(id); ok {
+			full = append(full, c)
+		}
+	}
+	if _, err := s.pool.Exec(ctx, reappearedSQL, s.schema, object, full); err != nil {
+		return fmt.Errorf("pgsink: invisible records of %s: %w", object, err)
+	}
+	return nil
+}
+
+// Reappeared does the same for all records that a comparison has seen, and takes
+// back what was noted of rows that are gone.
 func (c *Comparison) Reappeared(ctx context.Context) error {
-	_, err := c.sink.pool.Exec(ctx, fmt.Sprintf(`DELETE FROM hcbridge.invisible AS i
-		WHERE i.schema = $2 AND i.object = $3 AND (
-			EXISTS (SELECT FROM hcbridge.seen AS s WHERE s.run = $1 AND s.sfid = i.sfid)
-			OR NOT EXISTS (SELECT FROM %s AS t WHERE t.sfid = i.sfid))`, c.table.ident()), c.run, c.sink.schema, c.table.Object)
+	rows, err := c.sink.pool.Query(ctx, `SELECT i.sfid::text FROM hcbridge.invisible AS i
+		JOIN hcbridge.seen AS s ON s.run = $1 AND s.sfid = i.sfid
+		WHERE i.schema = $2 AND i.object = $3`, c.run, c.sink.schema, c.table.Object)
+	if err != nil {
+		return fmt.Errorf("pgsink: invisible records of %s: %w", c.table.Object, err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("pgsink: invisible records of %s: %w", c.table.Object, err)
+	}
+	if len(ids) > 0 {
+		if err := c.sink.Reappeared(ctx, c.table.Object, ids); err != nil {
+			return err
+		}
+	}
+	_, err = c.sink.pool.Exec(ctx, fmt.Sprintf(`DELETE FROM hcbridge.invisible AS i
+		WHERE i.schema = $1 AND i.object = $2 AND NOT EXISTS (SELECT FROM %s AS t WHERE t.sfid = i.sfid)`,
+		c.table.ident()), c.sink.schema, c.table.Object)
 	if err != nil {
 		return fmt.Errorf("pgsink: invisible records of %s: %w", c.table.Object, err)
 	}

@@ -201,12 +201,7 @@ func (w *world) act(ctx context.Context, s step) error {
 		}
 		return w.move(ctx, d)
 	case "hide":
-		// A reading back that finds nothing settles no second.
-		alone := func(r *record) bool {
-			n := len(r.versions)
-			return live(r) && (n == 1 || r.versions[n-2].stamp.Before(r.last().stamp))
-		}
-		if r := w.pick(s.a, "", alone); r != nil {
+		if r := w.pick(s.a, "", live); r != nil {
 			w.sf.HideRecord(r.object, r.id)
 		}
 		return nil

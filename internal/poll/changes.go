@@ -184,7 +184,8 @@ type difference struct {
 const reasonSettle = "settle"
 
 // different compares records with their rows, by stamp. Deleted ones without a
-// row are remembered as such.
+// row are remembered as such, and those that could not be seen when they were
+// read back last are marked.
 func (r *Reader) different(ctx context.Context, o Object, w window, seen []stamp) ([]difference, error) {
 	if len(seen) == 0 {
 		return nil, nil
@@ -192,6 +193,9 @@ func (r *Reader) different(ctx context.Context, o Object, w window, seen []stamp
 	ids := make([]string, len(seen))
 	for i, s := range seen {
 		ids[i] = s.ID
+	}
+	if err := r.sink.Reappeared(ctx, o.Name, ids); err != nil {
+		return nil, err
 	}
 	have, err := r.sink.Stamps(ctx, o.Table, ids)
 	if err != nil {

@@ -43,7 +43,8 @@
 //
 // A record that a read does not return is asked for with queryAll. Only
 // IsDeleted, or getDeleted or an event together with absence, removes a row: a
-// record that has merely become invisible stays, and is counted. What polls learn
+// record that has merely become invisible stays, and is counted; when a poll or a
+// comparison sees it again, it is read back, whatever its stamp. What polls learn
 // to be deleted is remembered ([pgsink.Sink.Bury]), even where there is no row: an
 // older event may be on its way, also to a row of before the load. When a record
 // is gone, the rows that refer to it are read: Salesforce deletes them, empties

@@ -35,13 +35,16 @@ func (r *Reader) Hydrate(ctx context.Context, o Object) (n int, res pgsink.Resul
 	if err != nil {
 		return 0, res, err
 	}
+	if err := r.sink.NoteInvisible(ctx, o.Name, b.invisible, r.sf.ServerTime()); err != nil {
+		return 0, res, err // before the marks go: the note is what is left of them
+	}
 	if res, err = r.sink.Apply(ctx, b.Batch); err != nil {
 		return 0, res, err
 	}
 	if n := len(b.invisible); n > 0 {
 		r.log.Info().Str("event", "invisible").Str("object", o.Name).Int("rows", n).Msg("records are neither visible nor known to be deleted; their rows stay")
 	}
-	return len(marks), res, r.sink.NoteInvisible(ctx, o.Name, b.invisible, r.sf.ServerTime())
+	return len(marks), res, nil
 }
 
 // batches remembers how many records of an object one reading back may ask for:

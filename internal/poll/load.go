@@ -79,10 +79,12 @@ func (r *Reader) begin(ctx context.Context, o Object) (pgsink.State, error) {
 	return pgsink.State{ToLoad: int64(total), LoadStarted: started}, err
 }
 
+// loadREST applies its rows by the rule of events, though it has read them: an
+// event of the same second, which is newer, may have been written meanwhile.
 func (r *Reader) loadREST(ctx context.Context, o Object, progress Progress, total int64) (loaded int64, err error) {
 	soql := fmt.Sprintf("SELECT %s FROM %s", strings.Join(o.Fields, ","), o.Name)
 	err = r.pages(ctx, soql, salesforce.QueryOpts{}, func(records []json.RawMessage) error {
-		changes, err := rows(o, records, pgsink.Read)
+		changes, err := rows(o, records, pgsink.Event)
 		if err != nil {
 			return err
 		}
