@@ -79,7 +79,15 @@ func (l *loader) run(ctx context.Context) error {
 			return err
 		})
 	}
-	return g.Wait()
+	err := g.Wait()
+	if err == nil {
+		return nil
+	}
+	// A chunk that was written before an earlier one has not stored how far the
+	// load has come. The rows are durable, so it may be said now.
+	return errors.Join(err, l.r.sink.WriteState(ctx, l.o.Name, func(s *pgsink.State) {
+		s.LoadLocator, s.LoadDone, s.Loaded = l.at.Locator, l.at.Done, l.at.Loaded
+	}))
 }
 
 // read cuts page after page into chunks.
