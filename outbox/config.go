@@ -25,6 +25,10 @@ type Config struct {
 	Tables    []Table
 	Sender    Sender
 
+	// Finder tells what became of creations whose answer was lost. nil means that
+	// nobody can: plain inserts are parked at once, upserts are repeated.
+	Finder Finder
+
 	// Settle is called in the transaction that writes results down, so that
 	// what the caller stores about them is durable with them. An error rolls
 	// the transaction back and it is tried again. nil = nothing to do.
@@ -44,6 +48,7 @@ type Config struct {
 	TidyEvery  time.Duration // pause between rounds of archiving, requeueing and purging; default 1 s
 
 	CallTimeout time.Duration // longest a call may take; default 2 min
+	InDoubt     time.Duration // from being sent, until a request that was not answered cannot take effect any more; default CallTimeout and 11 min
 	StopGrace   time.Duration // longest a call in hand may take once Run's context ended; default 20 s
 
 	// Backoff is the wait before attempt n+1 (n counts from 1) of a record, or
@@ -51,6 +56,10 @@ type Config struct {
 	// to 1 min, jittered by a quarter.
 	Backoff func(n int) time.Duration
 }
+
+// inDoubtFor is how long a request may run on without us: ten minutes, after
+// which Salesforce ends any transaction, and one for clocks.
+const inDoubtFor = 11 * time.Minute
 
 // withDefaults fills in what is not set and reports every mistake at once.
 func (c Config) withDefaults() (Config, error) {
@@ -80,6 +89,7 @@ func (c Config) withDefaults() (Config, error) {
 	orDur(&c.ArchiveFor, 31*24*time.Hour)
 	orDur(&c.TidyEvery, time.Second)
 	orDur(&c.CallTimeout, 2*time.Minute)
+	orDur(&c.InDoubt, c.CallTimeout+inDoubtFor)
 	orDur(&c.StopGrace, 20*time.Second)
 	if c.Backoff == nil {
 		c.Backoff = backoff

@@ -189,7 +189,8 @@ func (w *Worker) send(ctx context.Context, request Call, items []*item) (results
 		if whole == nil {
 			o = outcomes[n]
 		}
-		r := judge(i, request.Op, w.mayOverlap(i, request.Op, o))
+		r := w.judge(i, request.Op, w.mayOverlap(i, request.Op, o))
+		r.sent = began
 		if f := o.Failure; f != nil && f.Class == Limit && whole == nil {
 			whole = f // nothing else will get through either
 		}
@@ -203,13 +204,17 @@ func (w *Worker) send(ctx context.Context, request Call, items []*item) (results
 	return results, whole
 }
 
+// codeDuplicate is Salesforce's for a value that another record has already.
+const codeDuplicate = "DUPLICATE_VALUE"
+
 // mayOverlap gives an upsert that was refused as a duplicate another chance:
-// another writer may have made the record at the same moment, and now it is
-// found. If some other unique field is the reason, it is refused again.
+// another request, maybe an earlier one of our own, may have made the record at
+// the same moment, and now it is found. If some other unique field is the reason,
+// it is refused again.
 func (w *Worker) mayOverlap(i *item, op Op, o Outcome) Outcome {
-	if op == Upsert && o.Failure != nil && o.Failure.Code == "DUPLICATE_VALUE" && w.retries[i.key].attempts == 0 {
+	if op == Upsert && o.Failure != nil && o.Failure.Code == codeDuplicate && !w.retries[i.key].duplicate {
 		f := *o.Failure
-		f.Class = Transient
+		f.Class, f.InDoubt = Transient, true
 		o.Failure = &f
 	}
 	return o
@@ -224,14 +229,14 @@ func cause(f *Failure) error {
 }
 
 // judge decides what an answer means for an item.
-func judge(i *item, op Op, o Outcome) *result {
+func (w *Worker) judge(i *item, op Op, o Outcome) *result {
 	r := &result{item: i, op: op, failure: o.Failure, sfid: i.sfid}
 	f := o.Failure
 	switch {
 	case f == nil && o.SFID == "" && op.creates():
 		// Accepted, but the answer does not say under which id.
 		r.failure = &Failure{Class: Transient, InDoubt: true, Message: "an answer without an id"}
-		return doubt(r)
+		return w.doubt(r)
 	case f == nil:
 		r.outcome = accepted
 		if o.SFID != "" {
@@ -240,7 +245,7 @@ func judge(i *item, op Op, o Outcome) *result {
 	case op == Delete && f.gone():
 		r.outcome, r.failure = accepted, nil
 	case f.InDoubt:
-		return doubt(r)
+		return w.doubt(r)
 	case f.Class == Limit:
 		r.outcome, r.free = again, true
 	case f.Class == Transient:
@@ -251,8 +256,13 @@ func judge(i *item, op Op, o Outcome) *result {
 	return r
 }
 
-// doubt repeats what can be repeated and parks a plain insert.
-func doubt(r *result) *result {
+// doubt repeats what can be repeated. What became of a creation is looked up
+// first; where nobody can, a plain insert is parked.
+func (w *Worker) doubt(r *result) *result {
+	if r.op.creates() && w.cfg.Finder != nil {
+		r.outcome = unknown
+		return r
+	}
 	if r.op == Insert {
 		r.outcome, r.failure = inDoubt, parked(r.failure)
 		return r

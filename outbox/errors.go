@@ -99,8 +99,9 @@ func (f *Failure) column(at time.Time) string {
 	return string(b)
 }
 
-// parked is the failure of an insert whose answer was lost.
-func parked(cause *Failure) *Failure {
+// parked is the failure of an insert whose answer was lost and of which nobody
+// can tell whether it took effect. candidates are records that may be its own.
+func parked(cause *Failure, candidates ...string) *Failure {
 	why := "the bridge stopped before it arrived"
 	if cause != nil && cause.Message != "" {
 		why = cause.Message
@@ -108,6 +109,6 @@ func parked(cause *Failure) *Failure {
 	return &Failure{
 		Class: Permanent, InDoubt: true, Code: CodeInDoubt,
 		Message: fmt.Sprintf("%s: the answer to this insert was lost (%s). The record may exist in Salesforce, so the insert is not sent again "+
-			"by itself. Look for it there: if it exists, dismiss this entry (state IGNORED); if not, retry it by its id, or set state NEW and sf_message NULL.", CodeInDoubt, why),
+			"by itself. Look for it there: if it exists, dismiss this entry (state IGNORED); if not, retry it by its id, or set state NEW and sf_message NULL.%s", CodeInDoubt, why, candidatesText(candidates)),
 	}
 }

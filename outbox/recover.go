@@ -3,92 +3,180 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// recoverPage is how many entries Recover settles in one transaction.
+// recoverPage is how many entries Recover reads, and records it settles, at a time.
 const recoverPage = 500
 
-// Recover settles what an earlier process left PENDING. Nobody knows whether
-// those requests took effect: updates, deletes and upserts are repeatable and
-// become NEW; a plain insert is parked as FAILED with [CodeInDoubt], unless its
-// answer is in the log, or its row has got a Salesforce id.
+// Recover takes up what an earlier process left PENDING. Nobody knows whether
+// those requests took effect: updates and deletes are repeatable and become NEW;
+// creations are in doubt, unless the answer is in the log, or the row has got a
+// Salesforce id. What is in doubt is looked up by the next runs; without
+// [Config.Finder] upserts become NEW, and plain inserts are parked as FAILED with
+// [CodeInDoubt].
 //
 // Run does this first. It must not run while another process works the log.
 func (w *Worker) Recover(ctx context.Context) error {
 	if _, err := w.finish(ctx); err != nil {
 		return fmt.Errorf("outbox: recover: %w", err)
 	}
-	held := map[int64]bool{} // answers for locked rows, in memory again
+	bundles, err := w.inflight(ctx)
+	if err != nil {
+		return fmt.Errorf("outbox: recover: %w", err)
+	}
+	if len(bundles) == 0 {
+		return nil
+	}
+	var results []*result
+	doubts := 0
+	for page := range slices.Chunk(bundles, recoverPage) {
+		list, err := w.orphaned(ctx, page)
+		if err != nil {
+			return fmt.Errorf("outbox: recover: %w", err)
+		}
+		results = append(results, list...)
+	}
+	for _, r := range results {
+		if r.outcome == unknown || r.outcome == inDoubt {
+			doubts++
+		}
+	}
+	w.log.Warn().Str("event", "recovered_pending").Int("rows", len(results)).Int("in_doubt", doubts).Msg("records were in flight when the bridge stopped")
+	for page := range slices.Chunk(results, recoverPage) {
+		if _, err := w.settle(ctx, &settlement{results: page}); err != nil {
+			return fmt.Errorf("outbox: recover: %w", err)
+		}
+	}
+	return nil
+}
+
+// inflight reads the PENDING entries that this process knows nothing of, by
+// record, in order.
+func (w *Worker) inflight(ctx context.Context) (bundles [][]*entry, err error) {
+	mine := map[key]bool{}
+	for _, d := range w.doubts {
+		mine[d.item.key] = true
+	}
+	for _, s := range w.unsettled { // answers for locked rows
+		for _, r := range s.results {
+			mine[r.item.key] = true
+		}
+	}
+	at := map[key]int{}
 	for after := int64(0); ; {
 		rows, err := w.pool.Query(ctx, w.sql.inflight, w.writable, after, recoverPage)
 		if err != nil {
-			return fmt.Errorf("outbox: recover: %w", err)
+			return nil, err //nolint:wrapcheck // wrapped by Recover
 		}
 		entries, err := scanEntries(rows)
-		if err != nil {
-			return fmt.Errorf("outbox: recover: %w", err)
+		if err != nil || len(entries) == 0 {
+			return bundles, err
 		}
-		if len(entries) == 0 {
-			return nil
-		}
-		after = entries[len(entries)-1].id
-		s, err := w.resolve(ctx, entries, held)
-		if err == nil {
-			_, err = w.settle(ctx, s)
-		}
-		if err != nil {
-			return fmt.Errorf("outbox: recover: %w", err)
-		}
-		for _, u := range w.unsettled {
-			for _, r := range u.results {
-				held[r.item.carrier.id] = true
+		for _, e := range entries {
+			if after = e.id; mine[e.key] {
+				continue
 			}
+			n, ok := at[e.key]
+			if !ok {
+				n = len(bundles)
+				at[e.key], bundles = n, append(bundles, nil)
+			}
+			bundles[n] = append(bundles[n], e)
 		}
 	}
 }
 
-// resolve decides over entries that are PENDING without a process that knows
-// about them.
-func (w *Worker) resolve(ctx context.Context, entries []*entry, held map[int64]bool) (*settlement, error) {
-	sfids, err := w.lookUp(ctx, entries)
+// orphaned decides over records whose entries are PENDING without a process that
+// knows about them.
+func (w *Worker) orphaned(ctx context.Context, bundles [][]*entry) ([]*result, error) {
+	sfids, err := w.lookUp(ctx, bundles)
 	if err != nil {
 		return nil, err
 	}
-	s := &settlement{}
-	parkedRows := 0
-	for _, e := range entries {
-		if held[e.id] {
-			continue
-		}
-		t := w.tables[e.key.table]
-		i := &item{key: e.key, table: t, op: Update, entries: []*entry{e}, carrier: e, values: e.values, sfid: sfids[e.key]}
-		r := &result{item: i, sfid: i.sfid, outcome: again, free: true}
-		if e.action == actionInsert && i.sfid == "" {
-			i.op = Insert
-			if c := t.external(); c != nil && set(e.values[c.Name]) {
-				i.op = Upsert
-				e.message = CodeInDoubt + ": the bridge stopped before the answer arrived"
-			}
-			switch {
-			case e.sfid != "":
-				r.outcome, r.op, r.sfid = accepted, i.op, e.sfid
-			case i.op == Insert:
-				r.outcome, r.op, r.failure = inDoubt, i.op, parked(nil)
-				parkedRows++
-			}
-		}
-		s.results = append(s.results, r)
+	sent, err := w.attempted(ctx, bundles)
+	if err != nil {
+		return nil, err
 	}
-	w.log.Warn().Str("event", "recovered_pending").Int("rows", len(s.results)).Int("parked", parkedRows).Msg("entries were in flight when the bridge stopped")
-	return s, nil
+	var list []*result
+	for _, entries := range bundles {
+		i := w.sentTogether(entries, sfids[entries[0].key])
+		r := &result{item: i, sfid: i.sfid, outcome: again, free: true, sent: sent[i.carrier.id]}
+		e := i.carrier
+		lost := &Failure{Class: Transient, InDoubt: true, Message: "the bridge stopped before it arrived"}
+		switch {
+		case !i.op.creates():
+		case e.sfid != "":
+			r.outcome, r.op, r.sfid = accepted, i.op, e.sfid
+		case w.cfg.Finder != nil:
+			r.outcome, r.op, r.failure = unknown, i.op, lost
+		case i.op == Insert:
+			r.outcome, r.op, r.failure = inDoubt, i.op, parked(nil)
+		default:
+			e.message = CodeInDoubt + ": " + lost.Message
+		}
+		list = append(list, r)
+	}
+	return list, nil
 }
 
-func (w *Worker) lookUp(ctx context.Context, entries []*entry) (map[key]string, error) {
-	ids := map[string][]int64{}
+// sentTogether is the item that the PENDING entries of one record were: if there
+// is an insert among them that has made no record that we know of, the newest one
+// with what was folded into it.
+func (w *Worker) sentTogether(entries []*entry, sfid string) *item {
+	t := w.tables[entries[0].key.table]
+	last := entries[len(entries)-1]
+	i := &item{key: last.key, table: t, op: Update, entries: entries, carrier: last, values: last.values, sfid: sfid}
+	if sfid != "" {
+		return i
+	}
 	for _, e := range entries {
-		ids[e.key.table] = append(ids[e.key.table], e.key.id)
+		switch {
+		case e.action == actionInsert:
+			i.op, i.carrier, i.values = Insert, e, e.values
+		case e.action == actionDelete: // there was a record to delete
+			i.op, i.carrier, i.values = Update, e, e.values
+		case i.op == Insert && e.action == actionUpdate:
+			i.values = overlay(i.values, e.values)
+		}
+	}
+	if c := t.external(); i.op == Insert && c != nil && set(i.values[c.Name]) {
+		i.op = Upsert
+	}
+	return i
+}
+
+// attempted tells when entries were claimed, by this process's clock.
+func (w *Worker) attempted(ctx context.Context, bundles [][]*entry) (map[int64]time.Time, error) {
+	var ids []int64
+	for _, entries := range bundles {
+		for _, e := range entries {
+			ids = append(ids, e.id)
+		}
+	}
+	now := time.Now()
+	rows, err := w.pool.Query(ctx, w.sql.attempted, ids)
+	if err != nil {
+		return nil, fmt.Errorf("attempts: %w", err)
+	}
+	at := map[int64]time.Time{}
+	var id int64
+	var age float64
+	_, err = pgx.ForEachRow(rows, []any{&id, &age}, func() error {
+		at[id] = now.Add(-time.Duration(age * float64(time.Second)))
+		return nil
+	})
+	return at, err //nolint:wrapcheck // wrapped by Recover
+}
+
+func (w *Worker) lookUp(ctx context.Context, bundles [][]*entry) (map[key]string, error) {
+	ids := map[string][]int64{}
+	for _, entries := range bundles {
+		k := entries[0].key
+		ids[k.table] = append(ids[k.table], k.id)
 	}
 	found := map[key]string{}
 	batch := &pgx.Batch{}

@@ -20,6 +20,7 @@ const (
 	again                       // back to NEW
 	ignored                     // IGNORED, nothing to send
 	inDoubt                     // the insert FAILED, what was folded into it back to NEW
+	unknown                     // its answer was lost: PENDING until it is known what became of it
 )
 
 // result is an item with its outcome.
@@ -31,6 +32,7 @@ type result struct {
 	failure *Failure
 	free    bool // again, and not the record's fault: no attempt, no back-off
 	note    string
+	sent    time.Time // when the request left; zero if none did
 }
 
 // settlement is the results of one call. It is written in one transaction.
@@ -262,7 +264,7 @@ func (w *Worker) singly(ctx context.Context, tx pgx.Tx, table string, results []
 func report(results []*result) []Settled {
 	var list []Settled
 	for _, r := range results {
-		if r.outcome == again {
+		if r.outcome == again || r.outcome == unknown {
 			continue
 		}
 		list = append(list, Settled{
@@ -282,10 +284,17 @@ func (w *Worker) remember(r *result) int {
 		if !r.free {
 			n := w.retries[i.key].attempts + 1
 			wait := w.cfg.Backoff(n)
-			w.retries[i.key] = retry{attempts: n, due: time.Now().Add(wait)}
+			old := w.retries[i.key]
+			w.retries[i.key] = retry{attempts: n, due: time.Now().Add(wait), first: old.first, duplicate: old.duplicate || r.failure.Code == codeDuplicate}
+			if r.failure.InDoubt && old.first.IsZero() {
+				w.retries[i.key] = w.retries[i.key].since(r.sent)
+			}
 			w.log.Debug().Str("event", "write_retry").Str("object", i.table.Object).Int64("entry", i.carrier.id).Int("attempt", n).Dur("wait_ms", wait).
 				Str("error", r.failure.Code).Msg("will be sent again")
 		}
+		return 0
+	case unknown:
+		w.wonder(r)
 		return 0
 	case accepted, ignored:
 		i.status = done

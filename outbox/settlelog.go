@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -68,6 +69,10 @@ func (b *logWrite) add(r *result) {
 				}
 			}
 			b.keep(e, stateNew, message)
+		case unknown:
+			if carrier {
+				b.keep(e, statePending, CodeInDoubt+": "+strings.TrimPrefix(r.failure.text(), CodeInDoubt+": "))
+			}
 		case inDoubt:
 			if carrier {
 				b.keep(e, stateFailed, r.failure.text())

@@ -6,18 +6,20 @@ import "fmt"
 type statements struct {
 	window, open, lost, inflight, claim, archive, mark, answered, revive string
 	tidyFailed, tidyArchive, tidyRequeue, tidyPurge                      string
+	attempted                                                            string
 
-	sfids, lock, row map[string]string // by table
+	sfids, lock, row, known map[string]string // by table
 }
 
 // statementsFor renders them. Pure.
 func statementsFor(schema string, tables []Table) (statements, error) {
-	s := statements{sfids: map[string]string{}, lock: map[string]string{}, row: map[string]string{}}
+	s := statements{sfids: map[string]string{}, lock: map[string]string{}, row: map[string]string{}, known: map[string]string{}}
 	logData := map[string]any{"Log": ident(schema, "_trigger_log"), "Archive": ident(schema, "_trigger_log_archive")}
 	for file, into := range map[string]*string{
 		"window": &s.window, "open": &s.open, "lost": &s.lost, "inflight": &s.inflight, "claim": &s.claim,
 		"archive": &s.archive, "mark": &s.mark, "answered": &s.answered, "revive": &s.revive,
 		"tidy_failed": &s.tidyFailed, "tidy_archive": &s.tidyArchive, "tidy_requeue": &s.tidyRequeue, "tidy_purge": &s.tidyPurge,
+		"attempted": &s.attempted,
 	} {
 		sql, err := render(file+".sql.tmpl", logData)
 		if err != nil {
@@ -26,8 +28,8 @@ func statementsFor(schema string, tables []Table) (statements, error) {
 		*into = sql
 	}
 	for _, t := range tables {
-		data := map[string]any{"Table": ident(schema, t.Name)}
-		for file, into := range map[string]map[string]string{"sfids": s.sfids, "lock": s.lock, "row": s.row} {
+		data := map[string]any{"Table": ident(schema, t.Name), "Log": logData["Log"]}
+		for file, into := range map[string]map[string]string{"sfids": s.sfids, "lock": s.lock, "row": s.row, "known": s.known} {
 			sql, err := render(file+".sql.tmpl", data)
 			if err != nil {
 				return s, fmt.Errorf("table %s: %w", t.Name, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -21,10 +22,12 @@ type Worker struct {
 	tables   map[string]*Table
 	writable []string // names of the read_write tables
 
-	retries   map[key]retry // records whose last attempt failed for now
-	unsettled []*settlement // answers that are not written down yet
-	down      bool          // the last calls failed as a whole
-	planned   time.Time     // when the last plan was made
+	retries   map[key]retry    // records whose last attempt failed for now
+	doubts    map[int64]*doubt // creations whose answer was lost, by the entry that carries them
+	suspect   atomic.Bool      // a record has come in that may be of one of them
+	unsettled []*settlement    // answers that are not written down yet
+	down      bool             // the last calls failed as a whole
+	planned   time.Time        // when the last plan was made
 	lastTidy  time.Time
 	lastPurge time.Time
 }
@@ -32,8 +35,15 @@ type Worker struct {
 // retry is a record's back-off. It is not stored: after a restart everything is
 // tried at once.
 type retry struct {
-	attempts int
-	due      time.Time
+	attempts  int
+	due       time.Time
+	first     time.Time // when the first request was sent whose answer was lost
+	duplicate bool      // refused as a duplicate of what was not found
+}
+
+func (r retry) since(sent time.Time) retry {
+	r.first = sent
+	return r
 }
 
 // New makes a worker; it does no I/O. Install must have run for the schema.
@@ -42,7 +52,7 @@ func New(pool *pgxpool.Pool, cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
-	w := &Worker{pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, retries: map[key]retry{}}
+	w := &Worker{pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, retries: map[key]retry{}, doubts: map[int64]*doubt{}}
 	if w.sql, err = statementsFor(cfg.Schema, cfg.Tables); err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
@@ -70,10 +80,12 @@ func New(pool *pgxpool.Pool, cfg Config) (*Worker, error) {
 // row that failed), else the error of the database. Once ctx ends no call is
 // begun; the one in hand finishes, within Config.StopGrace.
 func (w *Worker) RunOnce(ctx context.Context) (n int, err error) {
-	if n, err = w.finish(ctx); err == nil {
-		var sent int
-		sent, err = w.drain(ctx)
-		n += sent
+	for _, step := range []func(context.Context) (int, error){w.finish, w.clearUp, w.drain} {
+		var did int
+		did, err = step(ctx)
+		if n += did; err != nil {
+			break
+		}
 	}
 	if err == nil && ctx.Err() == nil {
 		err = w.tidyIfDue(ctx)
@@ -258,6 +270,9 @@ func (r *runner) next(n int) time.Duration {
 	}
 	if len(r.echoes) > 0 {
 		wait = min(wait, r.echoes[0].Sub(now))
+	}
+	if due, any := r.doubtsDue(now); any {
+		wait = min(wait, due)
 	}
 	for _, again := range r.retries {
 		if again.due.After(r.planned) { // the others had their chance

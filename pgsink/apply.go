@@ -247,6 +247,9 @@ func (g *group) statement() (string, []any) {
 	kinds, seqs := make([]string, len(g.items)), make([]int64, len(g.items))
 	for at, it := range g.items {
 		kinds[at], seqs[at] = it.kind.String(), it.seq
+		if it.kind == Read && it.row.Foreign {
+			kinds[at] = "foreign"
+		}
 	}
 	arrays := g.arrays()
 	first := []any{g.table.Schema, g.table.Object, arrays[0], kinds, seqs}

@@ -32,6 +32,7 @@ type Row struct {
 	Values  []*string // aligned with Table.Columns; nil is null
 	Missing []string  // mapped fields that the record does not mention, API names
 	Deleted bool      // IsDeleted is true
+	Foreign bool      // of a Read: another user made it, so it comes of no insert of ours that is on its way
 }
 
 // Change is one record to apply.

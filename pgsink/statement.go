@@ -189,10 +189,10 @@ func (t *Table) writeVerdicts(b *strings.Builder, columns []int, source string) 
 		when("r.sfid IS NULL", "'update'")
 	}
 	if stamp != "" {
-		when(fmt.Sprintf("n.kind <> 'read' AND r.%s = %s AND %s", quote(t.Columns[t.stamp].Name), stamp, differs), t.equalVerdict(stamp, source))
+		when(fmt.Sprintf("n.kind NOT IN ('read', 'foreign') AND r.%s = %s AND %s", quote(t.Columns[t.stamp].Name), stamp, differs), t.equalVerdict(stamp, source))
 	}
 	when(differs, "'update'")
-	when("n.kind = 'read' AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED')", "'update'")
+	when("n.kind IN ('read', 'foreign') AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED')", "'update'")
 	b.WriteString("            ELSE 'same'\n        END AS verdict\n    FROM ")
 	if t.external >= 0 {
 		fmt.Fprintf(b, "hits AS n\n    LEFT JOIN %s AS r ON r.id = coalesce(n.own_id, CASE n.claim WHEN 1 THEN n.free_id END)\n)", t.ident())
@@ -222,7 +222,8 @@ func (t *Table) equalVerdict(stamp, source string) string {
 
 // holds are the conditions under which a read_write row waits for the app's
 // own change to be sent: an entry of the row; one of a row deleted here; and
-// for an unknown record any insert that is under way, whose echo it may be.
+// for an unknown record any insert that is under way, whose echo it may be unless
+// another user has made it.
 func (t *Table) holds() []string {
 	log, name := quote(t.Schema, "_trigger_log"), literal(t.Name)
 	return []string{
@@ -232,7 +233,7 @@ func (t *Table) holds() []string {
 		fmt.Sprintf(`r.id IS NULL AND EXISTS (
                 SELECT FROM %s AS l
                 WHERE l.table_name = %s AND l.state IN ('NEW', 'PENDING') AND l.action = 'DELETE' AND l.sfid = n.sfid)`, log, name),
-		fmt.Sprintf(`r.id IS NULL AND EXISTS (
+		fmt.Sprintf(`r.id IS NULL AND n.kind <> 'foreign' AND EXISTS (
                 SELECT FROM %s AS l
                 WHERE l.table_name = %s AND l.state = 'PENDING' AND l.action = 'INSERT')`, log, name),
 	}

@@ -38,6 +38,7 @@ type Bridge struct {
 	version string
 	log     zerolog.Logger
 	board   *status.Board
+	inDoubt time.Duration // see outbox.Config; only tests set it
 }
 
 // New returns a bridge for cfg. It does no I/O.
@@ -162,15 +163,15 @@ func (b *Bridge) hold(ctx context.Context, pool *pgxpool.Pool, sf *salesforce.Cl
 	g.Go(func() error { return l.keep(sctx) })
 	g.Go(func() error {
 		defer cancel() // the lease is given up last
-		org := ""
+		org, user := "", ""
 		for {
 			s := newSession(b, pool, sf)
-			s.orgID = org
+			s.orgID, s.userID = org, user
 			err := s.run(gctx)
 			if !errors.Is(err, errRemap) {
 				return err
 			}
-			org = s.orgID
+			org, user = s.orgID, s.userID
 		}
 	})
 	return g.Wait()

@@ -89,6 +89,9 @@ func (s *session) hydrateAll(ctx context.Context) error {
 			}
 			s.board.Object(o.cfg.Name, func(b *status.Object) { b.Counters.ReadBacks += int64(n) })
 			s.count(res)
+			if res.Held > 0 && s.writer != nil {
+				s.writer.Suspect()
+			}
 			s.log.Debug().Str("component", "poll").Str("event", "read_back").Str("object", o.cfg.Name).Int("rows", n).Dur("took_ms", time.Since(began)).Msg("records read back")
 			return false
 		})

@@ -257,6 +257,9 @@ func (in *inbound) apply(ctx context.Context, w *work) error {
 		}
 	}
 	in.report(w.perObject, res, time.Since(began))
+	if res.Held > 0 && in.s.writer != nil {
+		in.s.writer.Suspect()
+	}
 	if len(b.Marks) > 0 || res.Marked > 0 || res.Held > 0 {
 		in.s.wakeHydrator()
 	}

@@ -44,6 +44,7 @@ type mapping struct {
 	lookups map[string][]string // per lookup that is mapped: objects it may refer to
 	moving  []string            // fields that change without a new SystemModstamp
 	merges  bool                // the object has MasterRecordId
+	authors bool                // and CreatedById
 }
 
 // unmappable are the types that no single column can hold, or that cost one
@@ -75,7 +76,7 @@ func mapObject(ctx context.Context, sf describer, cfg config.Object, schema stri
 	if err != nil {
 		return nil, err
 	}
-	m := &mapping{cfg: cfg, custom: d.Custom, frozen: frozen, lookups: map[string][]string{}, merges: d.Field("MasterRecordId") != nil}
+	m := &mapping{cfg: cfg, custom: d.Custom, frozen: frozen, lookups: map[string][]string{}, merges: d.Field("MasterRecordId") != nil, authors: d.Field("CreatedById") != nil}
 	m.cfg.Name = d.Name
 	spec := pgsink.Spec{Schema: schema, Object: d.Name, ReadWrite: cfg.Access == accessReadWrite, Numeric: numeric}
 	if cfg.ExternalID != "" {
@@ -236,7 +237,7 @@ func (m *mapping) equal(other *mapping) bool {
 		fields, columns := slices.Clone(m.spec.Fields), slices.Clone(m.outbox.Columns)
 		slices.SortFunc(fields, func(x, y pgsink.Field) int { return strings.Compare(x.Name, y.Name) })
 		slices.SortFunc(columns, func(x, y outbox.Column) int { return strings.Compare(x.Name, y.Name) })
-		return fmt.Sprint(m.cfg.Name, m.custom, m.spec.ExternalID, m.frozen, fields, columns, m.lookups, slices.Sorted(slices.Values(m.moving)), m.merges)
+		return fmt.Sprint(m.cfg.Name, m.custom, m.spec.ExternalID, m.frozen, fields, columns, m.lookups, slices.Sorted(slices.Values(m.moving)), m.merges, m.authors)
 	}
 	return text(m) == text(other)
 }

@@ -33,6 +33,8 @@ type session struct {
 	in      *inbound
 	stream  *stream
 	orgID   string
+	userID  string         // ours
+	writer  *outbox.Worker // nil if nothing is written
 	objects []*object
 	byTable map[string]*object
 	aside   map[string]error // why objects of the configuration are not at work, by their names there; of mapAll, then of watchSchema
@@ -117,7 +119,7 @@ func (s *session) login(ctx context.Context) error {
 			return err
 		}
 		s.resume("salesforce")
-		s.orgID = sess.OrgID
+		s.orgID, s.userID = sess.OrgID, sess.UserID
 		s.board.Connection(func(c *status.Connection) {
 			c.OrgID, c.Username, c.InstanceURL = sess.OrgID, sess.Username, sess.InstanceURL
 		})
@@ -174,7 +176,12 @@ func (s *session) outboxTables() []outbox.Table {
 func (s *session) outbound(ctx context.Context) (*outbox.Worker, *outbox.Listener, error) {
 	writes := false
 	for _, o := range s.objects {
-		writes = writes || o.cfg.Access == accessReadWrite
+		if o.cfg.Access == accessReadWrite {
+			writes = true
+			if o.authors {
+				o.poll.Me = s.userID
+			}
+		}
 	}
 	if !writes {
 		return nil, nil, nil
@@ -185,12 +192,13 @@ func (s *session) outbound(ctx context.Context) (*outbox.Worker, *outbox.Listene
 	}
 	listener := outbox.NewListener(func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, url) }, outbox.Channel(s.cfg.Schema), s.log)
 	worker, err := outbox.New(s.pool, outbox.Config{
-		Schema: s.cfg.Schema, Algorithm: s.cfg.WriteAlgorithm, Tables: s.outboxTables(), Sender: sender{s}, Settle: s.settled,
+		Schema: s.cfg.Schema, Algorithm: s.cfg.WriteAlgorithm, Tables: s.outboxTables(), Sender: sender{s}, Finder: finder{s}, Settle: s.settled, InDoubt: s.inDoubt,
 		Wake: listener.Wake(), Log: s.log,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
+	s.writer = worker
 	return worker, listener, s.forever(ctx, "recover", worker.Recover)
 }
 

@@ -19,6 +19,9 @@ import (
 // once more.
 const againAfter = 2 * time.Second
 
+// createdBy is the field that says who made a record.
+const createdBy = "CreatedById"
+
 // reasonMerged is the reason of a mark for a record that another was merged into.
 const reasonMerged = "merged"
 
@@ -181,13 +184,17 @@ func (r *Reader) orphans(ctx context.Context, o Object, gone []string) ([]pgsink
 
 // fetch reads records by id, in any order, without those that are not there.
 func (r *Reader) fetch(ctx context.Context, o Object, ids []string) ([]json.RawMessage, error) {
-	dotted := strings.Contains(strings.Join(o.Fields, ""), ".")
+	fields := o.Fields
+	if o.Me != "" && !slices.Contains(fields, createdBy) {
+		fields = append(slices.Clone(fields), createdBy)
+	}
+	dotted := strings.Contains(strings.Join(fields, ""), ".")
 	if !dotted {
-		return r.sf.Retrieve(ctx, o.Name, ids, o.Fields)
+		return r.sf.Retrieve(ctx, o.Name, ids, fields)
 	}
 	// Only a query reads a parent's fields.
 	var records []json.RawMessage
-	head := fmt.Sprintf("SELECT %s FROM %s WHERE Id IN (", strings.Join(o.Fields, ","), o.Name)
+	head := fmt.Sprintf("SELECT %s FROM %s WHERE Id IN (", strings.Join(fields, ","), o.Name)
 	err := r.byID(ctx, head, ids, false, func(page []json.RawMessage) error {
 		records = append(records, page...)
 		return nil

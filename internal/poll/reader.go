@@ -63,6 +63,7 @@ type Object struct {
 	Deletes  bool          // has IsDeleted, so records of it can be deleted
 	Merges   bool          // has MasterRecordId: a deleted record may name the one it was merged into
 	Children []Child       // mapped lookups to it
+	Me       string        // id of our user, where it matters who made a record; "" where it does not
 	Interval time.Duration // of the fast layer
 
 	Found    func(sfid string, stamp time.Time) // told of each difference that Poll marks; may be nil
@@ -123,9 +124,18 @@ func rows(o Object, records []json.RawMessage, k pgsink.Kind) ([]pgsink.Change, 
 		if err != nil {
 			return nil, fmt.Errorf("%s record: %w", o.Name, err)
 		}
+		row.Foreign = o.Me != "" && foreign(record, o.Me)
 		changes = append(changes, pgsink.Change{Table: o.Table, Kind: k, Row: row})
 	}
 	return changes, nil
+}
+
+// foreign reports whether a record says that another user than me made it.
+func foreign(record json.RawMessage, me string) bool {
+	var by struct {
+		CreatedByID string `json:"CreatedById"`
+	}
+	return json.Unmarshal(record, &by) == nil && by.CreatedByID != "" && by.CreatedByID != me
 }
 
 // inList renders ids for an IN condition. Ids hold letters and digits only;

@@ -28,7 +28,7 @@ m AS MATERIALIZED (
             WHEN r.id IS NULL AND EXISTS (
                 SELECT FROM "sales""force'\"."_trigger_log" AS l
                 WHERE l.table_name = 'a"b''; drop table t; --' AND l.state IN ('NEW', 'PENDING') AND l.action = 'DELETE' AND l.sfid = n.sfid) THEN 'held'
-            WHEN r.id IS NULL AND EXISTS (
+            WHEN r.id IS NULL AND n.kind <> 'foreign' AND EXISTS (
                 SELECT FROM "sales""force'\"."_trigger_log" AS l
                 WHERE l.table_name = 'a"b''; drop table t; --' AND l.state = 'PENDING' AND l.action = 'INSERT') THEN 'held'
             WHEN r.id IS NULL AND n.seq = 0 AND n.kind <> 'delete' AND (SELECT true FROM hcbridge.gone AS g WHERE g.schema = $1 AND g.object = $2 AND g.sfid = n.sfid) THEN 'equal'
@@ -36,9 +36,9 @@ m AS MATERIALIZED (
             WHEN n.kind = 'delete' AND r."systemmodstamp" >= n.v2 THEN 'equal'
             WHEN n.kind = 'delete' THEN 'delete'
             WHEN r.sfid IS NULL THEN 'update'
-            WHEN n.kind <> 'read' AND r."systemmodstamp" = n.v2 AND ROW(r."x""; drop table t; --", r."user", r."systemmodstamp") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2) THEN 'equal'
+            WHEN n.kind NOT IN ('read', 'foreign') AND r."systemmodstamp" = n.v2 AND ROW(r."x""; drop table t; --", r."user", r."systemmodstamp") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2) THEN 'equal'
             WHEN ROW(r."x""; drop table t; --", r."user", r."systemmodstamp") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2) THEN 'update'
-            WHEN n.kind = 'read' AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED') THEN 'update'
+            WHEN n.kind IN ('read', 'foreign') AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED') THEN 'update'
             ELSE 'same'
         END AS verdict
     FROM hits AS n

@@ -31,7 +31,7 @@ m AS MATERIALIZED (
             WHEN r.id IS NULL AND EXISTS (
                 SELECT FROM "salesforce"."_trigger_log" AS l
                 WHERE l.table_name = 'account' AND l.state IN ('NEW', 'PENDING') AND l.action = 'DELETE' AND l.sfid = n.sfid) THEN 'held'
-            WHEN r.id IS NULL AND EXISTS (
+            WHEN r.id IS NULL AND n.kind <> 'foreign' AND EXISTS (
                 SELECT FROM "salesforce"."_trigger_log" AS l
                 WHERE l.table_name = 'account' AND l.state = 'PENDING' AND l.action = 'INSERT') THEN 'held'
             WHEN r.id IS NULL OR (
@@ -42,9 +42,9 @@ m AS MATERIALIZED (
             WHEN n.kind = 'delete' AND r."systemmodstamp" >= n.v3 THEN 'equal'
             WHEN n.kind = 'delete' THEN 'delete'
             WHEN r.sfid IS NULL THEN 'update'
-            WHEN n.kind <> 'read' AND r."systemmodstamp" = n.v3 AND ROW(r."name", r."ext__c", r."amount__c", r."isdeleted") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2, n.v4) THEN 'equal'
+            WHEN n.kind NOT IN ('read', 'foreign') AND r."systemmodstamp" = n.v3 AND ROW(r."name", r."ext__c", r."amount__c", r."isdeleted") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2, n.v4) THEN 'equal'
             WHEN ROW(r."name", r."ext__c", r."amount__c", r."isdeleted") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2, n.v4) THEN 'update'
-            WHEN n.kind = 'read' AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED') THEN 'update'
+            WHEN n.kind IN ('read', 'foreign') AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED') THEN 'update'
             ELSE 'same'
         END AS verdict
     FROM hits AS n

@@ -30,7 +30,7 @@ m AS MATERIALIZED (
             WHEN r.id IS NULL AND EXISTS (
                 SELECT FROM "salesforce"."_trigger_log" AS l
                 WHERE l.table_name = 'account' AND l.state IN ('NEW', 'PENDING') AND l.action = 'DELETE' AND l.sfid = n.sfid) THEN 'held'
-            WHEN r.id IS NULL AND EXISTS (
+            WHEN r.id IS NULL AND n.kind <> 'foreign' AND EXISTS (
                 SELECT FROM "salesforce"."_trigger_log" AS l
                 WHERE l.table_name = 'account' AND l.state = 'PENDING' AND l.action = 'INSERT') THEN 'held'
             WHEN r.id IS NULL AND n.seq = 0 AND n.kind <> 'delete' AND (SELECT true FROM hcbridge.gone AS g WHERE g.schema = $1 AND g.object = $2 AND g.sfid = n.sfid) THEN 'equal'
@@ -38,12 +38,12 @@ m AS MATERIALIZED (
             WHEN n.kind = 'delete' AND r."systemmodstamp" >= n.v3 THEN 'equal'
             WHEN n.kind = 'delete' THEN 'delete'
             WHEN r.sfid IS NULL THEN 'update'
-            WHEN n.kind <> 'read' AND r."systemmodstamp" = n.v3 AND ROW(r."name", r."ext__c", r."amount__c", r."systemmodstamp", r."isdeleted") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2, n.v3, n.v4) THEN CASE
+            WHEN n.kind NOT IN ('read', 'foreign') AND r."systemmodstamp" = n.v3 AND ROW(r."name", r."ext__c", r."amount__c", r."systemmodstamp", r."isdeleted") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2, n.v3, n.v4) THEN CASE
                 WHEN n.v3 < (SELECT ob.load_started AT TIME ZONE 'UTC' - interval '1 minute'
                     FROM hcbridge.object AS ob WHERE ob.schema = $1 AND ob.object = $2) THEN 'update'
                 ELSE 'equal' END
             WHEN ROW(r."name", r."ext__c", r."amount__c", r."systemmodstamp", r."isdeleted") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2, n.v3, n.v4) THEN 'update'
-            WHEN n.kind = 'read' AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED') THEN 'update'
+            WHEN n.kind IN ('read', 'foreign') AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED') THEN 'update'
             ELSE 'same'
         END AS verdict
     FROM hits AS n

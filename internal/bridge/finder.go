@@ -1,0 +1,282 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"hcbridge/internal/salesforce"
+	"hcbridge/outbox"
+	"hcbridge/pgsink"
+)
+
+const (
+	// clockSpare is how much earlier than it was sent a record is looked for. The
+	// time of sending is known by Salesforce's clock, to a second.
+	clockSpare = time.Minute
+	// keysPerQuery is how many external ids one query asks for.
+	keysPerQuery = 200
+	// noID stands for the id of a record that has none yet.
+	noID = "000000000000000AAA"
+)
+
+// finder looks in Salesforce for what became of creations.
+type finder struct{ s *session }
+
+var _ outbox.Finder = finder{}
+
+// Find implements outbox.Finder. It asks for everything that our user has made
+// since, and compares here: Salesforce trims and rounds what it stores, compares
+// texts without regard to case, and does not filter by every field.
+func (f finder) Find(ctx context.Context, object, externalID string, attempts []outbox.Attempt) ([]outbox.Candidate, error) {
+	o := f.s.objectNamed(object)
+	if o == nil || f.s.userID == "" || !o.authors {
+		return nil, &outbox.Failure{Class: outbox.Permanent, Message: object + " does not tell who has made a record"}
+	}
+	c, err := newComparer(o.mapping, attempts, externalID)
+	if err != nil {
+		return nil, err
+	}
+	var oldest time.Duration
+	for _, a := range attempts {
+		oldest = max(oldest, a.Age)
+	}
+	since := f.s.sf.ServerTime().Add(-oldest - clockSpare)
+	soql := fmt.Sprintf("SELECT %s FROM %s WHERE CreatedById = '%s' AND CreatedDate >= %s",
+		strings.Join(c.fields(), ", "), object, f.s.userID, since.UTC().Format("2006-01-02T15:04:05Z"))
+	queries := []string{soql}
+	if externalID != "" {
+		queries = nil
+		for keys := range slices.Chunk(c.keys(), keysPerQuery) {
+			queries = append(queries, fmt.Sprintf("%s AND %s IN (%s)", soql, externalID, strings.Join(keys, ", ")))
+		}
+	}
+	var found []outbox.Candidate
+	now := f.s.sf.ServerTime()
+	for _, q := range queries {
+		page, err := f.s.sf.Query(ctx, q, salesforce.QueryOpts{})
+		for ; page != nil && err == nil; page, err = f.s.sf.Next(ctx, page) {
+			for _, record := range page.Records {
+				candidate, err := c.compare(record, now)
+				if err != nil {
+					return nil, err
+				}
+				found = append(found, candidate)
+			}
+		}
+		f.s.salesforce(err)
+		if err != nil {
+			return nil, failure(err)
+		}
+	}
+	return found, nil
+}
+
+// objectNamed is the object at work of that name, nil if there is none.
+func (s *session) objectNamed(name string) *object {
+	for _, o := range s.objects {
+		if o.cfg.Name == name {
+			return o
+		}
+	}
+	return nil
+}
+
+// comparer tells which attempts a record may have come of.
+type comparer struct {
+	m    *mapping
+	key  int              // column that alone decides, -1 if all that were sent do
+	spec []pgsink.Field   // per column
+	sent [][]*string      // per attempt and column, normalised; nil where nothing was sent
+	ages []time.Duration  // per attempt
+	used []int            // columns that any attempt has sent
+	sets map[string][]int // sets of columns, by their text
+	by   map[string][]int // attempts, by set and values
+	like map[string][]int // attempts, by column and the letters of its text
+	bare []int            // attempts that nothing tells apart from others
+}
+
+func newComparer(m *mapping, attempts []outbox.Attempt, externalID string) (*comparer, error) {
+	c := &comparer{
+		m: m, key: -1, spec: make([]pgsink.Field, len(m.table.Columns)), sent: make([][]*string, len(attempts)), ages: make([]time.Duration, len(attempts)),
+		sets: map[string][]int{}, by: map[string][]int{}, like: map[string][]int{},
+	}
+	for i, column := range m.table.Columns {
+		at := slices.IndexFunc(m.spec.Fields, func(f pgsink.Field) bool { return f.Name == column.Field })
+		if at >= 0 {
+			c.spec[i] = m.spec.Fields[at]
+		}
+		if externalID != "" && column.Field == externalID {
+			c.key = i
+		}
+	}
+	used := map[int]bool{}
+	for a, at := range attempts {
+		row, err := c.decode(at.Fields)
+		if err != nil {
+			return nil, err
+		}
+		c.sent[a], c.ages[a] = row.Values, at.Age
+		var set []int
+		for i, column := range m.table.Columns {
+			if slices.Contains(row.Missing, column.Field) || c.key >= 0 && i != c.key {
+				continue
+			}
+			set, used[i] = append(set, i), true
+			if text := c.letters(i, row.Values[i]); text != "" {
+				c.like[text] = append(c.like[text], a)
+			}
+		}
+		name := fmt.Sprint(set)
+		c.sets[name] = set
+		k := name + c.text(set, row.Values)
+		c.by[k] = append(c.by[k], a)
+		if len(set) < 2 || !slices.ContainsFunc(set, func(i int) bool { return c.letters(i, row.Values[i]) != "" }) {
+			c.bare = append(c.bare, a)
+		}
+	}
+	for i := range m.table.Columns {
+		if used[i] {
+			c.used = append(c.used, i)
+		}
+	}
+	return c, nil
+}
+
+// decode reads the fields of a request as if they were a record.
+func (c *comparer) decode(fields map[string]any) (pgsink.Row, error) {
+	record := map[string]any{"Id": noID}
+	for name, value := range fields {
+		record[name] = value
+	}
+	body, err := json.Marshal(record)
+	if err != nil {
+		return pgsink.Row{}, err
+	}
+	return c.m.table.Decode(body)
+}
+
+// fields are what must be read to compare.
+func (c *comparer) fields() []string {
+	names := []string{"Id", "CreatedDate"}
+	for _, i := range c.used {
+		names = append(names, c.m.table.Columns[i].Field)
+	}
+	return names
+}
+
+// keys are the attempts' external ids as SOQL literals.
+func (c *comparer) keys() []string {
+	var list []string
+	for _, values := range c.sent {
+		if c.key < 0 || values[c.key] == nil {
+			continue
+		}
+		literal := *values[c.key]
+		switch c.spec[c.key].Type {
+		case "double", "int", "long", "currency", "percent":
+		default:
+			literal = "'" + soqlEscape.Replace(literal) + "'"
+		}
+		list = append(list, literal)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// soqlEscape writes a text as part of a SOQL literal (SOQL and SOSL Reference,
+// "Quoted String Escape Sequences").
+var soqlEscape = strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\n", `\n`, "\r", `\r`, "\t", `\t`, "\b", `\b`, "\f", `\f`, `"`, `\"`)
+
+// compare finds the attempts that a record equals or resembles, of those that
+// were sent before it was made.
+func (c *comparer) compare(record json.RawMessage, now time.Time) (outbox.Candidate, error) {
+	var made struct{ CreatedDate salesforce.Time }
+	if err := json.Unmarshal(record, &made); err != nil {
+		return outbox.Candidate{}, err
+	}
+	row, err := c.m.table.Decode(record)
+	if err != nil {
+		return outbox.Candidate{}, err
+	}
+	age := now.Sub(made.CreatedDate.Time)
+	late := func(a int) bool { return c.ages[a]+clockSpare < age }
+	found := outbox.Candidate{SFID: row.SFID}
+	for name, set := range c.sets {
+		found.Equal = append(found.Equal, c.by[name+c.text(set, row.Values)]...)
+	}
+	found.Like = slices.Clone(c.bare)
+	for _, i := range c.used {
+		if text := c.letters(i, row.Values[i]); text != "" {
+			found.Like = append(found.Like, c.like[text]...)
+		}
+	}
+	found.Equal = slices.DeleteFunc(found.Equal, late)
+	found.Like = slices.DeleteFunc(found.Like, late)
+	slices.Sort(found.Equal)
+	slices.Sort(found.Like)
+	found.Like = slices.Compact(found.Like)
+	return found, nil
+}
+
+// text is the normalised values of some columns as one key.
+func (c *comparer) text(columns []int, values []*string) string {
+	var b strings.Builder
+	for _, i := range columns {
+		v := c.normal(i, values[i])
+		fmt.Fprintf(&b, "|%d:%s", len(v), v)
+	}
+	return b.String()
+}
+
+// normal is a canonical value as Salesforce would store it: trimmed, rounded,
+// without fractions of a second. Null and false are what was not sent.
+func (c *comparer) normal(i int, value *string) string {
+	if value == nil {
+		return ""
+	}
+	v := *value
+	f := c.spec[i]
+	switch f.Type {
+	case "double", "currency", "percent":
+		if r, ok := new(big.Rat).SetString(v); ok {
+			return r.FloatString(f.Scale)
+		}
+	case "datetime":
+		if len(v) > len(time.DateTime) {
+			return v[:len(time.DateTime)]
+		}
+	case "multipicklist":
+		parts := strings.Split(v, ";")
+		slices.Sort(parts)
+		return strings.Join(parts, ";")
+	case "id", "reference", "boolean", "date", "time", "int", "long":
+	default:
+		return strings.TrimSpace(strings.ReplaceAll(v, "\r\n", "\n"))
+	}
+	return v
+}
+
+// letters is what resembling values have in common: the letters and digits of a
+// text. Other types, and choices of a few, say nothing.
+func (c *comparer) letters(i int, value *string) string {
+	if value == nil {
+		return ""
+	}
+	switch c.spec[i].Type {
+	case "string", "textarea", "email", "phone", "url":
+	default:
+		return ""
+	}
+	text := strings.Join(strings.FieldsFunc(strings.ToLower(*value), func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r < 128
+	}), "")
+	if text == "" {
+		return ""
+	}
+	return fmt.Sprint(i, " ", text)
+}

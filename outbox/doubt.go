@@ -1,0 +1,254 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// firstLook is the wait between the first two looks for what became of an
+// attempt; it doubles.
+const firstLook = time.Second
+
+// doubt is a creation whose answer was lost. Its entries stay PENDING, so that
+// the record's later changes wait, and whatever comes in without a row is held,
+// until it is known whether there is a record.
+type doubt struct {
+	item    *item
+	op      Op
+	fields  map[string]any
+	sent    time.Time // when it was sent, by this process's monotonic clock
+	looked  time.Time // when it was looked for last
+	due     time.Time // when it is looked for next
+	looks   int
+	failure *Failure // why there is no answer
+}
+
+// over reports whether the request cannot take effect any more at t.
+func (d *doubt) over(t time.Time, window time.Duration) bool { return t.Sub(d.sent) >= window }
+
+// postpone sets the next look: ever later, but one as soon as the window is over.
+func (d *doubt) postpone(now time.Time, window time.Duration) {
+	d.looked = now
+	d.due = now.Add(min(firstLook<<min(d.looks, 9), 2*time.Minute))
+	d.looks++
+	if end := d.sent.Add(window); now.Before(end) && end.Before(d.due) {
+		d.due = end
+	}
+}
+
+// wonder keeps an attempt in doubt.
+func (w *Worker) wonder(r *result) {
+	id := r.item.carrier.id
+	if w.doubts[id] != nil {
+		return
+	}
+	fields, _ := fieldsOf(r.item.table, r.op, r.item.values) // sent before, so it has a form
+	sent := r.sent
+	if first := w.retries[r.item.key].first; !first.IsZero() {
+		sent = first // the request before this one may be the one that took effect
+	}
+	w.doubts[id] = &doubt{item: r.item, op: r.op, fields: fields, sent: sent, due: time.Now(), failure: r.failure}
+	w.log.Warn().Str("event", "in_doubt").Str("object", r.item.table.Object).Stringer("op", r.op).Int64("entry", id).
+		Str("error", r.failure.Message).Msg("an answer was lost; nothing is sent again before it is known what became of the record")
+}
+
+// Suspect tells that a record has come in that may be one of those in doubt: they
+// are looked for at the next run. Safe for concurrent use.
+func (w *Worker) Suspect() { w.suspect.Store(true) }
+
+// doubtsDue is how long until something in doubt is to be looked for.
+func (w *Worker) doubtsDue(now time.Time) (wait time.Duration, any bool) {
+	for _, d := range w.doubts {
+		if left := d.due.Sub(now); !any || left < wait {
+			wait, any = left, true
+		}
+	}
+	return wait, any
+}
+
+// clearUp looks for what became of attempts in doubt and settles those of which
+// it is known. It must not run while a creation is on its way: the record of one
+// could be taken for that of another.
+//
+// An upsert is looked for by its key. A record under it that this user has made
+// since is its record, and keeps what others have written to it meanwhile; else
+// the upsert is repeated. A plain insert is looked for by what was sent. If there
+// is no such record when the request cannot run any more, it is sent again; if
+// there is one that could be it, changed, a person must decide.
+func (w *Worker) clearUp(ctx context.Context) (n int, err error) {
+	now := time.Now()
+	if w.suspect.Swap(false) {
+		for _, d := range w.doubts {
+			if soon := d.looked.Add(firstLook); soon.Before(d.due) {
+				d.due = soon
+			}
+		}
+	}
+	type group struct {
+		table string
+		op    Op
+	}
+	due := map[group]bool{}
+	groups := map[group][]*doubt{}
+	for _, d := range w.doubts {
+		g := group{d.item.table.Name, d.op}
+		due[g] = due[g] || !now.Before(d.due)
+		groups[g] = append(groups[g], d)
+	}
+	for g, list := range groups {
+		if !due[g] || ctx.Err() != nil {
+			continue
+		}
+		slices.SortFunc(list, func(x, y *doubt) int { return int(x.item.carrier.id - y.item.carrier.id) })
+		settled, err := w.lookFor(ctx, list)
+		if n += settled; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// lookFor decides over attempts of one table and operation.
+func (w *Worker) lookFor(ctx context.Context, list []*doubt) (n int, err error) {
+	began := time.Now()
+	t, op := list[0].item.table, list[0].op
+	attempts := make([]Attempt, len(list))
+	for i, d := range list {
+		attempts[i] = Attempt{Fields: d.fields, Age: began.Sub(d.sent)}
+	}
+	key := ""
+	if op == Upsert {
+		key = t.ExternalID
+	}
+	found, err := w.find(ctx, t.Object, key, attempts)
+	for _, d := range list {
+		d.postpone(began, w.cfg.InDoubt)
+	}
+	if err != nil {
+		if f := failureOf(err); f.Class == Permanent {
+			return w.undecidable(ctx, list, began)
+		}
+		if ctx.Err() == nil {
+			w.log.Warn().Err(err).Str("event", "look_up_failed").Str("object", t.Object).Int("rows", len(list)).Msg("records in doubt cannot be looked for now")
+		}
+		return 0, nil
+	}
+	if found, err = w.unknown(ctx, t, found); err != nil {
+		return 0, fmt.Errorf("known records: %w", err)
+	}
+	s := &settlement{}
+	got := match(attempts, found)
+	var free []Candidate
+	taken := map[int]bool{}
+	for _, c := range got {
+		taken[c] = true
+	}
+	for c := range found {
+		if !taken[c] {
+			free = append(free, found[c])
+		}
+	}
+	for i, d := range list {
+		r := &result{item: d.item, op: op, sfid: d.item.sfid}
+		switch {
+		case got[i] >= 0:
+			r.outcome, r.sfid = accepted, found[got[i]].SFID
+		case op == Upsert:
+			r.outcome, r.failure = again, d.again()
+		case !d.over(began, w.cfg.InDoubt):
+			continue
+		default:
+			if like := resembling(free, i); like != nil {
+				r.outcome, r.failure = inDoubt, parked(d.failure, like...)
+			} else {
+				// Whoever captured it anew meanwhile may send it as new, too.
+				r.outcome, r.free, d.item.carrier.message = again, true, ""
+			}
+		}
+		r.sent = d.sent
+		s.results = append(s.results, r)
+		delete(w.doubts, d.item.carrier.id)
+		w.log.Info().Str("event", "doubt_resolved").Str("object", t.Object).Str("sfid", r.sfid).Int64("entry", d.item.carrier.id).
+			Bool("found", got[i] >= 0).Bool("parked", r.outcome == inDoubt).Dur("took_ms", began.Sub(d.sent)).Msg("it is known what became of the record")
+	}
+	return w.settle(ctx, s)
+}
+
+// undecidable settles attempts that cannot be looked for at all: what can be
+// repeated is, and for the others a person must look.
+func (w *Worker) undecidable(ctx context.Context, list []*doubt, now time.Time) (int, error) {
+	s := &settlement{}
+	for _, d := range list {
+		r := &result{item: d.item, op: d.op, sfid: d.item.sfid, sent: d.sent, outcome: inDoubt, failure: parked(d.failure)}
+		if d.op == Upsert {
+			r.outcome, r.failure = again, d.again()
+		} else if !d.over(now, w.cfg.InDoubt) {
+			continue
+		}
+		s.results = append(s.results, r)
+		delete(w.doubts, d.item.carrier.id)
+	}
+	return w.settle(ctx, s)
+}
+
+// again is the failure of an upsert that is repeated, marked as one that may have
+// taken effect.
+func (d *doubt) again() *Failure {
+	f := *d.failure
+	f.Message = CodeInDoubt + ": " + f.Message
+	return &f
+}
+
+// find asks the Finder, within the time that a call may take.
+func (w *Worker) find(ctx context.Context, object, key string, attempts []Attempt) ([]Candidate, error) {
+	ctx, cancel := hold(ctx, w.cfg.CallTimeout, w.cfg.StopGrace)
+	defer cancel()
+	return w.cfg.Finder.Find(ctx, object, key, attempts) //nolint:wrapcheck // only logged
+}
+
+// unknown leaves out the records that have a row, or had one until the app
+// deleted it.
+func (w *Worker) unknown(ctx context.Context, t *Table, found []Candidate) ([]Candidate, error) {
+	if len(found) == 0 {
+		return nil, nil
+	}
+	ids := make([]string, len(found))
+	for i, c := range found {
+		ids[i] = c.SFID
+	}
+	known := map[string]bool{}
+	rows, err := w.pool.Query(ctx, w.sql.known[t.Name], ids, t.Name)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // wrapped by lookFor
+	}
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err //nolint:wrapcheck // wrapped by lookFor
+		}
+		known[id] = true
+	}
+	return slices.DeleteFunc(found, func(c Candidate) bool { return known[c.SFID] }), rows.Err() //nolint:wrapcheck // wrapped by lookFor
+}
+
+// resembling lists up to five records that may be what became of attempt i.
+func resembling(free []Candidate, i int) []string {
+	var ids []string
+	for _, c := range free {
+		if slices.Contains(c.Like, i) && len(ids) < 5 {
+			ids = append(ids, c.SFID)
+		}
+	}
+	return ids
+}
+
+// candidatesText says where a person should look.
+func candidatesText(ids []string) string {
+	if len(ids) == 0 {
+		return ""
+	}
+	return " Records that may be it: " + strings.Join(ids, ", ") + "."
+}
