@@ -51,8 +51,6 @@ func (w *Worker) wonder(r *result) {
 		sent = first // the request before this one may be the one that took effect
 	}
 	w.doubts[id] = &doubt{item: r.item, op: r.op, fields: fields, sent: sent, due: time.Now(), failure: r.failure}
-	w.log.Warn().Str("event", "in_doubt").Str("object", r.item.table.Object).Stringer("op", r.op).Int64("entry", id).
-		Str("error", r.failure.Message).Msg("an answer was lost; nothing is sent again before it is known what became of the record")
 }
 
 // Suspect tells that a record has come in that may be one of those in doubt: they
@@ -151,6 +149,7 @@ func (w *Worker) lookFor(ctx context.Context, list []*doubt) (n int, err error) 
 			free = append(free, found[c])
 		}
 	}
+	decided := map[outcome]int{}
 	for i, d := range list {
 		r := &result{item: d.item, op: op, sfid: d.item.sfid}
 		switch {
@@ -171,9 +170,14 @@ func (w *Worker) lookFor(ctx context.Context, list []*doubt) (n int, err error) 
 		r.sent = d.sent
 		s.results = append(s.results, r)
 		delete(w.doubts, d.item.carrier.id)
-		w.log.Info().Str("event", "doubt_resolved").Str("object", t.Object).Str("sfid", r.sfid).Int64("entry", d.item.carrier.id).
-			Bool("found", got[i] >= 0).Bool("parked", r.outcome == inDoubt).Dur("took_ms", began.Sub(d.sent)).Msg("it is known what became of the record")
+		decided[r.outcome]++
 	}
+	log := w.log.Info()
+	if len(s.results) < len(list) {
+		log = w.log.Warn()
+	}
+	log.Str("event", "in_doubt").Str("object", t.Object).Stringer("op", op).Int("rows", len(list)).Int("found", decided[accepted]).Int("sent_again", decided[again]).
+		Int("parked", decided[inDoubt]).Dur("took_ms", time.Since(began)).Msg("looked for records whose answer was lost; the others are looked for again")
 	return w.settle(ctx, s)
 }
 
