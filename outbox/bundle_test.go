@@ -200,6 +200,8 @@ type fakeOrg struct {
 	objects map[string]string         // id → object
 	history map[string][]string       // id → what was done to it
 	next    int
+	looks   int             // of Find
+	foreign map[string]bool // ids of records that others have made
 
 	// hook sees a call first. outcomes or err not nil replace the answer;
 	// apply tells whether the call takes effect all the same.
@@ -207,7 +209,7 @@ type fakeOrg struct {
 }
 
 func newFakeOrg() *fakeOrg {
-	return &fakeOrg{records: map[string]map[string]any{}, objects: map[string]string{}, history: map[string][]string{}}
+	return &fakeOrg{records: map[string]map[string]any{}, objects: map[string]string{}, history: map[string][]string{}, foreign: map[string]bool{}}
 }
 
 func (o *fakeOrg) Send(ctx context.Context, c Call) ([]Outcome, error) {
