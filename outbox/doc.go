@@ -11,7 +11,7 @@
 //	     ▼            claim (committed)   ┌───────────────────────────┐
 //	   ┌─────┐  ────────────────────▶ ┌───┴─────┐  refused        ┌───┴────┐
 //	   │ NEW │                        │ PENDING ├────────────────▶│ FAILED │
-//	   └──▲──┘ ◀──────────────────────┴───┬─────┘  insert in doubt└───┬────┘
+//	   └──▲──┘ ◀──────────────────────┴───┬─────┘  undecidable    └───┬────┘
 //	      │     transient: back-off       │ answered                  │ user: 'IGNORED'
 //	      │                               ▼                           ▼
 //	┌─────┴─────────────────────────────────────────────────────────────────┐
@@ -35,8 +35,16 @@
 //
 // An entry is PENDING, committed, before its request leaves, and no transaction
 // is open while it travels. A crash therefore leaves PENDING entries whose fate
-// is unknown. Updates, deletes and upserts are repeated; a plain insert is not:
-// it is parked as FAILED with code [CodeInDoubt].
+// is unknown, as does every lost answer. Updates and deletes are repeated.
+//
+// A creation in doubt stays PENDING, for which the record's later changes wait,
+// and is looked for by the [Finder] (doubt.go): an upsert by its key, a plain
+// insert by what was sent, among the records that our user has made since and
+// that have no row. What is found is adopted. What is not is sent again: an upsert
+// at once, since it cannot make a second record, and an insert when the request
+// cannot run any more ([Config.InDoubt], counted from processed_at of the entry).
+// Where a record is there that is only like what was sent, the insert is parked
+// as FAILED with code [CodeInDoubt].
 //
 // # Errors
 //
@@ -47,7 +55,8 @@
 //
 // # Concurrency
 //
-// One Worker per schema; Run, RunOnce and Recover must not overlap. The
+// One Worker per schema; Run, RunOnce and Recover must not overlap. [Worker.Suspect]
+// may be called beside them. The
 // functions of admin.go and users' SQL on the log may run beside it. Nothing
 // here starts a goroutine.
 //

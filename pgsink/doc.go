@@ -18,6 +18,10 @@
 //	Bulk CSV ─▶ LoadChunk ──┴─ no row, no mark ───────────────▶ copied
 //	                          in every case: equal ────────────▶ not written
 //	                          the app has an unsent change ────▶ held: mark
+//	                          no row, and an insert of the app's
+//	                          is on its way or in doubt ───────▶ held: mark, unless a
+//	                                                             Read says that another
+//	                                                             user made the record
 //	                          Postgres refuses the record ─────▶ parked
 //
 // A mark (hcbridge.mark) says "this record must be read back". Whatever is not

@@ -252,9 +252,34 @@ func (c *checker) object(ctx context.Context, sf *salesforce.Client, o config.Ob
 	if !d.Createable || !d.Updateable || !d.Deletable {
 		c.warn(o.Name, "the user may not create, edit and delete these records: such writes will fail", "grant the user Create, Edit and Delete on the object")
 	}
-	if o.ExternalID == "" {
-		c.warn(o.Name, "no external id: an insert whose answer is lost is parked instead of sent again", "add a Text(36) field with External ID and Unique, and set HC_OBJECT_"+strings.ToUpper(o.Name)+"_EXTERNAL_ID")
-	} else if f := d.Field(m.spec.ExternalID); f != nil && !f.Unique && !f.IDLookup {
-		c.warn(o.Name, m.spec.ExternalID+" is not unique: two records of one value make writes fail", "mark the field as Unique")
+	c.externalID(m, d)
+}
+
+// externalID warns where a lost answer costs a wait, or makes writes fail.
+func (c *checker) externalID(m *mapping, d *salesforce.Describe) {
+	variable := "HC_OBJECT_" + strings.ToUpper(m.cfg.Name) + "_EXTERNAL_ID"
+	if m.spec.ExternalID == "" {
+		c.warn(m.cfg.Name, "no external id: an insert whose answer is lost waits up to a quarter of an hour until it is known whether it took effect, and now and then for a person",
+			"deploy this as objects/"+m.cfg.Name+"/fields/"+keyField+".field-meta.xml, let the app or a column default fill it with a UUID, and set "+variable+"="+keyField+"\n"+keyMetadata)
+		return
+	}
+	if f := d.Field(m.spec.ExternalID); f != nil && !f.Unique {
+		c.warn(m.cfg.Name, m.spec.ExternalID+" is not unique: where two records have one value, writes of it fail", "mark the field as Unique (case sensitive), or set "+variable+" to one that is")
 	}
 }
+
+// keyField is an external id field for whoever has none.
+const keyField = "HC_Key__c"
+
+// keyMetadata defines it (Metadata API Developer Guide, "CustomField").
+const keyMetadata = `<?xml version="1.0" encoding="UTF-8"?>
+<CustomField xmlns="http://soap.sforce.com/2006/04/metadata">
+    <fullName>` + keyField + `</fullName>
+    <label>HC Key</label>
+    <type>Text</type>
+    <length>36</length>
+    <externalId>true</externalId>
+    <unique>true</unique>
+    <caseSensitive>true</caseSensitive>
+    <required>false</required>
+</CustomField>`

@@ -36,6 +36,9 @@
 //     is marked and read when the change has been answered.
 //  6. Nothing is sent before its log entry is PENDING by a committed
 //     transaction, and no transaction is open while a request is.
+//     An insert that was not answered is never sent again before it is known, or
+//     certain by the time that has passed, that it did not take effect. Until then
+//     a record without a row waits, unless another user has made it.
 //  7. Our own writes to mapped tables are hidden from the capture triggers by a
 //     setting that ends with the transaction, never with the session.
 //  8. Polling is the guarantee; events and notifications are hints that make it

@@ -126,6 +126,20 @@ func TestCheck(t *testing.T) {
 		}
 	})
 
+	t.Run("NoExternalID", func(t *testing.T) { // of an object that is written, or not a unique one (fault 57)
+		t.Parallel()
+		r := newRig(t, "HC_OBJECTS=Contact,Every__c", "HC_OBJECT_CONTACT_ACCESS=read_write", "HC_OBJECT_EVERY__C_ACCESS=read_write", "HC_OBJECT_EVERY__C_EXTERNAL_ID=Legacy_Key__c")
+		code, out, _ := r.command("check")
+		for _, want := range []string{
+			"! Contact: no external id", "HC_OBJECT_CONTACT_EXTERNAL_ID=HC_Key__c", "<length>36</length>", "<externalId>true</externalId>", "<unique>true</unique>",
+			"<caseSensitive>true</caseSensitive>", "! Every__c: Legacy_Key__c is not unique",
+		} {
+			if code != 0 || !strings.Contains(out, want) {
+				t.Errorf("exit code %d, want %q in:\n%s", code, want, out)
+			}
+		}
+	})
+
 	t.Run("NoPushTopicPermission", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t)

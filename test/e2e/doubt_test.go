@@ -80,7 +80,7 @@ func TestLostAnswers(t *testing.T) {
 			"cut":          {Verb: org.Cut},
 			"garbled":      {Verb: org.Garble},
 			"edge refuses": {Verb: org.FailAfterWrite, Status: 502, Body: "<html>Bad Gateway</html>"},
-			"server fails": {Verb: org.FailAfterWrite, Status: 500, Body: `[{"errorCode":"UNKNOWN_EXCEPTION","message":"An unexpected error occurred."}]`},
+			"gateway late": {Verb: org.FailAfterWrite, Status: 504, Body: "upstream request timeout"},
 		} {
 			t.Run(fmt.Sprintf("%s/keyed=%t", name, keyed), func(t *testing.T) {
 				t.Parallel()
