@@ -62,6 +62,23 @@ func TestApplyHolds(t *testing.T) {
 		b.applyChanges(Result{Inserted: 1}, b.change(Event, 2, at(1)))
 	})
 
+	t.Run("NotWhatAnotherUserMadeMeanwhile", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, writable())
+		b.entry("PENDING", "INSERT", "1", "")
+		b.applyChanges(Result{Held: 1}, b.change(Event, 1, at(1)))
+		foreign := b.change(Read, 1, at(1), "Name", "theirs")
+		foreign.Row.Foreign = true
+		b.apply(Result{Inserted: 1}, Batch{Changes: []Change{foreign}, Done: []Done{{"Account", id(1), b.seq(1)}}})
+		if got := b.seq(1); got != 0 {
+			t.Errorf("mark %d is left", got)
+		}
+		// In all else it is a record that was read.
+		b.entry("NEW", "UPDATE", b.rowID(1), id(1))
+		foreign.Row.Stamp = at(2)
+		b.applyChanges(Result{Held: 1}, foreign)
+	})
+
 	t.Run("ARecordThatWasDeletedHere", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, writable())
