@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/rs/zerolog"
 )
 
 // firstLook is the wait between the first two looks for what became of an
@@ -58,13 +60,13 @@ func (w *Worker) wonder(r *result) {
 func (w *Worker) Suspect() { w.suspect.Store(true) }
 
 // doubtsDue is how long until something in doubt is to be looked for.
-func (w *Worker) doubtsDue(now time.Time) (wait time.Duration, any bool) {
+func (w *Worker) doubtsDue(now time.Time) (wait time.Duration, some bool) {
 	for _, d := range w.doubts {
-		if left := d.due.Sub(now); !any || left < wait {
-			wait, any = left, true
+		if left := d.due.Sub(now); !some || left < wait {
+			wait, some = left, true
 		}
 	}
-	return wait, any
+	return wait, some
 }
 
 // clearUp looks for what became of attempts in doubt and settles those of which
@@ -172,11 +174,11 @@ func (w *Worker) lookFor(ctx context.Context, list []*doubt) (n int, err error) 
 		delete(w.doubts, d.item.carrier.id)
 		decided[r.outcome]++
 	}
-	log := w.log.Info()
+	level := zerolog.InfoLevel
 	if len(s.results) < len(list) {
-		log = w.log.Warn()
+		level = zerolog.WarnLevel
 	}
-	log.Str("event", "in_doubt").Str("object", t.Object).Stringer("op", op).Int("rows", len(list)).Int("found", decided[accepted]).Int("sent_again", decided[again]).
+	w.log.WithLevel(level).Str("event", "in_doubt").Str("object", t.Object).Stringer("op", op).Int("rows", len(list)).Int("found", decided[accepted]).Int("sent_again", decided[again]).
 		Int("parked", decided[inDoubt]).Dur("took_ms", time.Since(began)).Msg("looked for records whose answer was lost; the others are looked for again")
 	return w.settle(ctx, s)
 }

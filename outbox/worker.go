@@ -271,7 +271,7 @@ func (r *runner) next(n int) time.Duration {
 	if len(r.echoes) > 0 {
 		wait = min(wait, r.echoes[0].Sub(now))
 	}
-	if due, any := r.doubtsDue(now); any {
+	if due, some := r.doubtsDue(now); some {
 		wait = min(wait, due)
 	}
 	for _, again := range r.retries {

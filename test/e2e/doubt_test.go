@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -86,7 +87,7 @@ func TestLostAnswers(t *testing.T) {
 				t.Parallel()
 				settings := plainContacts
 				if keyed {
-					settings = append(settings[:len(settings):len(settings)], "HC_OBJECT_CONTACT_EXTERNAL_ID=External_Id__c")
+					settings = slices.Concat(settings, []string{"HC_OBJECT_CONTACT_EXTERNAL_ID=External_Id__c"})
 				}
 				r := newRig(t, settings...)
 				r.start()
@@ -120,7 +121,7 @@ func TestEchoBeforeAnswer(t *testing.T) {
 			for _, lost := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/keyed=%t/lost=%t", mode, keyed, lost), func(t *testing.T) {
 					t.Parallel()
-					settings := append(plainContacts[:len(plainContacts):len(plainContacts)], "HC_OBJECT_CONTACT_MODE="+mode, "HC_OBJECT_CONTACT_POLL_INTERVAL=1s")
+					settings := slices.Concat(plainContacts, []string{"HC_OBJECT_CONTACT_MODE=" + mode, "HC_OBJECT_CONTACT_POLL_INTERVAL=1s"})
 					if keyed {
 						settings = append(settings, "HC_OBJECT_CONTACT_EXTERNAL_ID=External_Id__c")
 					}
