@@ -40,7 +40,10 @@ func switchSQL(name string) (string, error) {
 
 // tableSQL makes the functions of one table. The state its changes get is part
 // of the text, so that a change of mode is a change of function. Pure.
-func tableSQL(schema, hstore, switchName string, t Table) (string, error) {
+//
+// hstore is the schema of the extension, sequence what the ids of the log are
+// drawn from.
+func tableSQL(schema, hstore, sequence string, t Table) (string, error) {
 	state := "READONLY"
 	if t.ReadWrite {
 		state = "NEW"
@@ -57,7 +60,12 @@ func tableSQL(schema, hstore, switchName string, t Table) (string, error) {
 		"LogFunction":    ident(schema, logFunction(t.Name)),
 		"Log":            ident(schema, "_trigger_log"),
 		"HStore":         ident(hstore),
-		"Switch":         switchName,
+		"Sequence":       sequence,
+		"Table":          t.Name,
+		"LogTrigger":     logTrigger(t.Name),
+		"Channel":        Channel(schema),
+		"GateClass":      gateClass,
+		"GateKey":        lockKey(Channel(schema)),
 		"ReadWrite":      t.ReadWrite,
 		"State":          state,
 		"Mapped":         mapped,
@@ -77,14 +85,23 @@ func (t trigger) mark() string {
 }
 
 // triggersOf lists the triggers that a table needs. Pure.
+//
+// Changes are logged by statement, from transition tables, at half of what a
+// call for each row costs. These can be had for one event at a time only; so
+// the trigger of Heroku Connect's name, which logged all, logs the updates and
+// has two others beside it.
 func triggersOf(schema, switchName string, t Table) []trigger {
 	on := ident(schema, t.Name)
 	user := fmt.Sprintf("WHEN (%s()::text = 'base64')", switchName)
-	list := []trigger{
-		{statusTrigger(t.Name), fmt.Sprintf("CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s()",
-			ident(statusTrigger(t.Name)), on, ident(schema, statusFunction(t.Name)))},
-		{logTrigger(t.Name), fmt.Sprintf("CREATE TRIGGER %s AFTER INSERT OR DELETE OR UPDATE ON %s FOR EACH ROW %s EXECUTE FUNCTION %s()",
-			ident(logTrigger(t.Name)), on, user, ident(schema, logFunction(t.Name)))},
+	list := []trigger{{statusTrigger(t.Name), fmt.Sprintf("CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s()",
+		ident(statusTrigger(t.Name)), on, ident(schema, statusFunction(t.Name)))}}
+	for _, l := range []struct{ name, event, tables string }{
+		{logTrigger(t.Name), "UPDATE", "OLD TABLE AS _hc_before NEW TABLE AS _hc_after"},
+		{insertTrigger(t.Name), "INSERT", "NEW TABLE AS _hc_after"},
+		{deleteTrigger(t.Name), "DELETE", "OLD TABLE AS _hc_before"},
+	} {
+		list = append(list, trigger{l.name, fmt.Sprintf("CREATE TRIGGER %s AFTER %s ON %s REFERENCING %s FOR EACH STATEMENT %s EXECUTE FUNCTION %s()",
+			ident(l.name), l.event, on, l.tables, user, ident(schema, logFunction(t.Name)))})
 	}
 	if t.ReadWrite {
 		list = append(list, trigger{truncateTrigger(t.Name), fmt.Sprintf("CREATE TRIGGER %s BEFORE TRUNCATE ON %s FOR EACH STATEMENT %s EXECUTE FUNCTION %s()",
@@ -96,17 +113,14 @@ func triggersOf(schema, switchName string, t Table) []trigger {
 // notifyTrigger is the trigger of the log itself.
 func notifyTrigger(schema string) trigger {
 	return trigger{"tlog_insert_trigger", fmt.Sprintf(
-		"CREATE TRIGGER tlog_insert_trigger AFTER INSERT ON %s FOR EACH ROW WHEN (NEW.state = 'NEW') EXECUTE FUNCTION %s()",
+		"CREATE TRIGGER tlog_insert_trigger AFTER INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION %s()",
 		ident(schema, "_trigger_log"), ident(schema, "tlog_notify_trigger"))}
 }
 
 // render executes a template of sql/. Within it, {{body "x"}} is the template x
-// as a string constant: no name in it can end it early.
+// as a string constant: no name in it can end it early. {{template "wake" .}} is
+// at hand in all.
 func render(file string, data any) (string, error) {
-	text, err := files.ReadFile("sql/" + file)
-	if err != nil {
-		return "", fmt.Errorf("template %s: %w", file, err)
-	}
 	t := template.New(file)
 	t.Funcs(template.FuncMap{
 		"lit":   literal,
@@ -122,7 +136,8 @@ func render(file string, data any) (string, error) {
 			return literal(b.String()), nil
 		},
 	})
-	if t, err = t.Parse(string(text)); err != nil {
+	t, err := t.ParseFS(files, "sql/wake.sql.tmpl", "sql/"+file)
+	if err != nil {
 		return "", fmt.Errorf("template %s: %w", file, err)
 	}
 	var b strings.Builder

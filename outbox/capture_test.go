@@ -238,13 +238,21 @@ func TestInstall(t *testing.T) {
 		b.want("log", b.live(), "INSERT/READONLY")
 	})
 
-	t.Run("a disabled trigger is enabled", func(t *testing.T) {
+	t.Run("a disabled trigger stays disabled, and the others with it", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		b.exec(`ALTER TABLE salesforce.account DISABLE TRIGGER hc_account_logtrigger`)
 		b.install(testTables())
-		b.exec(`INSERT INTO salesforce.account (name) VALUES ('a')`)
-		b.want("log", b.live(), "INSERT/NEW")
+		write := `INSERT INTO salesforce.account (name) VALUES ('a'); UPDATE salesforce.account SET name = 'b'; DELETE FROM salesforce.account`
+		b.exec(write)
+		b.want("log", b.live(), "")
+		b.exec(`COMMENT ON TRIGGER hc_account_logtrigger ON salesforce.account IS 'hcbridge 0'`) // of an earlier version
+		b.install(testTables())
+		b.exec(write)
+		b.want("log", b.live(), "")
+		b.exec(`ALTER TABLE salesforce.account ENABLE TRIGGER hc_account_logtrigger`)
+		b.exec(write)
+		b.want("log", b.live(), "INSERT/NEW UPDATE/NEW DELETE/IGNORE")
 	})
 
 	t.Run("another org is refused", func(t *testing.T) {
@@ -292,11 +300,11 @@ func TestInstall(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		triggers := `SELECT count(*) FROM pg_trigger WHERE tgrelid = 'salesforce.account'::regclass AND NOT tgisinternal`
-		b.want("triggers", b.one(triggers), "3")
+		b.want("triggers", b.one(triggers), "5")
 		for _, c := range []struct {
 			keep []string
 			want string
-		}{{[]string{"account"}, "3"}, {nil, "0"}} {
+		}{{[]string{"account"}, "5"}, {nil, "0"}} {
 			err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error { return Install(t.Context(), tx, testSchema, nil, c.keep, "") })
 			if err != nil {
 				t.Fatal(err)
@@ -378,7 +386,7 @@ func TestInstall(t *testing.T) {
 func TestGeneratedSQL(t *testing.T) {
 	t.Parallel()
 	hostile := Table{Object: "X", Name: `a"b'c`, ReadWrite: true, Columns: []Column{rw(`x"; DROP TABLE t; --`, "X__c", "string")}}
-	table, err := tableSQL(`s"1`, "public", ident("public", "get_xmlbinary"), hostile)
+	table, err := tableSQL(`s"1`, "public", `"s""1"._trigger_log_id_seq`, hostile)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,8 +41,9 @@ func Install(ctx context.Context, tx pgx.Tx, schema string, tables []Table, keep
 type installer struct {
 	pgx.Tx
 	schema string
-	hstore string // schema of the extension
-	flip   string // qualified name of get_xmlbinary, quoted
+	hstore   string // schema of the extension
+	flip     string // qualified name of get_xmlbinary, quoted
+	sequence string // of the log's ids, as a regclass shows it
 }
 
 // installed is a trigger found in the schema.
@@ -137,11 +138,16 @@ func (i *installer) makeLog(ctx context.Context) error {
 	if _, err := i.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
 		return fmt.Errorf("trigger log: %w", err)
 	}
+	if err := i.QueryRow(ctx, "SELECT pg_get_serial_sequence($1, 'id')", ident(i.schema, "_trigger_log")).Scan(&i.sequence); err != nil {
+		return fmt.Errorf("sequence of the trigger log: %w", err)
+	}
 	return nil
 }
 
-// makeSwitch creates get_xmlbinary in public, leaves one that is not ours, and
-// where public is closed to us makes do with the mapped schema.
+// makeSwitch creates get_xmlbinary in public. Where there is one that is not
+// ours it is left alone, for users' triggers, but not used: Heroku Connect's
+// takes longer than all the rest of a small transaction. Then, and where public
+// is closed to us, ours is in the mapped schema.
 func (i *installer) makeSwitch(ctx context.Context) error {
 	var exists, ours, may bool
 	err := i.QueryRow(ctx, `SELECT f.oid IS NOT NULL,
@@ -153,10 +159,7 @@ func (i *installer) makeSwitch(ctx context.Context) error {
 		return fmt.Errorf("function get_xmlbinary: %w", err)
 	}
 	i.flip = ident("public", "get_xmlbinary")
-	if exists && !ours {
-		return nil
-	}
-	if !exists && !may {
+	if exists && !ours || !exists && !may {
 		i.flip = ident(i.schema, "get_xmlbinary")
 	}
 	sql, err := switchSQL(i.flip)
@@ -179,7 +182,7 @@ func (i *installer) makeTables(ctx context.Context, tables []Table, keep []strin
 		return err
 	}
 	for _, t := range tables {
-		sql, err := tableSQL(i.schema, i.hstore, i.flip, t)
+		sql, err := tableSQL(i.schema, i.hstore, i.sequence, t)
 		if err != nil {
 			return err
 		}
@@ -216,25 +219,29 @@ func (i *installer) triggers(ctx context.Context) (map[[2]string]installed, erro
 }
 
 // makeTriggers creates what is missing or differs. A trigger that is right is
-// not touched, because replacing it would lock the table against its app.
+// not touched, because replacing it would lock the table against its app. One
+// that somebody disabled stays so: he may be loading, and what is captured is
+// sent.
 func (i *installer) makeTriggers(ctx context.Context, table string, list []trigger, found map[[2]string]installed, wanted map[[2]string]bool) error {
 	for _, t := range list {
 		key := [2]string{table, t.name}
 		wanted[key] = true
-		if f, ok := found[key]; ok {
-			if f.mark == t.mark() && !f.disabled {
-				continue
-			}
-			if _, err := i.Exec(ctx, "DROP TRIGGER "+ident(t.name)+" ON "+ident(i.schema, table)); err != nil {
+		f, there := found[key]
+		if there && f.mark == t.mark() {
+			continue
+		}
+		var steps []string
+		if there {
+			steps = append(steps, "DROP TRIGGER "+ident(t.name)+" ON "+ident(i.schema, table))
+		}
+		steps = append(steps, t.sql, fmt.Sprintf("COMMENT ON TRIGGER %s ON %s IS %s", ident(t.name), ident(i.schema, table), literal(t.mark())))
+		if f.disabled {
+			steps = append(steps, fmt.Sprintf("ALTER TABLE %s DISABLE TRIGGER %s", ident(i.schema, table), ident(t.name)))
+		}
+		for _, sql := range steps {
+			if _, err := i.Exec(ctx, sql); err != nil {
 				return fmt.Errorf("trigger %s: %w", t.name, err)
 			}
-		}
-		if _, err := i.Exec(ctx, t.sql); err != nil {
-			return fmt.Errorf("trigger %s: %w", t.name, err)
-		}
-		comment := fmt.Sprintf("COMMENT ON TRIGGER %s ON %s IS %s", ident(t.name), ident(i.schema, table), literal(t.mark()))
-		if _, err := i.Exec(ctx, comment); err != nil {
-			return fmt.Errorf("trigger %s: %w", t.name, err)
 		}
 	}
 	return nil
@@ -242,6 +249,7 @@ func (i *installer) makeTriggers(ctx context.Context, table string, list []trigg
 
 // dropOthers takes the triggers off tables that are not mapped any more.
 func (i *installer) dropOthers(ctx context.Context, found map[[2]string]installed, wanted map[[2]string]bool) error {
+	unused := map[string]bool{}
 	for key, f := range found {
 		if wanted[key] {
 			continue
@@ -249,11 +257,13 @@ func (i *installer) dropOthers(ctx context.Context, found map[[2]string]installe
 		if _, err := i.Exec(ctx, "DROP TRIGGER "+ident(f.name)+" ON "+ident(i.schema, f.table)); err != nil {
 			return fmt.Errorf("trigger %s: %w", f.name, err)
 		}
-		if f.function != statusFunction(f.table) && f.function != logFunction(f.table) {
-			continue // shared, or not ours
+		if f.function == statusFunction(f.table) || f.function == logFunction(f.table) { // else it is shared, or not ours
+			unused[f.function] = true
 		}
-		if _, err := i.Exec(ctx, "DROP FUNCTION IF EXISTS "+ident(i.schema, f.function)+"()"); err != nil {
-			return fmt.Errorf("function %s: %w", f.function, err)
+	}
+	for name := range unused {
+		if _, err := i.Exec(ctx, "DROP FUNCTION IF EXISTS "+ident(i.schema, name)+"()"); err != nil {
+			return fmt.Errorf("function %s: %w", name, err)
 		}
 	}
 	return nil

@@ -21,6 +21,8 @@ func Channel(schema string) string { return schema + ".hc_trigger_log" }
 func statusTrigger(table string) string   { return shorten("hc_" + table + "_status_trigger") }
 func statusFunction(table string) string  { return shorten("hc_" + table + "_status") }
 func logTrigger(table string) string      { return shorten("hc_" + table + "_logtrigger") }
+func insertTrigger(table string) string   { return shorten("hc_" + table + "_logtrigger_insert") }
+func deleteTrigger(table string) string   { return shorten("hc_" + table + "_logtrigger_delete") }
 func logFunction(table string) string     { return shorten("hc_" + table + "_logger") }
 func truncateTrigger(table string) string { return shorten("hc_" + table + "_truncate_trigger") }
 
@@ -57,7 +59,7 @@ func textArray(items []string) string {
 	for i, s := range items {
 		quoted[i] = literal(s)
 	}
-	return "ARRAY[" + strings.Join(quoted, ", ") + "]::text[]"
+	return "ARRAY[" + strings.Join(quoted, ", ") + "]::pg_catalog.text[]"
 }
 
 // lockKey makes the second key of an advisory lock from a name.

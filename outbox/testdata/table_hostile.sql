@@ -1,18 +1,20 @@
 -- The functions behind the triggers of a"b'c.
 --
--- They run as their owner with nothing but pg_catalog in reach, so that an app
--- needs no right on the log and no search_path can lead them astray. They only
--- append: nothing is looked up or locked that another writer might hold.
+-- They run on the app's path, so they are cheap first of all. Every name in
+-- them is qualified, operators and types too: that leaves no search_path
+-- anything to decide, at a fraction of what setting one costs with every
+-- statement. They only append: nothing is looked up or locked that another
+-- writer might hold.
 CREATE OR REPLACE FUNCTION "s""1"."hc_a""b'c_status"() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql
     AS $body$
 BEGIN
-    IF "public"."get_xmlbinary"()::text = 'base64' THEN
+    IF pg_catalog.current_setting('xmlbinary') OPERATOR(pg_catalog.=) 'base64' THEN
         NEW._hc_lastop := 'PENDING';
         NEW._hc_err := NULL;
-    ELSIF TG_OP = 'UPDATE' AND NEW._hc_lastop IS NOT NULL
-        AND (NEW._hc_lastop IS DISTINCT FROM OLD._hc_lastop
-            OR NEW._hc_err IS NOT NULL AND NEW._hc_err IS DISTINCT FROM OLD._hc_err) THEN
+    ELSIF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' AND NEW._hc_lastop IS NOT NULL
+        AND (OLD._hc_lastop IS NULL OR NEW._hc_lastop::pg_catalog.text OPERATOR(pg_catalog.<>) OLD._hc_lastop::pg_catalog.text
+            OR NEW._hc_err IS NOT NULL AND (OLD._hc_err IS NULL OR NEW._hc_err OPERATOR(pg_catalog.<>) OLD._hc_err)) THEN
         NULL; -- the bridge says itself what became of the row
     ELSE
         NEW._hc_lastop := 'SYNCED';
@@ -23,32 +25,76 @@ END
 $body$;
 REVOKE EXECUTE ON FUNCTION "s""1"."hc_a""b'c_status"() FROM PUBLIC;
 
+-- It runs as its owner, so that an app needs no right on the log. Its settings
+-- make the texts of dates and numbers the same for every app.
 CREATE OR REPLACE FUNCTION "s""1"."hc_a""b'c_logger"() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SECURITY DEFINER
     SET datestyle = 'ISO, YMD' SET extra_float_digits = 1
     AS $body$
 DECLARE
-    excluded CONSTANT text[] := ARRAY['_hc_lastop', '_hc_err'];
-    mapped CONSTANT text[] := ARRAY['x"; DROP TABLE t; --']::text[];
-    before "public".hstore;
-    after "public".hstore;
+    changed pg_catalog.int8;
 BEGIN
-    IF TG_OP = 'INSERT' THEN
-        INSERT INTO "s""1"."_trigger_log" (txid, created_at, state, action, table_name, record_id, "values")
-        VALUES (txid_current(), clock_timestamp(), 'NEW', TG_OP, TG_TABLE_NAME, NEW.id,
-            "public".delete("public".hstore(NEW), excluded)::text);
-    ELSIF TG_OP = 'UPDATE' THEN
-        before := "public".delete("public".hstore(OLD), excluded);
-        after := "public".delete("public".hstore(NEW), excluded) OPERATOR("public".-) before;
-        INSERT INTO "s""1"."_trigger_log" (txid, created_at, state, action, table_name, record_id, sfid, old, "values")
-        VALUES (txid_current(), clock_timestamp(),
-            CASE WHEN after OPERATOR("public".?|) mapped THEN 'NEW' ELSE 'IGNORE' END,
-            TG_OP, TG_TABLE_NAME, NEW.id, OLD.sfid, before::text, after::text);
+    IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
+        SELECT pg_catalog.count(*) INTO changed FROM _hc_after;
+        IF changed OPERATOR(pg_catalog.=) 0::pg_catalog.int8 THEN
+            RETURN NULL;
+        END IF;
+        IF changed OPERATOR(pg_catalog.=) 1::pg_catalog.int8 THEN
+            INSERT INTO "s""1"."_trigger_log" (txid, created_at, state, action, table_name, record_id, sfid, old, "values")
+            SELECT pg_catalog.txid_current(), pg_catalog.clock_timestamp(), CASE WHEN u.after OPERATOR("public".?|) ARRAY['x"; DROP TABLE t; --']::pg_catalog.text[] THEN 'NEW' ELSE 'IGNORE' END,
+                'UPDATE', 'a"b''c', u.id, u.sfid, u.before::pg_catalog.text, u.after::pg_catalog.text
+            FROM (
+            SELECT "public".delete(o.image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]) AS before, o.sfid, n.*,
+                "public".delete(n.image OPERATOR("public".-) o.image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]) AS after
+                FROM (SELECT _hc_row.id, "public".hstore(_hc_row) AS image FROM _hc_after AS _hc_row OFFSET 0) AS n,
+                    (SELECT _hc_row.sfid, "public".hstore(_hc_row) AS image FROM _hc_before AS _hc_row OFFSET 0) AS o
+                OFFSET 0) AS u;
+        ELSE
+            -- Both tables hold the rows in the order in which they were changed.
+            -- They are paired by it and not by id, which may have been changed,
+            -- or appear twice: foreign keys can set a row to null two times. The
+            -- outer join is one that is never done by nested loops, and log ids
+            -- are drawn below it, in the order of the changes.
+            INSERT INTO "s""1"."_trigger_log" (id, txid, created_at, state, action, table_name, record_id, sfid, old, "values")
+            SELECT u.log_id, pg_catalog.txid_current(), pg_catalog.clock_timestamp(), CASE WHEN u.after OPERATOR("public".?|) ARRAY['x"; DROP TABLE t; --']::pg_catalog.text[] THEN 'NEW' ELSE 'IGNORE' END,
+                'UPDATE', 'a"b''c', u.id, u.sfid, u.before::pg_catalog.text, u.after::pg_catalog.text
+            FROM (
+            SELECT "public".delete(o.image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]) AS before, o.sfid, n.*,
+                "public".delete(n.image OPERATOR("public".-) o.image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]) AS after
+                FROM (SELECT pg_catalog.nextval('"s""1"._trigger_log_id_seq'::pg_catalog.regclass) AS log_id, _hc_row.id,
+                        "public".hstore(_hc_row) AS image, pg_catalog.row_number() OVER () AS nr FROM _hc_after AS _hc_row) AS n
+                FULL JOIN (SELECT _hc_row.sfid, "public".hstore(_hc_row) AS image, pg_catalog.row_number() OVER () AS nr FROM _hc_before AS _hc_row) AS o
+                    ON o.nr OPERATOR(pg_catalog.=) n.nr
+                OFFSET 0) AS u;
+        END IF;
     ELSE
-        INSERT INTO "s""1"."_trigger_log" (txid, created_at, state, action, table_name, record_id, sfid, old)
-        VALUES (txid_current(), clock_timestamp(),
-            CASE WHEN OLD.sfid IS NULL THEN 'IGNORE' ELSE 'NEW' END,
-            TG_OP, TG_TABLE_NAME, OLD.id, OLD.sfid, "public".delete("public".hstore(OLD), excluded)::text);
+        -- Who disables the trigger of Heroku Connect's name, for a load, means
+        -- all three.
+        IF EXISTS (SELECT FROM pg_catalog.pg_trigger AS t
+            WHERE t.tgrelid OPERATOR(pg_catalog.=) TG_RELID AND t.tgname OPERATOR(pg_catalog.=) 'hc_a"b''c_logtrigger'::pg_catalog.name
+                AND t.tgenabled OPERATOR(pg_catalog.=) 'D'::pg_catalog."char") THEN
+            RETURN NULL;
+        END IF;
+        IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
+            INSERT INTO "s""1"."_trigger_log" (txid, created_at, state, action, table_name, record_id, "values")
+            SELECT pg_catalog.txid_current(), pg_catalog.clock_timestamp(), 'NEW', 'INSERT', 'a"b''c', _hc_row.id,
+                "public".delete("public".hstore(_hc_row), ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[])::pg_catalog.text
+            FROM _hc_after AS _hc_row;
+        ELSE
+            INSERT INTO "s""1"."_trigger_log" (txid, created_at, state, action, table_name, record_id, sfid, old)
+            SELECT pg_catalog.txid_current(), pg_catalog.clock_timestamp(),
+                CASE WHEN _hc_row.sfid IS NULL THEN 'IGNORE' ELSE 'NEW' END,
+                'DELETE', 'a"b''c', _hc_row.id, _hc_row.sfid,
+                "public".delete("public".hstore(_hc_row), ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[])::pg_catalog.text
+            FROM _hc_before AS _hc_row;
+        END IF;
+    END IF;
+    IF FOUND THEN
+        IF pg_catalog.current_setting('max_prepared_transactions') OPERATOR(pg_catalog.=) '0' THEN
+            IF pg_catalog.pg_try_advisory_xact_lock(1751348336, 1133738976) THEN
+                PERFORM pg_catalog.pg_notify('s"1.hc_trigger_log', 'ping');
+            END IF;
+        END IF;
     END IF;
     RETURN NULL;
 END
@@ -56,6 +102,11 @@ $body$;
 REVOKE EXECUTE ON FUNCTION "s""1"."hc_a""b'c_logger"() FROM PUBLIC;
 
 
+
+
+
 CREATE TRIGGER "hc_a""b'c_status_trigger" BEFORE INSERT OR UPDATE ON "s""1"."a""b'c" FOR EACH ROW EXECUTE FUNCTION "s""1"."hc_a""b'c_status"();
-CREATE TRIGGER "hc_a""b'c_logtrigger" AFTER INSERT OR DELETE OR UPDATE ON "s""1"."a""b'c" FOR EACH ROW WHEN ("public"."get_xmlbinary"()::text = 'base64') EXECUTE FUNCTION "s""1"."hc_a""b'c_logger"();
+CREATE TRIGGER "hc_a""b'c_logtrigger" AFTER UPDATE ON "s""1"."a""b'c" REFERENCING OLD TABLE AS _hc_before NEW TABLE AS _hc_after FOR EACH STATEMENT WHEN ("public"."get_xmlbinary"()::text = 'base64') EXECUTE FUNCTION "s""1"."hc_a""b'c_logger"();
+CREATE TRIGGER "hc_a""b'c_logtrigger_insert" AFTER INSERT ON "s""1"."a""b'c" REFERENCING NEW TABLE AS _hc_after FOR EACH STATEMENT WHEN ("public"."get_xmlbinary"()::text = 'base64') EXECUTE FUNCTION "s""1"."hc_a""b'c_logger"();
+CREATE TRIGGER "hc_a""b'c_logtrigger_delete" AFTER DELETE ON "s""1"."a""b'c" REFERENCING OLD TABLE AS _hc_before FOR EACH STATEMENT WHEN ("public"."get_xmlbinary"()::text = 'base64') EXECUTE FUNCTION "s""1"."hc_a""b'c_logger"();
 CREATE TRIGGER "hc_a""b'c_truncate_trigger" BEFORE TRUNCATE ON "s""1"."a""b'c" FOR EACH STATEMENT WHEN ("public"."get_xmlbinary"()::text = 'base64') EXECUTE FUNCTION "s""1"."hc_refuse_truncate"();

@@ -70,9 +70,12 @@ CREATE UNIQUE INDEX hcu_idx_every__c_external_id__c ON salesforce.every__c USING
 CREATE UNIQUE INDEX hcu_idx_every__c_sfid ON salesforce.every__c USING btree (sfid)
 `
 
-// The truncate trigger is ours: Heroku Connect lets a TRUNCATE pass unseen.
+// Heroku Connect has one log trigger for all three events, for each row, and lets
+// a TRUNCATE pass unseen.
 const everyTriggers = `
-CREATE TRIGGER hc_every__c_logtrigger AFTER INSERT OR DELETE OR UPDATE ON salesforce.every__c FOR EACH ROW WHEN (((public.get_xmlbinary())::text = 'base64'::text)) EXECUTE FUNCTION salesforce.hc_every__c_logger()
+CREATE TRIGGER hc_every__c_logtrigger AFTER UPDATE ON salesforce.every__c REFERENCING OLD TABLE AS _hc_before NEW TABLE AS _hc_after FOR EACH STATEMENT WHEN (((public.get_xmlbinary())::text = 'base64'::text)) EXECUTE FUNCTION salesforce.hc_every__c_logger()
+CREATE TRIGGER hc_every__c_logtrigger_delete AFTER DELETE ON salesforce.every__c REFERENCING OLD TABLE AS _hc_before FOR EACH STATEMENT WHEN (((public.get_xmlbinary())::text = 'base64'::text)) EXECUTE FUNCTION salesforce.hc_every__c_logger()
+CREATE TRIGGER hc_every__c_logtrigger_insert AFTER INSERT ON salesforce.every__c REFERENCING NEW TABLE AS _hc_after FOR EACH STATEMENT WHEN (((public.get_xmlbinary())::text = 'base64'::text)) EXECUTE FUNCTION salesforce.hc_every__c_logger()
 CREATE TRIGGER hc_every__c_status_trigger BEFORE INSERT OR UPDATE ON salesforce.every__c FOR EACH ROW EXECUTE FUNCTION salesforce.hc_every__c_status()
 CREATE TRIGGER hc_every__c_truncate_trigger BEFORE TRUNCATE ON salesforce.every__c FOR EACH STATEMENT WHEN (((public.get_xmlbinary())::text = 'base64'::text)) EXECUTE FUNCTION salesforce.hc_refuse_truncate()
 `
