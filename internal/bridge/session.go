@@ -39,6 +39,7 @@ type session struct {
 	byTable map[string]*object
 	aside   map[string]error // why objects of the configuration are not at work, by their names there; of mapAll, then of watchSchema
 	schema  *schemaWatch
+	capture outbox.Capture         // what captures changes, as installed; of install
 	marked  chan struct{}          // capacity 1: there are marks to read back
 	trouble atomic.Pointer[string] // connection state that the last answer of Salesforce calls for; empty if none
 }
@@ -93,6 +94,7 @@ func (s *session) run(ctx context.Context) error {
 	g.Go(func() error { return s.hydrate(ctx) })
 	g.Go(func() error { return s.refresh(ctx, listener) })
 	g.Go(func() error { return s.watchSchema(ctx) })
+	g.Go(func() error { return s.watchTriggers(ctx) })
 	g.Go(func() error { return s.reloads(ctx) })
 	for _, o := range s.objects {
 		g.Go(func() error { return s.runObject(ctx, o) })
@@ -147,7 +149,12 @@ func (s *session) install(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '2s'"); err != nil {
 			return err
 		}
-		return outbox.Install(ctx, tx, s.cfg.Schema, s.outboxTables(), s.unresolved(), s.orgID)
+		if err := outbox.Install(ctx, tx, s.cfg.Schema, s.outboxTables(), s.unresolved(), s.orgID); err != nil {
+			return err
+		}
+		var err error
+		s.capture, err = outbox.Inspect(ctx, tx, s.cfg.Schema)
+		return err
 	})
 }
 

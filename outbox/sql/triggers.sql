@@ -11,4 +11,7 @@ WHERE n.nspname = $1
     AND (pg_catalog.obj_description(t.oid, 'pg_trigger') LIKE 'hcbridge %'
         OR t.tgname = 'tlog_insert_trigger'
         OR t.tgname LIKE 'hc\_%\_status\_trigger'
-        OR t.tgname LIKE 'hc\_%\_logtrigger');
+        OR t.tgname LIKE 'hc\_%\_logtrigger'
+        OR t.tgname LIKE 'hc\_%\_logtrigger\_insert'
+        OR t.tgname LIKE 'hc\_%\_logtrigger\_delete'
+        OR t.tgname LIKE 'hc\_%\_truncate\_trigger');

@@ -46,8 +46,8 @@ BEGIN
             FROM (
             SELECT "public".delete(o.image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]) AS before, o.sfid, n.*,
                 "public".delete(n.image OPERATOR("public".-) o.image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]) AS after
-                FROM (SELECT _hc_row.id, "public".hstore(_hc_row) AS image FROM _hc_after AS _hc_row OFFSET 0) AS n,
-                    (SELECT _hc_row.sfid, "public".hstore(_hc_row) AS image FROM _hc_before AS _hc_row OFFSET 0) AS o
+                FROM (SELECT _hc_row.id, "public".hstore(_hc_row.*) AS image FROM _hc_after AS _hc_row OFFSET 0) AS n,
+                    (SELECT _hc_row.sfid, "public".hstore(_hc_row.*) AS image FROM _hc_before AS _hc_row OFFSET 0) AS o
                 OFFSET 0) AS u;
         ELSE
             -- Both tables hold the rows in the order in which they were changed.
@@ -62,8 +62,8 @@ BEGIN
             SELECT "public".delete(o.image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]) AS before, o.sfid, n.*,
                 "public".delete(n.image OPERATOR("public".-) o.image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]) AS after
                 FROM (SELECT pg_catalog.nextval('"s""1"._trigger_log_id_seq'::pg_catalog.regclass) AS log_id, _hc_row.id,
-                        "public".hstore(_hc_row) AS image, pg_catalog.row_number() OVER () AS nr FROM _hc_after AS _hc_row) AS n
-                FULL JOIN (SELECT _hc_row.sfid, "public".hstore(_hc_row) AS image, pg_catalog.row_number() OVER () AS nr FROM _hc_before AS _hc_row) AS o
+                        "public".hstore(_hc_row.*) AS image, pg_catalog.row_number() OVER () AS nr FROM _hc_after AS _hc_row) AS n
+                FULL JOIN (SELECT _hc_row.sfid, "public".hstore(_hc_row.*) AS image, pg_catalog.row_number() OVER () AS nr FROM _hc_before AS _hc_row) AS o
                     ON o.nr OPERATOR(pg_catalog.=) n.nr
                 OFFSET 0) AS u;
         END IF;
@@ -78,14 +78,14 @@ BEGIN
         IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
             INSERT INTO "s""1"."_trigger_log" (txid, created_at, state, action, table_name, record_id, "values")
             SELECT pg_catalog.txid_current(), pg_catalog.clock_timestamp(), 'NEW', 'INSERT', 'a"b''c', _hc_row.id,
-                "public".delete("public".hstore(_hc_row), ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[])::pg_catalog.text
+                "public".delete("public".hstore(_hc_row.*), ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[])::pg_catalog.text
             FROM _hc_after AS _hc_row;
         ELSE
             INSERT INTO "s""1"."_trigger_log" (txid, created_at, state, action, table_name, record_id, sfid, old)
             SELECT pg_catalog.txid_current(), pg_catalog.clock_timestamp(),
                 CASE WHEN _hc_row.sfid IS NULL THEN 'IGNORE' ELSE 'NEW' END,
                 'DELETE', 'a"b''c', _hc_row.id, _hc_row.sfid,
-                "public".delete("public".hstore(_hc_row), ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[])::pg_catalog.text
+                "public".delete("public".hstore(_hc_row.*), ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[])::pg_catalog.text
             FROM _hc_before AS _hc_row;
         END IF;
     END IF;
