@@ -28,7 +28,7 @@ demo:
 ## test: run all tests under the race detector
 .PHONY: test
 test:
-	@scripts/need.sh go postgres cc node
+	@scripts/need.sh go postgres cc node pgbouncer
 	go test -race $(PKG)
 
 ## test/one: run one test again and again: make test/one PKG=./outbox RUN=TestOrder
@@ -52,7 +52,7 @@ schedules:
 ## check: all that must pass before a push, and all that CI runs
 .PHONY: check
 check:
-	@scripts/need.sh go postgres cc node
+	@scripts/need.sh go postgres cc node pgbouncer
 	scripts/gofumpt.sh $(GOFUMPT)
 	go vet ./...
 	$(GOLANGCI) run --allow-parallel-runners
@@ -74,12 +74,13 @@ fuzz:
 	@scripts/need.sh go postgres
 	scripts/fuzz.sh $(FUZZTIME)
 
-## bench: run the benchmarks, measure inbound against its bounds, and compare the streaming client with others on one server; takes half an hour
+## bench: run the benchmarks, measure inbound and the cost to the app against their bounds, and compare the streaming client with others on one server; takes half an hour
 .PHONY: bench
 bench:
 	@scripts/need.sh go postgres node
 	go test -p 1 -run '^$$' -bench '$(RUN)' -benchmem -timeout 60m $(PKG)
 	HCBRIDGE_BENCH=1 go test -v -count=1 -timeout 30m -run '^TestInbound' ./test/bench
+	HCBRIDGE_BENCH=1 go test -v -count=1 -timeout 30m -run '^TestApp' ./test/bench/app
 	HCBRIDGE_BENCH=1 go test -v -count=1 -timeout 30m -run TestServerCost ./test/peers
 
 ## golden: rewrite golden files and the settings tables from the code; review the diff

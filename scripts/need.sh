@@ -8,6 +8,7 @@
 #   postgres  PostgreSQL server binaries with the extension hstore
 #   cc        a C compiler, for the race detector
 #   node      Node.js and npm, for the tests against third-party clients
+#   pgbouncer for the tests behind a pooler
 set -euo pipefail
 
 # have NAME: is it there?
@@ -17,7 +18,8 @@ have() {
     postgres) have_postgres ;;
     cc) command -v "${CC:-cc}" >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null ;;
     node) command -v node >/dev/null && command -v npm >/dev/null ;;
-    *) echo "need.sh: $1 is not go, postgres, cc or node" >&2; exit 2 ;;
+    pgbouncer) PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null ;;
+    *) echo "need.sh: $1 is not go, postgres, cc, node or pgbouncer" >&2; exit 2 ;;
   esac
 }
 
@@ -62,6 +64,7 @@ packages() {
     debian-node | alpine-node) echo nodejs npm ;;
     fedora-node) echo nodejs ;;
     macos-node) echo node ;;
+    *-pgbouncer) echo pgbouncer ;;
   esac
 }
 

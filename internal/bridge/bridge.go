@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
@@ -188,11 +187,7 @@ func OpenPool(ctx context.Context, cfg *config.Config) (*pgxpool.Pool, error) {
 	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
 		pc.ConnConfig.RuntimeParams["application_name"] = "hcbridge"
 	}
-	if cfg.ListenDatabaseURL.Reveal() != "" && cfg.ListenDatabaseURL.Reveal() != cfg.DatabaseURL.Reveal() {
-		// A connection of its own for LISTEN means that this one passes a
-		// transaction-mode pooler, where prepared statements have no home.
-		pc.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
-	}
+	pc.BeforeConnect = new(pooler).prepareNothing
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, fmt.Errorf("database pool: %w", err)

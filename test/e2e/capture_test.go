@@ -13,7 +13,7 @@ import (
 // (fault 97).
 func TestCaptureIsWatched(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_FIELDS=Name")
+	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_FIELDS=Name", "HC_HTTP_ADDR="+freeAddr(t))
 	r.start()
 	r.synced()
 	noticed := func(what string) {

@@ -1,0 +1,65 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// pooler finds out, once, whether a pooler stands before the server. It is safe
+// for concurrent use.
+type pooler struct {
+	mu     sync.Mutex
+	known  bool
+	before bool
+}
+
+// found reports whether there is one. A pooler makes up the process id that it
+// tells its clients, so it is not the one that the server knows.
+func (p *pooler) found(ctx context.Context, cfg *pgconn.Config) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known {
+		return p.before, nil
+	}
+	conn, err := pgconn.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	results, err := conn.Exec(ctx, "SELECT pg_backend_pid()").ReadAll()
+	if err != nil {
+		return false, fmt.Errorf("look for a pooler: %w", err)
+	}
+	if len(results) != 1 || len(results[0].Rows) != 1 {
+		return false, errors.New("look for a pooler: no answer")
+	}
+	p.before, p.known = string(results[0].Rows[0][0]) != strconv.FormatUint(uint64(conn.PID()), 10), true
+	return p.before, nil
+}
+
+// prepareNothing makes connections through a pooler do without prepared
+// statements: the next statement may meet another session of the server.
+func (p *pooler) prepareNothing(ctx context.Context, cfg *pgx.ConnConfig) error {
+	before, err := p.found(ctx, &cfg.Config)
+	if before {
+		cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
+	}
+	return err
+}
+
+// connectToListen opens a connection for LISTEN. It prepares nothing, should a
+// pooler be on the way after all.
+func connectToListen(ctx context.Context, url string) (*pgx.Conn, error) {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("not a Postgres connection string") // the cause may show a password
+	}
+	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
+	return pgx.ConnectConfig(ctx, cfg)
+}

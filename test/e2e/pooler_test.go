@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// pooled starts pgbouncer in transaction mode, with few connections to the
+// server so that clients really share them, and returns the address of the
+// rig's database behind it.
+func (r *rig) pooled() string {
+	r.t.Helper()
+	u, err := url.Parse(r.url)
+	r.must(err)
+	host, port, err := net.SplitHostPort(freeAddr(r.t))
+	r.must(err)
+	password, _ := u.User.Password()
+	dir, err := os.MkdirTemp("", "hcbridge-bouncer-")
+	r.must(err)
+	r.t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	r.must(os.Chmod(dir, 0o755)) //nolint:gosec // nobody must reach it
+	config := filepath.Join(dir, "pgbouncer.ini")
+	text := fmt.Sprintf("[databases]\n* = host=%s port=%s user=%s password=%s\n[pgbouncer]\nlisten_addr = %s\nlisten_port = %s\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 4\n",
+		u.Hostname(), u.Port(), u.User.Username(), password, host, port)
+	r.must(os.WriteFile(config, []byte(text), 0o644)) //nolint:gosec // the password is of this test
+	args := []string{"-q", config}
+	if os.Geteuid() == 0 {
+		args = append([]string{"-q", "-u", "nobody"}, config)
+	}
+	cmd := exec.Command("pgbouncer", args...) //nolint:noctx // it is ended by a signal
+	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin")
+	var log buffer
+	cmd.Stderr = &log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	r.must(cmd.Start())
+	r.t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	u.Host = net.JoinHostPort(host, port)
+	r.until("pgbouncer", 10*time.Second, func() error {
+		conn, err := net.Dial("tcp", u.Host) //nolint:noctx // on loopback
+		if err != nil {
+			return fmt.Errorf("%w\n%s", err, log.tail(1000))
+		}
+		return conn.Close()
+	})
+	return u.String()
+}
+
+// The whole bridge works behind a pooler in transaction mode: at once with a
+// direct connection to listen on, and by polling without (fault 86).
+func TestPooler(t *testing.T) {
+	t.Parallel()
+	for _, direct := range []bool{true, false} {
+		t.Run(map[bool]string{true: "with a direct connection for LISTEN", false: "alone"}[direct], func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, "HC_OBJECTS=Account,Contact", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_CONTACT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_EXTERNAL_ID=External_Id__c",
+				"HC_OBJECT_ACCOUNT_FIELDS=Name,Industry,AnnualRevenue,External_Id__c", "HC_OBJECT_CONTACT_FIELDS=LastName,AccountId")
+			r.env["DATABASE_URL"] = r.pooled()
+			if direct {
+				r.env["HC_LISTEN_DATABASE_URL"] = r.url
+			}
+			for i := range 50 {
+				r.insert("Account", map[string]any{"Name": fmt.Sprint(i), "AnnualRevenue": 1.5})
+			}
+			b := r.start()
+			r.synced()
+			_, out, _ := r.command("check")
+			if !strings.Contains(out, "passes a pooler") || strings.Contains(out, "notifications do not arrive") == direct {
+				t.Errorf("check says:\n%s", out)
+			}
+			for i := range 20 {
+				r.exec(`INSERT INTO salesforce.account (name, external_id__c) VALUES ($1, $1)`, fmt.Sprintf("ours %d", i))
+				r.exec(`INSERT INTO salesforce.contact (lastname) VALUES ($1)`, fmt.Sprint(i))
+				r.exec(`UPDATE salesforce.account SET industry = 'x' || id WHERE id % 7 = $1 % 7`, i)
+				r.insert("Account", map[string]any{"Name": fmt.Sprintf("theirs %d", i)})
+			}
+			r.exec(`DELETE FROM salesforce.contact WHERE lastname = '3'`)
+			r.equal("Account", "Contact")
+			if code, out, stderr := r.command("reload", "Account"); code != 0 {
+				t.Errorf("reload: %s%s", out, stderr)
+			}
+			r.equal("Account", "Contact")
+			if log := b.log.String(); strings.Contains(log, "prepared statement") {
+				t.Error("something was prepared")
+			}
+		})
+	}
+}
