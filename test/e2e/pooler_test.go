@@ -35,8 +35,11 @@ func (r *rig) pooled() string {
 	if os.Geteuid() == 0 {
 		args = append([]string{"-q", "-u", "nobody"}, config)
 	}
-	cmd := exec.Command("pgbouncer", args...) //nolint:noctx // it is ended by a signal
-	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin")
+	program, err := exec.LookPath("pgbouncer")
+	if err != nil {
+		program = "/usr/sbin/pgbouncer" // where Debian puts it, and not all look
+	}
+	cmd := exec.Command(program, args...) //nolint:noctx // it is ended by a signal
 	var log buffer
 	cmd.Stderr = &log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
