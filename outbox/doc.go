@@ -23,6 +23,20 @@
 // works through the calls of the plan: claim, send, settle. [Listener] turns
 // notifications into wake-ups.
 //
+// # Capture
+//
+// Changes are logged by AFTER STATEMENT triggers from transition tables, one
+// entry for each changed row, as Heroku Connect's row triggers do it. The
+// trigger of its name, hc_<t>_logtrigger, logs the updates; hc_<t>_logtrigger_insert
+// and _delete are beside it and rest while it is disabled. Where one statement's
+// foreign keys both change and delete a row, the deletion may be logged first.
+//
+// An app's transaction never waits for another writer or fails because of
+// capture: functions only append, take no lock that is waited for, look up no
+// name by the app's search_path, and notify only if nobody else is about to. A
+// server that allows prepared transactions is never notified, see wake.sql.tmpl.
+// [Inspect] shows whether what captures is still there.
+//
 // # Delivery
 //
 // Entries are found by their state, never by a position: ids are drawn before

@@ -98,9 +98,9 @@ func TestCaptureEqualsRowByRow(t *testing.T) {
 			return `SET LOCAL xmlbinary = 'hex'; UPDATE salesforce.account SET industry = 'not a user'; SET LOCAL xmlbinary = 'base64'; UPDATE salesforce.account SET industry = industry || id WHERE id % 5 = 1`
 		},
 	}
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any will do
+	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // not a secret
+	r := rand.New(rand.NewPCG(seed, 0))
 	for n := range 120 {
 		b.exec(`INSERT INTO public.parent SELECT i, i FROM generate_series(0, 6) AS i ON CONFLICT DO NOTHING`)
 		sql := statements[0](n)
@@ -246,7 +246,9 @@ func TestTwoPhaseCommit(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- b.worker.Run(ctx) }()
-	eventually(t, "sent", func() bool { return b.archived() == strings.TrimSpace(strings.Repeat("INSERT/SUCCESS ", 2)+strings.Repeat("UPDATE/SUCCESS ", 4)+"UPDATE/IGNORED") })
+	eventually(t, "sent", func() bool {
+		return b.archived() == strings.TrimSpace(strings.Repeat("INSERT/SUCCESS ", 2)+strings.Repeat("UPDATE/SUCCESS ", 4)+"UPDATE/IGNORED")
+	})
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
@@ -320,13 +322,13 @@ func TestNoWakeUpIsLost(t *testing.T) {
 			for n := range 50 {
 				err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
 					_, err := tx.Exec(t.Context(), `INSERT INTO salesforce.account (name) VALUES ($1)`, fmt.Sprintf("%d-%d", w, n))
-					time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond) //nolint:gosec // what is tested
+					time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
 					return err
 				})
 				if err != nil {
 					t.Error(err)
 				}
-				time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond) //nolint:gosec // what is tested
+				time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond)
 			}
 		})
 	}

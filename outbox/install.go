@@ -40,7 +40,7 @@ func Install(ctx context.Context, tx pgx.Tx, schema string, tables []Table, keep
 // installer is one run of Install.
 type installer struct {
 	pgx.Tx
-	schema string
+	schema   string
 	hstore   string // schema of the extension
 	flip     string // qualified name of get_xmlbinary, quoted
 	sequence string // of the log's ids, as a regclass shows it

@@ -109,6 +109,12 @@
 // put aside, its table captured as before, and looked at again ever more
 // rarely.
 //
+// # Capture
+//
+// Three times a minute the triggers are compared with what was installed. What
+// was dropped or replaced is made again; what was disabled stays so, as whoever
+// loads in bulk may have done it, and stops readiness until it is enabled.
+//
 // # Lifecycle
 //
 // [Bridge.Run] waits for the database, takes the lease, logs in, and runs one

@@ -26,11 +26,11 @@ func (r *rig) pooled() string {
 	dir, err := os.MkdirTemp("", "hcbridge-bouncer-")
 	r.must(err)
 	r.t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	r.must(os.Chmod(dir, 0o755)) //nolint:gosec // nobody must reach it
+	r.must(os.Chmod(dir, 0o755))
 	config := filepath.Join(dir, "pgbouncer.ini")
 	text := fmt.Sprintf("[databases]\n* = host=%s port=%s user=%s password=%s\n[pgbouncer]\nlisten_addr = %s\nlisten_port = %s\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 4\n",
 		u.Hostname(), u.Port(), u.User.Username(), password, host, port)
-	r.must(os.WriteFile(config, []byte(text), 0o644)) //nolint:gosec // the password is of this test
+	r.must(os.WriteFile(config, []byte(text), 0o644))
 	args := []string{"-q", config}
 	if os.Geteuid() == 0 {
 		args = append([]string{"-q", "-u", "nobody"}, config)
