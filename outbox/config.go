@@ -24,6 +24,7 @@ type Config struct {
 	Algorithm string // Ordered (default) or Merged
 	Tables    []Table
 	Sender    Sender
+	Bulk      Bulk // for runs of 2,000 and more like changes; nil = none
 
 	// Finder tells what became of creations whose answer was lost. nil means that
 	// nobody can: plain inserts are parked at once, upserts are repeated.
@@ -42,7 +43,7 @@ type Config struct {
 	Log zerolog.Logger
 
 	BatchSize  int           // records per call; default 200, Salesforce's limit
-	Window     int           // entries looked at per run; default 5,000
+	Window     int           // entries looked at at once; default 1,000
 	IdlePoll   time.Duration // wait between runs with nothing to do; default 1 s
 	ArchiveFor time.Duration // how long the archive is kept; default 31 days
 	TidyEvery  time.Duration // pause between rounds of archiving, requeueing and purging; default 1 s
@@ -84,7 +85,7 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	orInt(&c.BatchSize, 200)
-	orInt(&c.Window, 5000)
+	orInt(&c.Window, 1000)
 	orDur(&c.IdlePoll, time.Second)
 	orDur(&c.ArchiveFor, 31*24*time.Hour)
 	orDur(&c.TidyEvery, time.Second)

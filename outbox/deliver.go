@@ -21,8 +21,22 @@ func (w *Worker) deliver(ctx context.Context, c *call) (n int, whole *Failure, e
 	defer cancel()
 
 	s := &settlement{}
-	var ready []*item
-	var records []Record
+	ready, records, err := w.prepare(ctx, c, s)
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(ready) > 0 {
+		var answers []*result
+		answers, whole = w.send(ctx, c.request(records), ready)
+		s.results = append(s.results, answers...)
+	}
+	n, err = w.settle(ctx, s)
+	return n, whole, err
+}
+
+// prepare renders and claims what may go of a call. What needs no sending is
+// added to s.
+func (w *Worker) prepare(ctx context.Context, c *call, s *settlement) (ready []*item, records []Record, err error) {
 	for _, i := range c.items {
 		if i.blocked() {
 			continue
@@ -35,21 +49,15 @@ func (w *Worker) deliver(ctx context.Context, c *call) (n int, whole *Failure, e
 		ready = append(ready, i)
 		records = append(records, Record{SFID: i.sfid, Fields: fields})
 	}
-	ready, records, err = w.claim(ctx, ready, records)
-	if err != nil {
-		return 0, nil, err
+	return w.claim(ctx, ready, records)
+}
+
+func (c *call) request(records []Record) Call {
+	request := Call{Object: c.table.Object, Op: c.op, Records: records}
+	if c.op == Upsert {
+		request.ExternalID = c.table.ExternalID
 	}
-	if len(ready) > 0 {
-		request := Call{Object: c.table.Object, Op: c.op, Records: records}
-		if c.op == Upsert {
-			request.ExternalID = c.table.ExternalID
-		}
-		var answers []*result
-		answers, whole = w.send(ctx, request, ready)
-		s.results = append(s.results, answers...)
-	}
-	n, err = w.settle(ctx, s)
-	return n, whole, err
+	return request
 }
 
 // hold is a context for a call in hand: it does not end with parent, but grace

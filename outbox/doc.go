@@ -39,6 +39,10 @@
 //
 // # Delivery
 //
+// What one run looks at is bounded (scan.go): a record with thousands of changes
+// is read by its oldest ones, and others are found behind it. A delete waits
+// while such a record has unread changes that may mention the deleted one.
+//
 // Entries are found by their state, never by a position: ids are drawn before
 // the commit, so a reader that remembers the highest id loses what commits
 // late. Per record the order of ids is the order of commits, because an id is
@@ -59,6 +63,10 @@
 // cannot run any more ([Config.InDoubt], counted from processed_at of the entry).
 // Where a record is there that is only like what was sent, the insert is parked
 // as FAILED with code [CodeInDoubt].
+//
+// Long runs of like updates, deletes and upserts go by jobs (see [Bulk], job.go),
+// which nothing waits for. Their entries stay PENDING with the job's id, by which
+// a restart asks what became of them; what a job did not do goes by calls.
 //
 // # Errors
 //

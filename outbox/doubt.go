@@ -70,8 +70,9 @@ func (w *Worker) doubtsDue(now time.Time) (wait time.Duration, some bool) {
 }
 
 // clearUp looks for what became of attempts in doubt and settles those of which
-// it is known. It must not run while a creation is on its way: the record of one
-// could be taken for that of another.
+// it is known. It must not run while a creation is on its way, and leaves out tables
+// of which a job makes records: the record of one could be taken for that of
+// another.
 //
 // An upsert is looked for by its key. A record under it that this user has made
 // since is its record, and keeps what others have written to it meanwhile; else
@@ -99,7 +100,7 @@ func (w *Worker) clearUp(ctx context.Context) (n int, err error) {
 		groups[g] = append(groups[g], d)
 	}
 	for g, list := range groups {
-		if !due[g] || ctx.Err() != nil {
+		if !due[g] || ctx.Err() != nil || w.creating(g.table) {
 			continue
 		}
 		slices.SortFunc(list, func(x, y *doubt) int { return int(x.item.carrier.id - y.item.carrier.id) })
@@ -109,6 +110,16 @@ func (w *Worker) clearUp(ctx context.Context) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+// creating reports whether a job makes records of a table.
+func (w *Worker) creating(table string) bool {
+	for _, j := range w.jobs {
+		if j.table == table && j.items[0].op.creates() {
+			return true
+		}
+	}
+	return false
 }
 
 // lookFor decides over attempts of one table and operation.

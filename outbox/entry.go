@@ -53,6 +53,8 @@ type backlog struct {
 	rows    map[key]string     // rows that exist, with their sfid; asked only for those in asked
 	asked   map[key]bool       // rows that were looked up
 	lost    map[reference]bool // external ids of records whose insert FAILED
+	flight  []*item            // in jobs that are not over
+	cut     int64              // from here on changes that mention other records may be missing; 0 = none are
 }
 
 // reference names a record by an external id field of its object. Which object

@@ -1,27 +1,30 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// load reads the backlog of one run: two round trips, a third where a child
-// names a parent that is not on its way.
+// load reads the backlog of one run: which records have changes (see scan), the
+// oldest changes of each with what else is open for them, the Salesforce ids
+// that these do not tell, and where a child names a parent, refused parents.
 func (w *Worker) load(ctx context.Context) (backlog, error) {
-	b := backlog{open: map[key][]*entry{}, rows: map[key]string{}, asked: map[key]bool{}}
-	rows, err := w.pool.Query(ctx, w.sql.window, w.writable, w.cfg.Window)
+	b := backlog{flight: w.inJobs(), open: map[key][]*entry{}, rows: map[key]string{}, asked: map[key]bool{}}
+	keys, err := w.scan(ctx)
 	if err != nil {
 		return b, fmt.Errorf("entries: %w", err)
 	}
-	if b.entries, err = scanEntries(rows); err != nil {
-		return b, fmt.Errorf("entries: %w", err)
-	}
-	if len(b.entries) == 0 {
+	if len(keys) == 0 {
 		return b, nil
 	}
-	if err := w.loadRecords(ctx, &b); err != nil {
+	if err := w.loadChanges(ctx, &b, keys); err != nil {
+		return b, fmt.Errorf("changes: %w", err)
+	}
+	if err := w.loadIDs(ctx, &b); err != nil {
 		return b, fmt.Errorf("records: %w", err)
 	}
 	if b.lost, err = w.loadLost(ctx, b.entries); err != nil {
@@ -30,24 +33,18 @@ func (w *Worker) load(ctx context.Context) (backlog, error) {
 	return b, nil
 }
 
-// loadRecords finds what else is open for the records of a window, and the
-// Salesforce ids of those whose entries do not tell it.
-func (w *Worker) loadRecords(ctx context.Context, b *backlog) error {
-	var tables []string
-	var ids []int64
-	unknown := map[string][]int64{}
-	seen := map[key]bool{}
-	for _, e := range b.entries {
-		if !seen[e.key] {
-			seen[e.key] = true
-			tables, ids = append(tables, e.key.table), append(ids, e.key.id)
-		}
-		if e.sfid == "" && !b.asked[e.key] {
-			b.asked[e.key] = true
-			unknown[e.key.table] = append(unknown[e.key.table], e.key.id)
-		}
+// loadChanges reads the oldest entries of records, and what else is open for
+// them.
+func (w *Worker) loadChanges(ctx context.Context, b *backlog, keys []key) error {
+	tables, ids := make([]string, len(keys)), make([]int64, len(keys))
+	for i, k := range keys {
+		tables[i], ids[i] = k.table, k.id
 	}
 	batch := &pgx.Batch{}
+	batch.Queue(w.sql.changes, tables, ids, w.perRecord()).Query(func(rows pgx.Rows) (err error) {
+		b.entries, err = scanEntries(rows)
+		return err
+	})
 	batch.Queue(w.sql.open, tables, ids).Query(func(rows pgx.Rows) error {
 		open, err := scanEntries(rows)
 		for _, e := range open {
@@ -55,6 +52,32 @@ func (w *Worker) loadRecords(ctx context.Context, b *backlog) error {
 		}
 		return err
 	})
+	if err := w.pool.SendBatch(ctx, batch).Close(); err != nil {
+		return err //nolint:wrapcheck // wrapped by load
+	}
+	slices.SortFunc(b.entries, func(x, y *entry) int { return cmp.Compare(x.id, y.id) })
+	n := map[key]int{}
+	for _, e := range b.entries {
+		if n[e.key]++; n[e.key] == w.perRecord() && (b.cut == 0 || e.id < b.cut) && w.tables[e.key.table].refers() {
+			b.cut = e.id
+		}
+	}
+	return nil
+}
+
+// loadIDs finds the Salesforce ids of records whose entries do not tell them.
+func (w *Worker) loadIDs(ctx context.Context, b *backlog) error {
+	unknown := map[string][]int64{}
+	for _, e := range b.entries {
+		if e.sfid == "" && !b.asked[e.key] {
+			b.asked[e.key] = true
+			unknown[e.key.table] = append(unknown[e.key.table], e.key.id)
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	batch := &pgx.Batch{}
 	for table, ids := range unknown {
 		batch.Queue(w.sql.sfids[table], ids).Query(func(rows pgx.Rows) error {
 			return scanSFIDs(rows, table, b.rows)

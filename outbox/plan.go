@@ -12,6 +12,8 @@ type planner struct {
 	batch    int
 	attempts func(key) int  // failed attempts so far of a record
 	waits    func(key) bool // the record's back-off is not over
+
+	bulk func(*item) bool // may go by a job; nil = there are none
 }
 
 // plan is what to do about a backlog. Entries in neither list wait.
@@ -32,6 +34,7 @@ type call struct {
 	table *Table
 	op    Op
 	items []*item
+	bulk  bool // a job
 }
 
 // item is what is sent for one record: one entry, or several folded into one.
@@ -52,7 +55,8 @@ type item struct {
 	visit   int // 0 not yet, 1 on the stack, 2 done
 
 	status status
-	gone   bool // the row did not exist when the result was written
+	gone   bool   // the row did not exist when the result was written
+	jobKey string // tells its record apart in the results of a job
 }
 
 // status is what became of an item in this run.
@@ -88,6 +92,11 @@ func (p planner) plan(b backlog) plan {
 	}
 	slices.SortFunc(items, func(x, y *item) int { return cmp.Compare(x.position(), y.position()) })
 	p.depend(items, b.lost)
+	for _, i := range items {
+		// A record may be mentioned by changes that are not read yet.
+		i.waiting = i.waiting || i.op == Delete && b.cut > 0 && i.position() > b.cut
+	}
+	p.behindJobs(items, b.flight)
 	for _, i := range items {
 		if i.visit == 0 {
 			i.place()
@@ -154,7 +163,9 @@ func (p planner) batches(items []*item) []*call {
 	slices.SortStableFunc(order, func(x, y group) int { return cmp.Compare(x.level, y.level) })
 	var calls []*call
 	for _, g := range order {
-		for chunk := range slices.Chunk(groups[g], g.size) {
+		jobs, rest := p.jobs(groups[g])
+		calls = append(calls, jobs...)
+		for chunk := range slices.Chunk(rest, g.size) {
 			calls = append(calls, &call{table: chunk[0].table, op: g.op, items: chunk})
 		}
 	}

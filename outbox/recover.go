@@ -61,6 +61,9 @@ func (w *Worker) inflight(ctx context.Context) (bundles [][]*entry, err error) {
 	for _, d := range w.doubts {
 		mine[d.item.key] = true
 	}
+	for _, i := range w.inJobs() {
+		mine[i.key] = true
+	}
 	for _, s := range w.unsettled { // answers for locked rows
 		for _, r := range s.results {
 			mine[r.item.key] = true
@@ -103,6 +106,12 @@ func (w *Worker) orphaned(ctx context.Context, bundles [][]*entry) ([]*result, e
 	}
 	var list []*result
 	for _, entries := range bundles {
+		if entries[0].job() != "" { // its fate will be told
+			for _, e := range entries {
+				w.adopt(e, sfids[e.key])
+			}
+			continue
+		}
 		i := w.sentTogether(entries, sfids[entries[0].key])
 		r := &result{item: i, sfid: i.sfid, outcome: again, free: true, sent: sent[i.carrier.id]}
 		e := i.carrier

@@ -33,6 +33,21 @@ type Sender interface {
 	Send(ctx context.Context, call Call) ([]Outcome, error)
 }
 
+// Bulk does large calls in the background, by jobs that Salesforce works on in
+// its own time. Records are told apart by a key: the id for Update and Delete,
+// the external id's value for Upsert.
+type Bulk interface {
+	// Start hands a call over. Before anything can take effect it calls opened
+	// with the job's id, which makes it durable. An error means that the job
+	// will never run; nil that it may have begun.
+	Start(ctx context.Context, call Call, opened func(job string) error) error
+
+	// Result returns what became of the records of a job, by key, or done
+	// false while it is not over. Records without an outcome were not touched.
+	// A job that Salesforce does not know any more is done without outcomes.
+	Result(ctx context.Context, job string) (outcomes map[string]Outcome, done bool, err error)
+}
+
 // Settled is what became of one record, told to Config.Settle in the
 // transaction that writes it down.
 type Settled struct {

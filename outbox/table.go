@@ -1,6 +1,9 @@
 package outbox
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Table is a mapped table as the outbox sees it.
 type Table struct {
@@ -77,6 +80,11 @@ func (c Column) system() bool {
 
 // reference reports whether the column holds the id of another record.
 func (c Column) reference() bool { return c.Type == "reference" && c.Relationship == "" && !c.system() }
+
+// refers reports whether rows may mention other records.
+func (t *Table) refers() bool {
+	return slices.ContainsFunc(t.Columns, func(c Column) bool { return c.reference() || c.Relationship != "" })
+}
 
 // external returns the column of the external id field, nil without one.
 func (t *Table) external() *Column {

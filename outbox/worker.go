@@ -22,12 +22,15 @@ type Worker struct {
 	tables   map[string]*Table
 	writable []string // names of the read_write tables
 
-	retries   map[key]retry    // records whose last attempt failed for now
-	doubts    map[int64]*doubt // creations whose answer was lost, by the entry that carries them
-	suspect   atomic.Bool      // a record has come in that may be of one of them
-	unsettled []*settlement    // answers that are not written down yet
-	down      bool             // the last calls failed as a whole
-	planned   time.Time        // when the last plan was made
+	window    window
+	jobs      map[string]*job
+	noBulk    map[string]time.Time // tables, until when
+	retries   map[key]retry        // records whose last attempt failed for now
+	doubts    map[int64]*doubt     // creations whose answer was lost, by the entry that carries them
+	suspect   atomic.Bool          // a record has come in that may be of one of them
+	unsettled []*settlement        // answers that are not written down yet
+	down      bool                 // the last calls failed as a whole
+	planned   time.Time            // when the last plan was made
 	lastTidy  time.Time
 	lastPurge time.Time
 }
@@ -52,7 +55,10 @@ func New(pool *pgxpool.Pool, cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
-	w := &Worker{pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, retries: map[key]retry{}, doubts: map[int64]*doubt{}}
+	w := &Worker{
+		pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, retries: map[key]retry{}, doubts: map[int64]*doubt{},
+		jobs: map[string]*job{}, noBulk: map[string]time.Time{},
+	}
 	if w.sql, err = statementsFor(cfg.Schema, cfg.Tables); err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
@@ -69,6 +75,9 @@ func New(pool *pgxpool.Pool, cfg Config) (*Worker, error) {
 		attempts: func(k key) int { return w.retries[k].attempts },
 		waits:    func(k key) bool { return time.Now().Before(w.retries[k].due) },
 	}
+	if cfg.Bulk != nil {
+		w.planner.bulk = w.bulkable
+	}
 	return w, nil
 }
 
@@ -80,7 +89,7 @@ func New(pool *pgxpool.Pool, cfg Config) (*Worker, error) {
 // row that failed), else the error of the database. Once ctx ends no call is
 // begun; the one in hand finishes, within Config.StopGrace.
 func (w *Worker) RunOnce(ctx context.Context) (n int, err error) {
-	for _, step := range []func(context.Context) (int, error){w.finish, w.clearUp, w.drain} {
+	for _, step := range []func(context.Context) (int, error){w.finish, w.endJobs, w.clearUp, w.drain} {
 		var did int
 		did, err = step(ctx)
 		if n += did; err != nil {
@@ -120,7 +129,11 @@ func (w *Worker) drain(ctx context.Context) (n int, err error) {
 		if ctx.Err() != nil {
 			return n, nil //nolint:nilerr // a requested stop is not a failure
 		}
-		settled, whole, failed := w.deliver(ctx, c)
+		deliver := w.deliver
+		if c.bulk {
+			deliver = w.startJob
+		}
+		settled, whole, failed := deliver(ctx, c)
 		if n += settled; failed != nil {
 			return n, failed
 		}
@@ -260,11 +273,20 @@ func (r *runner) next(n int) time.Duration {
 	if n > 0 {
 		return 0
 	}
+	now := time.Now()
 	wait := r.cfg.IdlePoll
 	if len(r.unsettled) > 0 {
 		wait = min(wait, 50*time.Millisecond)
 	}
-	now := time.Now()
+	for _, j := range r.jobs {
+		wait = min(wait, j.due.Sub(now))
+	}
+	if r.window.more {
+		wait = 0
+	}
+	if r.window.ahead > 0 { // the stretch is to be read again
+		wait = min(wait, 100*time.Millisecond)
+	}
 	for len(r.echoes) > 0 && !now.Before(r.echoes[0]) {
 		r.echoes = r.echoes[1:]
 	}

@@ -203,6 +203,7 @@ func (w *world) act(ctx context.Context, s step) error {
 	case "hide":
 		if r := w.pick(s.a, "", live); r != nil {
 			w.sf.HideRecord(r.object, r.id)
+			w.hid = true
 		}
 		return nil
 	case "deliver":
@@ -440,7 +441,11 @@ func (w *world) quiet(ctx context.Context) error {
 		}
 		return errors.Join(w.drain(ctx), w.same(ctx))
 	}
-	for _, d := range []time.Duration{3 * time.Second, 11 * time.Minute, 61 * time.Minute} {
+	passes := []time.Duration{3 * time.Second, 11 * time.Minute, 61 * time.Minute}
+	if w.hid { // while the layer before the last looked
+		passes = append(passes, 6*time.Hour+time.Minute)
+	}
+	for _, d := range passes {
 		if err := w.move(ctx, d); err != nil {
 			return err
 		}

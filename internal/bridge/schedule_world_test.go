@@ -132,6 +132,7 @@ type world struct {
 	used   []string // objects
 	polled bool     // nothing is streamed
 	pure   bool     // events tell of everything
+	hid    bool     // a record was hidden
 
 	s         *session
 	positions map[string]pgsink.Position

@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// The states of a query job. The last three are final.
+// The states of a job, after [JobOpen]. The last three are final.
 const (
 	JobUploadComplete = "UploadComplete"
 	JobInProgress     = "InProgress"
@@ -18,16 +18,19 @@ const (
 	JobAborted        = "Aborted"
 )
 
-// Job is a Bulk API 2.0 query job.
+// Job is a Bulk API 2.0 query or ingest job.
 type Job struct {
-	ID           string      `json:"id"`
-	Operation    string      `json:"operation"` // "query" or "queryAll"
-	Object       string      `json:"object"`
-	State        string      `json:"state"`
-	ErrorMessage string      `json:"errorMessage"` // of a Failed job; may be "" even then
-	Records      int64       `json:"numberRecordsProcessed"`
-	Created      Time        `json:"createdDate"`
-	APIVersion   json.Number `json:"apiVersion"`
+	ID           string `json:"id"`
+	Operation    string `json:"operation"` // "query", "queryAll"; "update", "upsert", "delete"
+	Object       string `json:"object"`
+	State        string `json:"state"`
+	ErrorMessage string `json:"errorMessage"` // of a Failed job; may be "" even then
+	Records      int64  `json:"numberRecordsProcessed"`
+	Created      Time   `json:"createdDate"`
+
+	RecordsFailed int64       `json:"numberRecordsFailed"` // among Records; of an ingest job
+	ExternalID    string      `json:"externalIdFieldName"` // of an upsert
+	APIVersion    json.Number `json:"apiVersion"`
 }
 
 // Final reports whether the job's state can no longer change.
@@ -74,12 +77,12 @@ func (c *Client) CreateQueryJob(ctx context.Context, soql string, all bool) (Job
 // QueryJob returns the job's state. One that was deleted, or is over 7 days old,
 // is NOT_FOUND.
 func (c *Client) QueryJob(ctx context.Context, id string) (Job, error) {
-	return c.jobByID(ctx, "query job", http.MethodGet, id, nil)
+	return c.jobByID(ctx, "query job", http.MethodGet, "query", id, nil)
 }
 
 // AbortQueryJob stops a job that has not ended.
 func (c *Client) AbortQueryJob(ctx context.Context, id string) (Job, error) {
-	return c.jobByID(ctx, "abort query job", http.MethodPatch, id, []byte(`{"state":"Aborted"}`))
+	return c.jobByID(ctx, "abort query job", http.MethodPatch, "query", id, []byte(`{"state":"Aborted"}`))
 }
 
 // DeleteQueryJob removes a job that has ended, and its results. A job that is
@@ -154,11 +157,11 @@ func (c *Client) resultPage(a *answer) (Results, error) {
 	return Results{Body: a.stream, Locator: locator, Count: count}, nil
 }
 
-func (c *Client) jobByID(ctx context.Context, op, method, id string, body []byte) (Job, error) {
+func (c *Client) jobByID(ctx context.Context, op, method, kind, id string, body []byte) (Job, error) {
 	if !idForm(id) {
 		return Job{}, invalid(op, "not an id")
 	}
-	return c.job(ctx, request{op: op, method: method, path: c.base() + "/jobs/query/" + id, body: body})
+	return c.job(ctx, request{op: op, method: method, path: c.base() + "/jobs/" + kind + "/" + id, body: body})
 }
 
 func (c *Client) job(ctx context.Context, r request) (Job, error) {

@@ -29,10 +29,11 @@ type request struct {
 	op     string // for errors and logs; never a value
 	method string
 	path   string // escaped path and query, from the first slash
-	body   []byte // JSON
+	body   []byte // JSON, unless header has another Content-Type
 	header map[string]string
 	write  bool // changes records: a lost answer leaves it in doubt
 	stream bool // the body is CSV and is handed on unread
+	bare   bool // a success has no body
 	free   bool // needs no session and costs no call
 }
 
@@ -146,7 +147,10 @@ func (c *Client) prepare(ctx context.Context, r request) *resty.Request {
 		SetHeader("Sforce-Auto-Assign", "FALSE").
 		SetHeaders(r.header)
 	if r.body != nil {
-		req.SetHeader("Content-Type", "application/json; charset=UTF-8").SetBody(r.body)
+		if r.header["Content-Type"] == "" {
+			req.SetHeader("Content-Type", "application/json; charset=UTF-8")
+		}
+		req.SetBody(r.body)
 	}
 	return req
 }
@@ -158,7 +162,7 @@ func (c *Client) judge(s Session, r request, raw *http.Response, body []byte) (*
 		c.doubtInstance(s)
 		return nil, c.redirected(r, raw)
 	}
-	if status == http.StatusNoContent {
+	if status == http.StatusNoContent || r.bare && status == http.StatusCreated {
 		return &answer{req: r, status: status, header: raw.Header}, nil
 	}
 	if why := notJSON(raw.Header, body); why != "" {

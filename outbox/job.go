@@ -1,0 +1,292 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Large runs of like changes go by jobs, which Salesforce works on for seconds or
+// minutes while everything else goes on:
+//
+//	claim ──▶ upload ──▶ job noted at the entries ──▶ start ──▶ asked now and then ──▶ settle
+//
+// The entries stay PENDING and name their job in sf_message, so that a restart
+// takes it over instead of sending anything again. Only what can be told apart in
+// the answer goes this way: updates, deletes and upserts, not plain inserts.
+const (
+	bulkLeast = 2_000
+	bulkMost  = 10_000 // records of a job, as many as Salesforce takes into one internal batch
+	maxJobs   = 10     // at a time
+
+	bulkValue = 100_000          // longest value, in bytes; the limit is 131,072 characters
+	bulkNull  = "#N/A"           // means null in a job, whatever was meant
+	noBulkFor = 10 * time.Minute // after a job that did not do its work
+
+	jobMark = "BULK "
+)
+
+// job is one under way.
+type job struct {
+	id    string
+	table string
+	items []*item
+	asked int
+	due   time.Time
+}
+
+// job returns the id of the job that carries the entry, "" without one.
+func (e *entry) job() string {
+	id, ok := strings.CutPrefix(e.message, jobMark)
+	if !ok || e.state != statePending {
+		return ""
+	}
+	return id
+}
+
+// bulkable reports whether an item may go by a job.
+func (w *Worker) bulkable(i *item) bool {
+	if i.op == Insert || i.carrier.inDoubt() || w.retries[i.key].attempts > 0 || time.Now().Before(w.noBulk[i.key.table]) {
+		return false
+	}
+	for _, v := range i.values {
+		if v != nil && (*v == bulkNull || len(*v) > bulkValue) {
+			return false
+		}
+	}
+	return true
+}
+
+// jobs splits a group of like items into jobs and the rest, which goes by calls.
+func (p planner) jobs(group []*item) (jobs []*call, rest []*item) {
+	if p.bulk == nil || len(group) < bulkLeast {
+		return nil, group
+	}
+	var fit []*item
+	for _, i := range group {
+		if p.bulk(i) {
+			fit = append(fit, i)
+		} else {
+			rest = append(rest, i)
+		}
+	}
+	for chunk := range slices.Chunk(fit, bulkMost) {
+		if len(chunk) < bulkLeast {
+			rest = append(rest, chunk...)
+			continue
+		}
+		jobs = append(jobs, &call{table: chunk[0].table, op: chunk[0].op, items: chunk, bulk: true})
+	}
+	return jobs, rest
+}
+
+// startJob hands a call over to Salesforce. What may not go as a job goes by
+// calls instead, in the next run.
+func (w *Worker) startJob(ctx context.Context, c *call) (n int, whole *Failure, err error) {
+	if len(w.jobs) >= maxJobs {
+		return 0, nil, nil
+	}
+	ctx, cancel := hold(ctx, w.cfg.CallTimeout, w.cfg.StopGrace)
+	defer cancel()
+	s := &settlement{}
+	ready, records, err := w.prepare(ctx, c, s)
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(ready) > 0 {
+		j := &job{table: c.table.Name, items: ready, due: time.Now().Add(time.Second)}
+		var ids []int64
+		for _, i := range ready {
+			for _, e := range i.entries {
+				ids = append(ids, e.id)
+			}
+		}
+		err := w.cfg.Bulk.Start(ctx, c.request(records), func(id string) error {
+			j.id = id
+			_, err := w.pool.Exec(ctx, w.sql.enlist, ids, jobMark+id)
+			return err //nolint:wrapcheck // passed through by Start
+		})
+		if err != nil {
+			w.noBulk[j.table] = time.Now().Add(noBulkFor)
+			s.results = append(s.results, putBack(ready).results...)
+		} else {
+			j.lighten()
+			w.jobs[j.id] = j
+		}
+		w.log.Info().AnErr("error", err).Str("event", "bulk_started").Str("object", c.table.Object).Stringer("op", c.op).Str("job", j.id).Int("rows", len(ready)).Msg("job")
+	}
+	n, err = w.settle(ctx, s)
+	return n, nil, err
+}
+
+// lighten forgets what a job's items need no more: all values but those that
+// tell what depends on them.
+func (j *job) lighten() {
+	for _, i := range j.items {
+		i.jobKey = i.bulkKey()
+		for _, e := range i.entries {
+			e.values, e.old = nil, nil
+		}
+		i.values, i.old = i.table.names(i.values), i.table.names(i.old)
+		i.hard, i.soft = nil, nil
+	}
+}
+
+// names keeps the values by which records are named or name others.
+func (t *Table) names(values map[string]*string) map[string]*string {
+	var kept map[string]*string
+	for _, c := range t.Columns {
+		if v := values[c.Name]; set(v) && (c.reference() || c.Relationship != "" || strings.HasSuffix(c.Field, "__c") || c.Field == t.ExternalID) {
+			if kept == nil {
+				kept = map[string]*string{}
+			}
+			kept[c.Name] = v
+		}
+	}
+	return kept
+}
+
+// bulkKey is what tells the item's record apart in a job's results.
+func (i *item) bulkKey() string {
+	if i.op != Upsert {
+		return i.sfid
+	}
+	fields, err := fieldsOf(i.table, Upsert, i.values)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprint(fields[i.table.ExternalID])
+}
+
+// adopt takes over an entry that an earlier process gave to a job.
+func (w *Worker) adopt(e *entry, sfid string) {
+	j := w.jobs[e.job()]
+	if j == nil {
+		j = &job{id: e.job(), table: e.key.table}
+		w.jobs[j.id] = j
+	}
+	n := slices.IndexFunc(j.items, func(i *item) bool { return i.key == e.key })
+	if n < 0 {
+		n = len(j.items)
+		j.items = append(j.items, &item{key: e.key, table: w.tables[e.key.table]})
+	}
+	i := j.items[n]
+	if slices.ContainsFunc(i.entries, func(x *entry) bool { return x.id == e.id }) {
+		return
+	}
+	i.entries, i.carrier = append(i.entries, e), e
+	i.values, i.old, i.sfid = overlay(i.values, e.values), overlay(e.old, i.old), cmp.Or(e.sfid, i.sfid, sfid)
+	switch {
+	case e.action == actionDelete:
+		i.op = Delete
+	case i.sfid == "":
+		i.op = Upsert
+	default:
+		i.op = Update
+	}
+	i.jobKey = i.bulkKey()
+}
+
+// inJobs are the items under way.
+func (w *Worker) inJobs() []*item {
+	var all []*item
+	for _, j := range w.jobs {
+		all = append(all, j.items...)
+	}
+	return all
+}
+
+// endJobs asks for jobs whose time has come, and settles those that are over.
+func (w *Worker) endJobs(ctx context.Context) (n int, err error) {
+	for id, j := range w.jobs {
+		if ctx.Err() != nil || time.Now().Before(j.due) {
+			continue
+		}
+		outcomes, done, err := w.cfg.Bulk.Result(ctx, id)
+		if err != nil && failureOf(err).Class == Permanent {
+			done, err = true, nil // nobody knows the job any more; all of it can be repeated
+		}
+		if err != nil || !done {
+			j.asked++
+			j.due = time.Now().Add(min(time.Second<<min(j.asked, 5), 30*time.Second))
+			continue
+		}
+		delete(w.jobs, id)
+		var results []*result
+		untouched := 0
+		for _, i := range j.items {
+			o, told := outcomes[i.jobKey]
+			if !told {
+				untouched++
+				results = append(results, &result{item: i, outcome: again, free: true})
+				continue
+			}
+			results = append(results, w.judge(i, i.op, w.mayOverlap(i, i.op, o)))
+		}
+		if untouched > 0 {
+			w.noBulk[j.table] = time.Now().Add(noBulkFor)
+		}
+		w.log.Info().Str("event", "bulk_ended").Str("job", id).Int("rows", len(j.items)).Int("untouched", untouched).Msg("job")
+		for chunk := range slices.Chunk(results, recoverPage) {
+			settled, failed := w.settle(ctx, &settlement{chunk})
+			if n += settled; failed != nil {
+				err = failed // it is kept, and so must the others be
+			}
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// behindJobs holds back what depends on changes under way in jobs.
+func (p planner) behindJobs(items, flight []*item) {
+	if len(flight) == 0 {
+		return
+	}
+	named := p.namedFields()
+	made, own := map[reference]bool{}, map[reference]bool{}
+	mentioned, mentionedRef := map[string]bool{}, map[reference]bool{}
+	for _, f := range flight {
+		for _, values := range []map[string]*string{f.values, f.old} {
+			if r, ok := f.table.ownReference(values); ok {
+				own[r] = true
+			}
+		}
+		for _, r := range f.externals(named, f.values) {
+			made[r] = made[r] || f.op.creates()
+		}
+		for _, id := range f.mentioned() {
+			mentioned[id] = true
+		}
+		for _, r := range f.mentionedRefs() {
+			mentionedRef[r] = true
+		}
+	}
+	for _, i := range items {
+		for _, values := range []map[string]*string{i.values, i.old} {
+			if r, ok := i.table.ownReference(values); ok && own[r] {
+				i.waiting = true
+			}
+		}
+		if i.op != Delete {
+			i.waiting = i.waiting || slices.ContainsFunc(i.parentRefs(i.values), func(r reference) bool { return made[r] })
+			continue
+		}
+		i.waiting = i.waiting || mentioned[i.sfid] ||
+			slices.ContainsFunc(i.externals(named, i.old), func(r reference) bool { return mentionedRef[r] })
+	}
+}
+
+// ownReference is the row's external id.
+func (t *Table) ownReference(values map[string]*string) (reference, bool) {
+	c := t.external()
+	if c == nil || !set(values[c.Name]) {
+		return reference{}, false
+	}
+	return reference{t.Name, strings.ToLower(*values[c.Name])}, true
+}

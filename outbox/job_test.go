@@ -1,0 +1,126 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// fakeJobs is a Bulk over a fakeOrg: a job runs when it is let.
+type fakeJobs struct {
+	sf      *fakeOrg
+	calls   map[string]Call
+	opened  int
+	running bool // jobs do not end
+	upTo    int  // records that a job does; the rest is not processed
+	broken  error
+}
+
+func (j *fakeJobs) Start(_ context.Context, c Call, opened func(string) error) error {
+	if j.broken != nil {
+		return j.broken
+	}
+	j.opened++
+	id := fmt.Sprintf("750%015d", j.opened)
+	j.calls[id] = c
+	return opened(id)
+}
+
+func (j *fakeJobs) Result(_ context.Context, id string) (map[string]Outcome, bool, error) {
+	if j.running {
+		return nil, false, nil
+	}
+	c := j.calls[id]
+	c.Records = c.Records[:min(len(c.Records), j.upTo)]
+	outcomes := map[string]Outcome{}
+	for i, o := range j.sf.apply(c) {
+		key := c.Records[i].SFID
+		if c.Op == Upsert {
+			key = fmt.Sprint(c.Records[i].Fields[c.ExternalID])
+		}
+		outcomes[key] = o
+	}
+	return outcomes, true, nil
+}
+
+func setupJobs(t *testing.T, change ...func(*Config)) (*bundle, *fakeJobs) {
+	b := setup(t)
+	j := &fakeJobs{sf: b.sf, calls: map[string]Call{}, upTo: bulkMost}
+	b.restart(append(change, withExternalID, func(c *Config) { c.Bulk = j })...)
+	return b, j
+}
+
+func (b *bundle) hurryJobs() {
+	for _, j := range b.worker.jobs {
+		j.due = time.Time{}
+	}
+}
+
+const load = `INSERT INTO salesforce.account (name, external_id__c) SELECT 'a' || n, 'x' || n FROM generate_series(1, 2500) AS n`
+
+func TestJobs(t *testing.T) {
+	t.Parallel()
+	for _, algorithm := range []string{Ordered, Merged} {
+		t.Run("a load is one job, which a new process takes over: "+algorithm, func(t *testing.T) {
+			t.Parallel()
+			use := func(c *Config) { c.Algorithm = algorithm }
+			b, j := setupJobs(t, use)
+			b.exec(load)
+			b.run()
+			b.want("states", b.list(`SELECT DISTINCT state || left(sf_message, 8) FROM salesforce._trigger_log`), "PENDINGBULK 750")
+			b.restart(use, withExternalID, func(c *Config) { c.Bulk = j })
+			if err := b.worker.Recover(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			b.run()
+			b.want("calls beside the job", b.sf.sent(), "")
+			b.hurryJobs()
+			b.drain()
+			b.want("log", b.live(), "")
+			b.want("rows", b.list(`SELECT DISTINCT _hc_lastop || (sfid IS NOT NULL) FROM salesforce.account`), "INSERTEDtrue")
+			b.want("jobs and records", fmt.Sprint(j.opened, b.sf.count("Account")), "1 2500")
+		})
+	}
+
+	t.Run("what depends on a job waits for it, the rest goes", func(t *testing.T) {
+		t.Parallel()
+		b, j := setupJobs(t)
+		j.running = true
+		b.exec(load)
+		b.run()
+		b.exec(`INSERT INTO salesforce.contact (lastname, account__external_id__c) VALUES ('child', 'x7'); INSERT INTO salesforce.contact (lastname) VALUES ('free');
+			UPDATE salesforce.account SET name = 'later' WHERE external_id__c = 'x7'`)
+		b.drain()
+		b.want("calls", b.sf.sent(), "insert Contact 1")
+		j.running = false
+		b.hurryJobs()
+		b.drain()
+		b.want("log", b.live(), "")
+		b.want("order", b.list(`SELECT name || sfid FROM salesforce.account WHERE external_id__c = 'x7'`), "later"+b.sf.find("Account", "Name", "later"))
+	})
+
+	t.Run("records that a job left out go by calls", func(t *testing.T) {
+		t.Parallel()
+		b, j := setupJobs(t)
+		j.upTo = 2000
+		b.exec(load)
+		b.run()
+		b.hurryJobs()
+		b.drain()
+		b.want("log", b.live(), "")
+		b.want("calls", b.sf.sent(), "upsert Account 200, upsert Account 200, upsert Account 100")
+		b.want("jobs", fmt.Sprint(j.opened), "1")
+	})
+
+	t.Run("without jobs all goes by calls", func(t *testing.T) {
+		t.Parallel()
+		b, j := setupJobs(t)
+		j.broken = errors.New("no jobs today")
+		b.exec(load)
+		b.drain()
+		b.want("log", b.live(), "")
+		b.want("records", fmt.Sprint(b.sf.count("Account")), "2500")
+	})
+}

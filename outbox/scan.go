@@ -1,0 +1,168 @@
+package outbox
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// How much one run looks at.
+const (
+	scanPages = 4 // pages of Config.Window entries in short form
+
+	// Changes of one record. In ordered mode each is a call of its own, and
+	// other records wait for the run to end.
+	perRecordOrdered = 20
+	perRecordMerged  = 1000
+)
+
+func (w *Worker) perRecord() int {
+	if w.cfg.Algorithm == Merged {
+		return perRecordMerged
+	}
+	return perRecordOrdered
+}
+
+// window is where runs look. The oldest entries are looked at in each. Where
+// those are of few records (thousands of changes of one, or many that back
+// off), looking goes on behind them, and to spare the next run the way, the
+// worker remembers the stretch and its records.
+//
+// That is a hint and no more. The stretch is read again piece by piece, a page
+// with each run, because transactions with lower ids may commit later; and all
+// changes of a record are read by its key (changes.sql), so that none overtakes
+// one that the scan has not seen.
+type window struct {
+	ahead  int64        // end of the stretch; 0 = none
+	behind int64        // up to here it was read again
+	known  map[key]bool // its records, part of every plan
+	more   bool         // the log goes on behind it, unseen
+}
+
+// scan returns the records to plan for. Its cost is bounded by Config.Window,
+// whatever the size of the log.
+func (w *Worker) scan(ctx context.Context) ([]key, error) {
+	s := scanner{worker: w, counts: map[key]int{}, kinds: map[string]int{}}
+	next, err := s.page(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	w.window.more = false
+	if next == 0 || s.enough() { // the usual case
+		w.window = window{}
+		for next > 0 && err == nil && w.cfg.Bulk != nil && s.alike() && len(s.keys) < bulkMost {
+			next, err = s.page(ctx, next)
+		}
+		return s.keys, err
+	}
+	if next < w.window.ahead {
+		if err := s.again(ctx, next); err != nil {
+			return nil, err
+		}
+		next = w.window.ahead
+	}
+	for range scanPages {
+		if len(s.keys) <= 2*w.cfg.Window {
+			w.window.ahead, w.window.known = next, s.all()
+		}
+		if next, err = s.page(ctx, next); err != nil {
+			return nil, err
+		}
+		if next == 0 || s.enough() {
+			return s.keys, nil
+		}
+	}
+	w.window.more = true
+	return s.keys, nil
+}
+
+// scanner is one scan.
+type scanner struct {
+	worker *Worker
+	counts map[key]int
+	keys   []key // in order of their oldest entry
+	found  int   // entries that can be sent now
+	kinds  map[string]int
+}
+
+// page reads entries after an id and returns the last one's, 0 at the end of
+// the log.
+func (s *scanner) page(ctx context.Context, after int64) (last int64, err error) {
+	limit := s.worker.cfg.Window
+	rows, err := s.worker.pool.Query(ctx, s.worker.sql.window, after, limit)
+	if err != nil {
+		return 0, err //nolint:wrapcheck // wrapped by load
+	}
+	var k key
+	var table, action *string
+	var id *int64
+	n := 0
+	_, err = pgx.ForEachRow(rows, []any{&last, &table, &id, &action}, func() error {
+		n++
+		if table != nil && id != nil {
+			s.kinds[*table]++
+			k.table, k.id = *table, *id
+			s.add(k)
+		}
+		return nil
+	})
+	if n < limit {
+		last = 0
+	}
+	return last, err //nolint:wrapcheck // wrapped by load
+}
+
+func (s *scanner) add(k key) {
+	if t := s.worker.tables[k.table]; t == nil || !t.ReadWrite {
+		return
+	}
+	n := s.counts[k]
+	s.counts[k]++
+	if n == 0 {
+		s.keys = append(s.keys, k)
+	}
+	if n < perRecordOrdered && !s.worker.planner.waits(k) {
+		s.found++
+	}
+}
+
+// alike reports whether nearly all changes are of one table, as after a load.
+func (s *scanner) alike() bool {
+	most, all := 0, 0
+	for _, n := range s.kinds {
+		most, all = max(most, n), all+n
+	}
+	return most*10 >= all*9
+}
+
+// enough reports whether there is a good plan's worth of changes.
+func (s *scanner) enough() bool { return s.found >= s.worker.cfg.Window/2 }
+
+// again reads the next page of the known stretch, behind the head of the log,
+// and brings in the records of all of it: what waits must be seen by what
+// depends on it.
+func (s *scanner) again(ctx context.Context, head int64) error {
+	v := &s.worker.window
+	if v.behind < head || v.behind >= v.ahead {
+		v.behind = head
+	}
+	last, err := s.page(ctx, v.behind)
+	if last == 0 {
+		last = v.ahead
+	}
+	v.behind = last
+	for k := range v.known {
+		if s.counts[k] == 0 {
+			s.counts[k], s.keys = 1, append(s.keys, k)
+		}
+	}
+	return err
+}
+
+func (s *scanner) all() map[key]bool {
+	set := make(map[key]bool, len(s.keys))
+	for _, k := range s.keys {
+		set[k] = true
+	}
+	return set
+}

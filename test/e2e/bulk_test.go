@@ -1,0 +1,65 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A load by the app goes by ingest jobs: few API calls, values as they are, and
+// a bridge that dies while a job is at work leaves it to the next one. With
+// HCBRIDGE_BENCH it is 100,000 rows.
+func TestBulkWrites(t *testing.T) {
+	t.Parallel()
+	n := 2_500
+	if os.Getenv("HCBRIDGE_BENCH") != "" {
+		n = 100_000
+	}
+	r := newRig(t, readWrite...)
+	first := r.start()
+	r.synced()
+	before := r.sf.Calls()
+	began := time.Now()
+	r.exec(`INSERT INTO salesforce.contact (lastname, title, external_id__c)
+		SELECT 'Load ' || n, CASE n % 3 WHEN 0 THEN E'say "hi",\nthere' WHEN 1 THEN ' , ' END, 'load-' || n FROM generate_series(1, $1::int) AS n`, n)
+	r.eventually("a job at work", time.Minute, func() error {
+		if r.count(`SELECT count(*) FROM salesforce._trigger_log WHERE state = 'PENDING' AND sf_message LIKE 'BULK 750%'`) == 0 {
+			return fmt.Errorf("no entry names a job")
+		}
+		return nil
+	})
+	first.end(syscall.SIGKILL)
+	r.start()
+	r.eventually("the log to be done", 3*time.Minute, func() error {
+		if left := r.count(`SELECT count(*) FROM salesforce._trigger_log WHERE state <> 'IGNORE'`); left > 0 {
+			return fmt.Errorf("%d entries", left)
+		}
+		return nil
+	})
+	took := time.Since(began)
+	calls, kinds := 0, map[string]int{}
+	for kind, count := range r.sf.Calls() {
+		if count -= before[kind]; count > 0 {
+			kinds[kind] = count
+		}
+		if kind != "cometd" && kind != "token" {
+			calls += max(count, 0)
+		}
+	}
+	t.Logf("%d rows in %v: %d calls %v", n, took, calls, kinds)
+	if calls > 120 {
+		t.Errorf("%d calls", calls)
+	}
+	if got := len(r.sf.Records("Contact")); got != n {
+		t.Errorf("%d records for %d rows", got, n)
+	}
+	r.once("Contact", "contact")
+	r.equal("Contact")
+
+	r.exec(`UPDATE salesforce.contact SET title = NULL`)
+	r.equal("Contact")
+	r.exec(`DELETE FROM salesforce.contact`)
+	r.equal("Contact")
+}
