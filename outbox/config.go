@@ -35,6 +35,11 @@ type Config struct {
 	// the transaction back and it is tried again. nil = nothing to do.
 	Settle func(ctx context.Context, tx pgx.Tx, done []Settled) error
 
+	// Gate holds tables of which more changes are to be sent than Limits allow.
+	// nil = nothing is ever held.
+	Gate   Gate
+	Limits Limits // default DefaultLimits
+
 	// Wake cuts an idle wait short. Feed it from a [Listener]; nil means
 	// polling only, as behind a transaction-mode pooler. A wake-up is a hint:
 	// nothing depends on its arrival.
@@ -83,6 +88,9 @@ func (c Config) withDefaults() (Config, error) {
 		if t.ExternalID != "" && t.external() == nil {
 			errs = append(errs, fmt.Errorf("table %s: external id %s is not mapped", t.Name, t.ExternalID))
 		}
+	}
+	if c.Limits == (Limits{}) {
+		c.Limits = DefaultLimits
 	}
 	orInt(&c.BatchSize, 200)
 	orInt(&c.Window, 1000)

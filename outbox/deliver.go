@@ -42,6 +42,9 @@ func (w *Worker) prepare(ctx context.Context, c *call, s *settlement) (ready []*
 			continue
 		}
 		fields, r := i.request(c)
+		if f := w.turns.refuse(i); f != nil && r == nil {
+			r = &result{item: i, outcome: refused, failure: f}
+		}
 		if r != nil {
 			s.results = append(s.results, r)
 			continue

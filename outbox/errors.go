@@ -12,6 +12,7 @@ const (
 	CodeInDoubt  = "IN_DOUBT"       // the answer to an insert was lost; the record may exist in Salesforce
 	CodeNoSFID   = "NO_SFID"        // an update of a row that Salesforce does not know
 	CodeBadValue = "INVALID_VALUE"  // a captured value has no form that Salesforce takes
+	CodePingPong = "PING_PONG"      // the value was changed back again and again
 	CodeTaken    = "DUPLICATE_SFID" // Salesforce answered with an id that another row holds
 )
 

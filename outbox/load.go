@@ -11,18 +11,27 @@ import (
 
 // load reads the backlog of one run: which records have changes (see scan), the
 // oldest changes of each with what else is open for them, the Salesforce ids
-// that these do not tell, and where a child names a parent, refused parents.
-func (w *Worker) load(ctx context.Context) (backlog, error) {
-	b := backlog{flight: w.inJobs(), open: map[key][]*entry{}, rows: map[key]string{}, asked: map[key]bool{}}
-	keys, err := w.scan(ctx)
-	if err != nil {
-		return b, fmt.Errorf("entries: %w", err)
-	}
-	if len(keys) == 0 {
-		return b, nil
-	}
-	if err := w.loadChanges(ctx, &b, keys); err != nil {
-		return b, fmt.Errorf("changes: %w", err)
+// that these do not tell, and where a child names a parent, refused parents. It
+// begins again where the guard finds that some may not go.
+func (w *Worker) load(ctx context.Context) (b backlog, err error) {
+	for held := true; held; {
+		if err := w.askGate(ctx); err != nil {
+			return b, err
+		}
+		b = backlog{flight: w.inJobs(), open: map[key][]*entry{}, rows: map[key]string{}, asked: map[key]bool{}}
+		keys, full, err := w.scan(ctx)
+		if err != nil {
+			return b, fmt.Errorf("entries: %w", err)
+		}
+		if len(keys) == 0 {
+			return b, nil
+		}
+		if err := w.loadChanges(ctx, &b, keys); err != nil {
+			return b, fmt.Errorf("changes: %w", err)
+		}
+		if held, err = w.watch(ctx, b.entries, full); err != nil {
+			return b, err
+		}
 	}
 	if err := w.loadIDs(ctx, &b); err != nil {
 		return b, fmt.Errorf("records: %w", err)
@@ -43,6 +52,7 @@ func (w *Worker) loadChanges(ctx context.Context, b *backlog, keys []key) error 
 	batch := &pgx.Batch{}
 	batch.Queue(w.sql.changes, tables, ids, w.perRecord()).Query(func(rows pgx.Rows) (err error) {
 		b.entries, err = scanEntries(rows)
+		b.entries = slices.DeleteFunc(b.entries, func(e *entry) bool { return w.guard.stops(e.key.table, e.id) })
 		return err
 	})
 	batch.Queue(w.sql.open, tables, ids).Query(func(rows pgx.Rows) error {

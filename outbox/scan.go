@@ -39,25 +39,27 @@ type window struct {
 	more   bool         // the log goes on behind it, unseen
 }
 
-// scan returns the records to plan for. Its cost is bounded by Config.Window,
-// whatever the size of the log.
-func (w *Worker) scan(ctx context.Context) ([]key, error) {
+// scan returns the records to plan for, and whether the log has more than it
+// looked at first. Its cost is bounded by Config.Window, whatever the size of the
+// log.
+func (w *Worker) scan(ctx context.Context) (keys []key, full bool, err error) {
 	s := scanner{worker: w, counts: map[key]int{}, kinds: map[string]int{}}
 	next, err := s.page(ctx, 0)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
+	full = next > 0
 	w.window.more = false
 	if next == 0 || s.enough() { // the usual case
 		w.window = window{}
 		for next > 0 && err == nil && w.cfg.Bulk != nil && s.alike() && len(s.keys) < bulkMost {
 			next, err = s.page(ctx, next)
 		}
-		return s.keys, err
+		return s.keys, full, err
 	}
 	if next < w.window.ahead {
 		if err := s.again(ctx, next); err != nil {
-			return nil, err
+			return nil, full, err
 		}
 		next = w.window.ahead
 	}
@@ -66,14 +68,14 @@ func (w *Worker) scan(ctx context.Context) ([]key, error) {
 			w.window.ahead, w.window.known = next, s.all()
 		}
 		if next, err = s.page(ctx, next); err != nil {
-			return nil, err
+			return nil, full, err
 		}
 		if next == 0 || s.enough() {
-			return s.keys, nil
+			return s.keys, full, nil
 		}
 	}
 	w.window.more = true
-	return s.keys, nil
+	return s.keys, full, nil
 }
 
 // scanner is one scan.
@@ -89,7 +91,11 @@ type scanner struct {
 // the log.
 func (s *scanner) page(ctx context.Context, after int64) (last int64, err error) {
 	limit := s.worker.cfg.Window
-	rows, err := s.worker.pool.Query(ctx, s.worker.sql.window, after, limit)
+	sql, args := s.worker.sql.window, []any{after, limit}
+	if tables, upTo := s.worker.guard.filter(); len(tables) > 0 {
+		sql, args = s.worker.sql.windowHeld, append(args, tables, upTo)
+	}
+	rows, err := s.worker.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return 0, err //nolint:wrapcheck // wrapped by load
 	}

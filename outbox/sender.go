@@ -55,5 +55,6 @@ type Settled struct {
 	RecordID int64  // the row's id
 	SFID     string // "" where it is not known
 	Op       Op
-	OK       bool // false: refused, the entry is FAILED
+	OK       bool     // false: refused, the entry is FAILED
+	Failure  *Failure // why, nil if OK
 }

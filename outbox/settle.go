@@ -269,7 +269,7 @@ func report(results []*result) []Settled {
 		}
 		list = append(list, Settled{
 			Table: r.item.key.table, RecordID: r.item.key.id, SFID: r.sfid, Op: r.item.op,
-			OK: r.outcome == accepted || r.outcome == ignored,
+			OK: r.outcome == accepted || r.outcome == ignored, Failure: r.failure,
 		})
 	}
 	return list
@@ -298,6 +298,10 @@ func (w *Worker) remember(r *result) int {
 		return 0
 	case accepted, ignored:
 		i.status = done
+		w.turns.note(i)
+		for _, e := range i.entries {
+			w.guard.note(i.key.table, e.action, e.id)
+		}
 		if r.op.creates() {
 			i.sfid = r.sfid
 		}

@@ -4,9 +4,10 @@ import "fmt"
 
 // statements is the SQL of one schema, ready to run.
 type statements struct {
-	window, changes, open, lost, inflight, claim, archive, mark, answered, revive, enlist string
-	tidyFailed, tidyArchive, tidyRequeue, tidyPurge                                       string
-	attempted                                                                             string
+	window, windowHeld, waiting, sentLately                                       string
+	changes, open, lost, inflight, claim, archive, mark, answered, revive, enlist string
+	tidyFailed, tidyArchive, tidyRequeue, tidyPurge                               string
+	attempted                                                                     string
 
 	sfids, lock, row, known map[string]string // by table
 }
@@ -16,7 +17,8 @@ func statementsFor(schema string, tables []Table) (statements, error) {
 	s := statements{sfids: map[string]string{}, lock: map[string]string{}, row: map[string]string{}, known: map[string]string{}}
 	logData := map[string]any{"Log": ident(schema, "_trigger_log"), "Archive": ident(schema, "_trigger_log_archive")}
 	for file, into := range map[string]*string{
-		"window": &s.window, "changes": &s.changes, "open": &s.open, "lost": &s.lost, "inflight": &s.inflight, "claim": &s.claim,
+		"window": &s.window, "window_held": &s.windowHeld, "waiting": &s.waiting, "sent_lately": &s.sentLately,
+		"changes": &s.changes, "open": &s.open, "lost": &s.lost, "inflight": &s.inflight, "claim": &s.claim,
 		"archive": &s.archive, "mark": &s.mark, "answered": &s.answered, "revive": &s.revive, "enlist": &s.enlist,
 		"tidy_failed": &s.tidyFailed, "tidy_archive": &s.tidyArchive, "tidy_requeue": &s.tidyRequeue, "tidy_purge": &s.tidyPurge,
 		"attempted": &s.attempted,

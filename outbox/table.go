@@ -104,3 +104,13 @@ const (
 	colLastOp = "_hc_lastop"
 	colErr    = "_hc_err"
 )
+
+// field is the API name of a column.
+func (t *Table) field(column string) string {
+	for _, c := range t.Columns {
+		if c.Name == column {
+			return c.Field
+		}
+	}
+	return column
+}

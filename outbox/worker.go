@@ -22,6 +22,8 @@ type Worker struct {
 	tables   map[string]*Table
 	writable []string // names of the read_write tables
 
+	guard     guard
+	turns     turns
 	window    window
 	jobs      map[string]*job
 	noBulk    map[string]time.Time // tables, until when
@@ -58,6 +60,7 @@ func New(pool *pgxpool.Pool, cfg Config) (*Worker, error) {
 	w := &Worker{
 		pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, retries: map[key]retry{}, doubts: map[int64]*doubt{},
 		jobs: map[string]*job{}, noBulk: map[string]time.Time{},
+		guard: guard{gate: cfg.Gate, limits: cfg.Limits, sent: map[string][]sentIn{}},
 	}
 	if w.sql, err = statementsFor(cfg.Schema, cfg.Tables); err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)

@@ -332,6 +332,10 @@ func (r *Result) read(object string, rows pgx.Rows) error {
 			r.Held += n
 		case verdictEqual:
 			r.Marked += n
+		case verdictConflict:
+			if n > 0 {
+				r.count(object, Written{Conflicts: n})
+			}
 		default:
 			return fmt.Errorf("unknown verdict %q", verdict)
 		}

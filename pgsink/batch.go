@@ -82,8 +82,9 @@ type Result struct {
 	Objects map[string]Written
 }
 
-// Written is what became of one object's rows.
-type Written struct{ Inserted, Updated, Deleted, Unchanged int }
+// Written is what became of one object's rows, and how many conflicts with
+// changes of the app came to light.
+type Written struct{ Inserted, Updated, Deleted, Unchanged, Conflicts int }
 
 // count adds to an object's figures.
 func (r *Result) count(object string, w Written) {
@@ -91,7 +92,7 @@ func (r *Result) count(object string, w Written) {
 		r.Objects = map[string]Written{}
 	}
 	old := r.Objects[object]
-	r.Objects[object] = Written{old.Inserted + w.Inserted, old.Updated + w.Updated, old.Deleted + w.Deleted, old.Unchanged + w.Unchanged}
+	r.Objects[object] = Written{old.Inserted + w.Inserted, old.Updated + w.Updated, old.Deleted + w.Deleted, old.Unchanged + w.Unchanged, old.Conflicts + w.Conflicts}
 }
 
 // add sums counts.

@@ -74,6 +74,13 @@
 // Everything is safe for concurrent use. Nothing here starts a goroutine.
 // Batches of the same records are serialised by their rows and marks.
 //
+// # Conflicts
+//
+// A record that says of a field what the app neither had nor made of it, and that
+// is newer than what the app had, is somebody else's edit that the app did not know:
+// both values go to hcbridge.conflict. Until what Salesforce stored in the end has
+// been read, it may be what became of our own value there, and is not settled.
+//
 // # Time
 //
 // Only Salesforce's stamps are compared with each other, and only the

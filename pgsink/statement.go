@@ -15,6 +15,7 @@ const (
 	verdictSuperseded = "superseded"
 	verdictHeld       = "held"
 	verdictEqual      = "equal"
+	verdictConflict   = "conflict" // of no record: how many conflicts are certain now
 )
 
 // Where the apply statement takes its records from.
@@ -37,6 +38,7 @@ const tempTable = "hcbridge_load"
 //	…       the writes
 //	o       the verdict that came true: what could not be locked is held
 //	marked, cleared: the consequences
+//	conflicted, …: see writeConflicts
 //
 // Why no row is written over a change we do not know: the verdict is made of a
 // snapshot, which shows an app's change if and only if it shows the log entry
@@ -67,6 +69,13 @@ func (t *Table) applySQL(columns []int, source string) string {
 	t.writeVerdicts(b, columns, source)
 	t.writeWrites(b, columns, source)
 	b.WriteString(consequencesSQL)
+	if t.ReadWrite {
+		t.writeConflicts(b, columns)
+	}
+	b.WriteString("\nSELECT verdict, count(*) FROM o GROUP BY verdict")
+	if t.ReadWrite {
+		b.WriteString("\nUNION ALL SELECT 'conflict', (SELECT count(*) FROM conflicted WHERE settled) + (SELECT count(*) FROM settled)")
+	}
 	return b.String()
 }
 
@@ -185,6 +194,9 @@ func (t *Table) writeVerdicts(b *strings.Builder, columns []int, source string) 
 		when(fmt.Sprintf("n.kind = 'delete' AND r.%s >= %s", quote(t.Columns[t.stamp].Name), stamp), "'equal'")
 	}
 	when("n.kind = 'delete'", "'delete'")
+	if t.ReadWrite {
+		when(t.contested(columns), "'equal'")
+	}
 	if t.external >= 0 {
 		when("r.sfid IS NULL", "'update'")
 	}
@@ -323,5 +335,4 @@ cleared AS (
     DELETE FROM hcbridge.read_error AS e
     WHERE e.schema = $1 AND e.object = $2 AND e.sfid = ANY (ARRAY(
         SELECT o.sfid FROM o WHERE o.verdict IN ('insert', 'update', 'delete', 'same')))
-)
-SELECT verdict, count(*) FROM o GROUP BY verdict`
+)`

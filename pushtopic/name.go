@@ -12,7 +12,7 @@ const (
 	hashLen = 8
 
 	// Before the object in the Description of a topic that a bridge made, and
-	// before that bridge.
+	// before that bridge; see at for what may follow.
 	mark = "hcbridge: "
 	by   = " of "
 )
@@ -46,5 +46,6 @@ func claim(t Topic) (object, bridge string, ok bool) {
 		return "", "", false
 	}
 	object, bridge, _ = strings.Cut(rest, by)
+	bridge, _, _ = strings.Cut(bridge, at)
 	return object, bridge, strings.EqualFold(t.Name, Name(object))
 }

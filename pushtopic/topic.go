@@ -120,13 +120,13 @@ func Ensure(ctx context.Context, api API, bridge string, spec Spec) (Topic, Spec
 		case have == nil:
 			action = Created
 			t.ID, fault = api.Create(ctx, t)
-		case have.Description != t.Description && !have.tellsAll(spec.Object):
+		case !have.describedAs(t.Description) && !have.tellsAll(spec.Object):
 			return Topic{}, spec, Kept, fmt.Errorf("ensure topic %s: %w", spec.Name, ErrTaken)
-		case have.Description != t.Description:
+		case !have.describedAs(t.Description):
 			return *have, spec, Shared, nil
 		case !have.matches(t):
 			action = Repaired
-			t.ID = have.ID
+			t.ID, t.Description = have.ID, have.Description
 			fault = api.Update(ctx, t)
 		default:
 			return *have, spec, action, nil
@@ -208,10 +208,10 @@ func (s Spec) topic(bridge string) Topic {
 	}
 }
 
-// matches reports whether t is as want says, but for its id and the spaces in
-// its query.
+// matches reports whether t is as want says, but for its id, its description and
+// the spaces in its query.
 func (t Topic) matches(want Topic) bool {
-	t.ID = want.ID
+	t.ID, t.Description = want.ID, want.Description
 	if compact(t.Query) == compact(want.Query) {
 		t.Query = want.Query
 	}

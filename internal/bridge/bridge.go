@@ -164,10 +164,11 @@ func (b *Bridge) hold(ctx context.Context, pool *pgxpool.Pool, sf *salesforce.Cl
 		defer cancel() // the lease is given up last
 		org, user := "", ""
 		for {
+			b.whilePaused(gctx, pool)
 			s := newSession(b, pool, sf)
 			s.orgID, s.userID = org, user
 			err := s.run(gctx)
-			if !errors.Is(err, errRemap) {
+			if !errors.Is(err, errRemap) && !errors.Is(err, errPaused) {
 				return err
 			}
 			org, user = s.orgID, s.userID

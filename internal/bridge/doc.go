@@ -33,7 +33,8 @@
 //  4. A row is deleted only on a positive sign: a delete event, IsDeleted from
 //     queryAll, or getDeleted. Absence is never one.
 //  5. A row with an unsent local change is not touched by anything inbound; it
-//     is marked and read when the change has been answered.
+//     is marked and read when the change has been answered. A field that both
+//     sides changed is written down.
 //  6. Nothing is sent before its log entry is PENDING by a committed
 //     transaction, and no transaction is open while a request is.
 //     An insert that was not answered is never sent again before it is known, or
@@ -92,6 +93,14 @@
 // is nothing to verify: what an administrator has not selected is refused, or is
 // silent and found by the watchdog, which remembers what events announced, as
 // polls are bound to find it again.
+//
+// # What waits for a person
+//
+// A mass change waits for Approve, which lets go what is in the log then. A
+// database that is a copy, or was set back, only receives until Adopt. A pause ends
+// the session and keeps the lease. All three are rows of hcbridge, looked at every
+// second, so they outlast the process; the session ends and begins anew where one of
+// the last two changes.
 //
 // # A schema that changes
 //

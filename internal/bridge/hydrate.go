@@ -109,6 +109,7 @@ func (s *session) count(res pgsink.Result) {
 			o.Counters.RowsWritten += int64(w.Inserted + w.Updated)
 			o.Counters.RowsDeleted += int64(w.Deleted)
 			o.Counters.RowsUnchanged += int64(w.Unchanged)
+			o.Counters.Conflicts += int64(w.Conflicts)
 		})
 	}
 }

@@ -257,6 +257,9 @@ func (s *session) compareOnce(ctx context.Context, o *object, log zerolog.Logger
 	if err := s.sink.Unbury(ctx, o.cfg.Name); err != nil {
 		return err
 	}
+	if err := s.sink.ForgetConflicts(ctx); err != nil {
+		return err
+	}
 	in, err := s.sink.Invisible(ctx, o.table)
 	if err != nil {
 		return err

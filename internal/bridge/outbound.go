@@ -104,20 +104,34 @@ func failure(err error) *outbox.Failure {
 }
 
 // settled runs in the transaction that records an answer: what Salesforce
-// stored is read back into the row.
+// stored is read back into the row, and what came in meanwhile.
 func (s *session) settled(ctx context.Context, tx pgx.Tx, done []outbox.Settled) error {
 	var marks []pgsink.Mark
+	refused := map[string][]string{} // Salesforce ids by object
 	for _, d := range done {
 		o := s.byTable[d.Table]
-		if !d.OK || d.SFID == "" || o == nil {
+		if d.SFID == "" || o == nil {
 			continue
 		}
+		if !d.OK {
+			if f := d.Failure; f != nil && f.Code == salesforce.CodeDeleted {
+				marks = append(marks, pgsink.Mark{Object: o.cfg.Name, SFID: d.SFID, Reason: pgsink.ReasonGone})
+			}
+			refused[o.cfg.Name] = append(refused[o.cfg.Name], d.SFID)
+			continue
+		}
+		s.id.wrote.Store(true)
 		s.stream.wrote(o, d.SFID)
 		if d.Op != outbox.Delete {
 			marks = append(marks, pgsink.Mark{Object: o.cfg.Name, SFID: d.SFID, Reason: "written"})
 		}
 	}
-	if len(marks) == 0 {
+	for object, sfids := range refused { // rows wait for them no longer
+		if err := s.sink.Expedite(ctx, tx, object, sfids); err != nil {
+			return err
+		}
+	}
+	if len(marks)+len(refused) == 0 {
 		return nil
 	}
 	if err := s.sink.Mark(ctx, tx, marks); err != nil {

@@ -104,6 +104,9 @@ func (s *session) connection(dbErr error, listener *outbox.Listener) {
 	if listener != nil && !listener.Healthy() {
 		message = "LISTEN does not work on this connection (a transaction-mode pooler?): changes are found by polling; set HC_LISTEN_DATABASE_URL to a direct connection"
 	}
+	if s.unsafe != "" {
+		message = s.unsafe + "; nothing is sent until `hcbridge adopt`"
+	}
 	s.board.Connection(func(c *status.Connection) {
 		c.State, c.Message = state, message
 		c.APICalls = status.APICalls{Used: usage.Used, Limit: usage.Limit, Budget: budget}

@@ -39,8 +39,10 @@ type session struct {
 	byTable map[string]*object
 	aside   map[string]error // why objects of the configuration are not at work, by their names there; of mapAll, then of watchSchema
 	schema  *schemaWatch
-	capture outbox.Capture         // what captures changes, as installed; of install
-	marked  chan struct{}          // capacity 1: there are marks to read back
+	capture outbox.Capture // what captures changes, as installed; of install
+	marked  chan struct{}  // capacity 1: there are marks to read back
+	unsafe  string         // why nothing is sent; "" if it may be
+	id      identity
 	trouble atomic.Pointer[string] // connection state that the last answer of Salesforce calls for; empty if none
 }
 
@@ -53,7 +55,8 @@ func newSession(b *Bridge, pool *pgxpool.Pool, sf *salesforce.Client) *session {
 }
 
 // run maps the objects and then keeps them in step until ctx ends, or until the
-// org or the tables are no longer what the mappings say: errRemap.
+// org or the tables are no longer what the mappings say, or nothing may be sent
+// any more: errRemap, or until a person wants a pause: errPaused.
 func (s *session) run(ctx context.Context) error {
 	if s.orgID == "" {
 		if err := s.login(ctx); err != nil {
@@ -96,12 +99,14 @@ func (s *session) run(ctx context.Context) error {
 	g.Go(func() error { return s.watchSchema(ctx) })
 	g.Go(func() error { return s.watchTriggers(ctx) })
 	g.Go(func() error { return s.reloads(ctx) })
+	g.Go(func() error { return s.obey(ctx) })
 	for _, o := range s.objects {
 		g.Go(func() error { return s.runObject(ctx, o) })
 	}
 	if writer != nil {
 		g.Go(func() error { return listener.Run(ctx) })
 		g.Go(func() error { return writer.Run(ctx) })
+		g.Go(func() error { return s.keepIdentity(ctx) })
 	}
 	return g.Wait()
 }
@@ -179,7 +184,8 @@ func (s *session) outboxTables() []outbox.Table {
 	return tables
 }
 
-// outbound prepares the writer, or nothing if every object is read only.
+// outbound prepares the writer, or nothing if every object is read only or the
+// database has to be adopted first.
 func (s *session) outbound(ctx context.Context) (*outbox.Worker, *outbox.Listener, error) {
 	writes := false
 	for _, o := range s.objects {
@@ -190,16 +196,30 @@ func (s *session) outbound(ctx context.Context) (*outbox.Worker, *outbox.Listene
 			}
 		}
 	}
-	if !writes {
+	err := s.forever(ctx, "identity", func(ctx context.Context) (err error) {
+		if !writes {
+			w, err := readWishes(ctx, s.pool, s.cfg.Schema)
+			s.unsafe = w.unsafe
+			return err
+		}
+		s.unsafe, err = s.checkIdentity(ctx)
+		return err
+	})
+	if err != nil || !writes {
+		return nil, nil, err
+	}
+	if s.unsafe != "" {
+		s.stop("outbound", s.unsafe+". Nothing is sent until `hcbridge adopt` confirms it")
 		return nil, nil, nil
 	}
+	s.resume("outbound")
 	url := s.cfg.ListenDatabaseURL.Reveal()
 	if url == "" {
 		url = s.cfg.DatabaseURL.Reveal()
 	}
 	listener := outbox.NewListener(func(ctx context.Context) (*pgx.Conn, error) { return connectToListen(ctx, url) }, outbox.Channel(s.cfg.Schema), s.log)
 	worker, err := outbox.New(s.pool, outbox.Config{
-		Schema: s.cfg.Schema, Algorithm: s.cfg.WriteAlgorithm, Tables: s.outboxTables(), Sender: sender{s}, Finder: finder{s}, Bulk: bulk{s}, Settle: s.settled, InDoubt: s.inDoubt,
+		Schema: s.cfg.Schema, Algorithm: s.cfg.WriteAlgorithm, Tables: s.outboxTables(), Sender: sender{s}, Finder: finder{s}, Bulk: bulk{s}, Settle: s.settled, InDoubt: s.inDoubt, Gate: gate{s},
 		Wake: listener.Wake(), Log: s.log,
 	})
 	if err != nil {

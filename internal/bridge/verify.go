@@ -114,7 +114,11 @@ func (st *stream) verify(ctx context.Context, positions map[string]pgsink.Positi
 			st.fallBack(o, why)
 		}
 	}
-	removed, err := pushtopic.Remove(ctx, api, st.name, keep)
+	var removed []string
+	var err error
+	if st.s.unsafe == "" { // a copy must not remove what the original made
+		removed, err = pushtopic.Remove(ctx, api, st.name, keep)
+	}
 	for _, name := range removed {
 		st.log.Info().Str("event", "topic_removed").Str("topic", name).Msg("no longer streamed")
 	}

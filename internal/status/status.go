@@ -100,6 +100,7 @@ type Counters struct {
 	PollFoundLate, PollFoundDrift, PollFoundFull int64
 	WritesSent                                   int64 // records written to Salesforce
 	WritesFailed                                 int64
+	Conflicts                                    int64 // fields that both sides had changed
 	LagSumMS                                     int64 // over LagCount applied events
 	LagCount                                     int64
 }

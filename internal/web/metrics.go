@@ -37,6 +37,7 @@ func perObject() []metric {
 		{"hcbridge_poll_found_full_total", "Of those, what only a comparison of all records noticed.", counter, func(o *status.Object) float64 { return float64(o.Counters.PollFoundFull) }},
 		{"hcbridge_writes_sent_total", "Records written to Salesforce.", counter, func(o *status.Object) float64 { return float64(o.Counters.WritesSent) }},
 		{"hcbridge_writes_failed_total", "Writes that Salesforce refused for good.", counter, func(o *status.Object) float64 { return float64(o.Counters.WritesFailed) }},
+		{"hcbridge_conflicts_total", "Fields that both sides had changed; see hcbridge.conflict.", counter, func(o *status.Object) float64 { return float64(o.Counters.Conflicts) }},
 		{"hcbridge_apply_lag_seconds_sum", "Sum over applied events of the time from change to commit.", counter, func(o *status.Object) float64 { return float64(o.Counters.LagSumMS) / 1000 }},
 		{"hcbridge_apply_lag_seconds_count", "Applied events whose time from change to commit is in the sum.", counter, func(o *status.Object) float64 { return float64(o.Counters.LagCount) }},
 		{"hcbridge_lag_seconds", "Age of the oldest record known to be stale, else the delay of the newest applied change.", gauge, func(o *status.Object) float64 { return float64(o.LagMS) / 1000 }},

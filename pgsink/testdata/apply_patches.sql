@@ -41,6 +41,12 @@ m AS MATERIALIZED (
             WHEN r.id IS NULL THEN 'insert'
             WHEN n.kind = 'delete' AND r."systemmodstamp" >= n.v3 THEN 'equal'
             WHEN n.kind = 'delete' THEN 'delete'
+            WHEN n.kind <> 'read' AND r._hc_lastop = 'UPDATED' AND EXISTS (
+                SELECT FROM "salesforce"."_trigger_log_archive" AS l
+                WHERE l.table_name = 'account' AND l.record_id = r.id AND l.action = 'UPDATE' AND l.processed_at > now() - interval '10 minutes'
+                    AND (r."name" IS DISTINCT FROM n.v0 AND position('"name"=>' IN l."values") > 0
+                        OR r."ext__c" IS DISTINCT FROM n.v1 AND position('"ext__c"=>' IN l."values") > 0
+                        OR r."amount__c" IS DISTINCT FROM n.v2 AND position('"amount__c"=>' IN l."values") > 0)) THEN 'equal'
             WHEN r.sfid IS NULL THEN 'update'
             WHEN n.kind NOT IN ('read', 'foreign') AND r."systemmodstamp" = n.v3 AND ROW(r."name", r."ext__c", r."amount__c", r."isdeleted") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2, n.v4) THEN 'equal'
             WHEN ROW(r."name", r."ext__c", r."amount__c", r."isdeleted") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2, n.v4) THEN 'update'
@@ -116,5 +122,75 @@ cleared AS (
     DELETE FROM hcbridge.read_error AS e
     WHERE e.schema = $1 AND e.object = $2 AND e.sfid = ANY (ARRAY(
         SELECT o.sfid FROM o WHERE o.verdict IN ('insert', 'update', 'delete', 'same')))
+),
+conflicted AS (
+    INSERT INTO hcbridge.conflict AS c (schema, object, table_name, record_id, sfid, field, entry, local_value, remote_value, base_value, remote_deleted, chosen, settled)
+    SELECT $1, $2, 'account', m.row_id, m.sfid, f.name, e.id, e.local, f.remote, e.base, false, 'postgres', m.verdict = 'stale'
+    FROM m
+    JOIN "salesforce"."account" AS r ON r.id = m.row_id
+    CROSS JOIN LATERAL (VALUES ('name', CASE WHEN m.v0 IS NOT NULL THEN format('%s', m.v0) END, CASE WHEN r."name" IS NOT NULL THEN format('%s', r."name") END), ('ext__c', CASE WHEN m.v1 IS NOT NULL THEN format('%s', m.v1) END, CASE WHEN r."ext__c" IS NOT NULL THEN format('%s', r."ext__c") END), ('amount__c', CASE WHEN m.v2 IS NOT NULL THEN format('%s', m.v2) END, CASE WHEN r."amount__c" IS NOT NULL THEN format('%s', r."amount__c") END)) AS f (name, remote, own)
+    CROSS JOIN LATERAL (
+        SELECT l.id, hcbridge.pair(l."values", f.name) AS local, hcbridge.pair(l.old, f.name) AS base
+        FROM (
+            SELECT l.id, l."values", l.old FROM "salesforce"."_trigger_log" AS l
+            WHERE l.table_name = 'account' AND l.record_id = m.row_id AND l.state IN ('NEW', 'PENDING') AND l.action = 'UPDATE'
+            UNION ALL
+            SELECT l.id, l."values", l.old FROM "salesforce"."_trigger_log_archive" AS l
+            WHERE l.table_name = 'account' AND l.record_id = m.row_id AND l.state IN ('SUCCESS', 'MERGED') AND l.action = 'UPDATE'
+                AND l.processed_at > now() - interval '10 minutes'
+        ) AS l
+        WHERE position('"' || f.name || '"=>' IN l."values") > 0
+            AND hcbridge.pair(l.old, 'systemmodstamp')::timestamp < m.v3
+        ORDER BY l.id DESC
+        LIMIT 1
+    ) AS e
+    WHERE f.remote IS DISTINCT FROM f.own
+        AND (m.verdict IN ('held', 'equal') AND m.kind <> 'delete' OR m.verdict = 'stale' AND m.kind IN ('event', 'patch'))
+        AND NOT EXISTS (
+            SELECT FROM (
+            SELECT l.id, l."values", l.old FROM "salesforce"."_trigger_log" AS l
+            WHERE l.table_name = 'account' AND l.record_id = m.row_id AND l.state IN ('NEW', 'PENDING') AND l.action = 'UPDATE'
+            UNION ALL
+            SELECT l.id, l."values", l.old FROM "salesforce"."_trigger_log_archive" AS l
+            WHERE l.table_name = 'account' AND l.record_id = m.row_id AND l.state IN ('SUCCESS', 'MERGED') AND l.action = 'UPDATE'
+                AND l.processed_at > now() - interval '10 minutes'
+        ) AS l
+            WHERE position('"' || f.name || '"=>' IN l."values") > 0
+                AND (hcbridge.pair(l."values", f.name) IS NOT DISTINCT FROM f.remote OR hcbridge.pair(l.old, f.name) IS NOT DISTINCT FROM f.remote))
+    UNION ALL
+    SELECT $1, $2, 'account', m.row_id, m.sfid, f.name, e.id, e.local, NULL, e.base, true, 'salesforce', true
+    FROM m
+    CROSS JOIN LATERAL unnest(ARRAY['name', 'ext__c', 'amount__c']::text[]) AS f (name)
+    CROSS JOIN LATERAL (
+        SELECT l.id, hcbridge.pair(l."values", f.name) AS local, hcbridge.pair(l.old, f.name) AS base
+        FROM "salesforce"."_trigger_log" AS l
+        WHERE l.table_name = 'account' AND l.record_id = m.row_id AND l.state = 'FAILED' AND l.action = 'UPDATE'
+            AND position('"' || f.name || '"=>' IN l."values") > 0
+        ORDER BY l.id DESC
+        LIMIT 1
+    ) AS e
+    WHERE m.verdict = 'delete'
+    ORDER BY 5, 6
+    ON CONFLICT (schema, table_name, record_id, field, entry) DO UPDATE
+    SET remote_value = excluded.remote_value, at = now()
+    WHERE NOT c.settled AND c.remote_value IS DISTINCT FROM excluded.remote_value
+    RETURNING c.settled
+),
+answered AS MATERIALIZED (
+    SELECT c.id, f.remote IS NOT DISTINCT FROM c.remote_value AS theirs, r._hc_lastop IN ('INSERTED', 'UPDATED', 'SYNCED') AS taken
+    FROM m
+    JOIN "salesforce"."account" AS r ON r.id = m.row_id
+    JOIN hcbridge.conflict AS c ON c.schema = $1 AND c.object = $2 AND c.sfid = m.sfid AND NOT c.settled
+    JOIN LATERAL (VALUES ('name', CASE WHEN m.v0 IS NOT NULL THEN format('%s', m.v0) END, CASE WHEN r."name" IS NOT NULL THEN format('%s', r."name") END), ('ext__c', CASE WHEN m.v1 IS NOT NULL THEN format('%s', m.v1) END, CASE WHEN r."ext__c" IS NOT NULL THEN format('%s', r."ext__c") END), ('amount__c', CASE WHEN m.v2 IS NOT NULL THEN format('%s', m.v2) END, CASE WHEN r."amount__c" IS NOT NULL THEN format('%s', r."amount__c") END)) AS f (name, remote, own) ON f.name = c.field
+    WHERE m.kind = 'read' AND m.verdict IN ('update', 'same')
+),
+refuted AS (
+    DELETE FROM hcbridge.conflict AS c USING answered AS a WHERE c.id = a.id AND a.theirs AND a.taken
+),
+settled AS (
+    UPDATE hcbridge.conflict AS c SET settled = true, chosen = CASE WHEN a.theirs THEN 'salesforce' ELSE 'postgres' END
+    FROM answered AS a WHERE c.id = a.id AND NOT (a.theirs AND a.taken)
+    RETURNING 1
 )
 SELECT verdict, count(*) FROM o GROUP BY verdict
+UNION ALL SELECT 'conflict', (SELECT count(*) FROM conflicted WHERE settled) + (SELECT count(*) FROM settled)

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+
+	"hcbridge/config"
+	"hcbridge/internal/bridge"
+)
+
+func (p *program) pauseCommand() *cobra.Command {
+	return p.pausing("pause", true, "Stop syncing in both directions; changes go on being captured",
+		"Has the running bridge stop sending and fetching within seconds. Changes of the app go on being captured, and what Salesforce\n"+
+			"changes is found later: nothing is lost. It lasts through restarts, until `hcbridge resume`.",
+		"Paused: nothing is sent or fetched until `hcbridge resume`.\n", "It is paused already.\n")
+}
+
+func (p *program) resumeCommand() *cobra.Command {
+	return p.pausing("resume", false, "Go on syncing after a pause", "Ends what `hcbridge pause` began: what has been captured is sent, and what Salesforce has changed is fetched.",
+		"Resumed.\n", "It was not paused.\n")
+}
+
+func (p *program) pausing(name string, paused bool, short, long, done, already string) *cobra.Command {
+	return &cobra.Command{
+		Use: name, Short: short, Long: long, Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.withDatabase(cmd.Context(), func(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool) error {
+				changed, err := bridge.Pause(ctx, pool, cfg.Schema, paused)
+				if err != nil {
+					return err
+				}
+				if !changed {
+					done = already
+				}
+				p.printf("%s", done)
+				return nil
+			})
+		},
+	}
+}
+
+func (p *program) approveCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "approve [OBJECT]",
+		Short: "Release a held mass change or mass delete",
+		Long: "Sends what the bridge holds because there are more deletes or changes of an object than anybody is likely to mean;\n" +
+			"`hcbridge status` says which. It releases what is in the trigger log now: what comes later is judged anew. To dismiss\n" +
+			"changes instead, set their state to IGNORED in the trigger log first.",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return errors.Join(errUsage, errors.New("approve takes one object, or none for all: hcbridge approve Account"))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return p.withDatabase(cmd.Context(), func(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool) error {
+				object := ""
+				if len(args) == 1 {
+					object = args[0]
+				}
+				list, err := bridge.Approve(ctx, pool, cfg.Schema, object)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return p.json(list)
+				}
+				if len(list) == 0 {
+					p.printf("Nothing is held.\n")
+				}
+				for _, a := range list {
+					p.printf("%s: %d entries are released (%s)\n", a.Table, a.Entries, a.Reason)
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func (p *program) adoptCommand() *cobra.Command {
+	var asJSON, dismiss bool
+	cmd := &cobra.Command{
+		Use:   "adopt",
+		Short: "Confirm a database that was restored, cloned or taken over",
+		Long: "A database that was copied, moved, upgraded or set back to an earlier time only receives from Salesforce, because what waits\n" +
+			"in it may be old, or another's. This confirms that it is the one to write from. Never adopt a copy beside the original.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.withDatabase(cmd.Context(), func(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool) error {
+				a, err := bridge.Adopt(ctx, pool, cfg.Schema, dismiss)
+				switch {
+				case err != nil:
+					return err
+				case asJSON:
+					return p.json(a)
+				case a.Reason == "":
+					p.printf("There is nothing to confirm: this database writes to Salesforce.\n")
+				case dismiss:
+					p.printf("Adopted, although %s. %d entries are dismissed.\n", a.Reason, a.Dismissed)
+				default:
+					p.printf("Adopted, although %s. %d entries are sent.\n", a.Reason, a.Waiting)
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&dismiss, "dismiss", false, "send nothing of what waits now, and take what differs from Salesforce")
+	return cmd
+}

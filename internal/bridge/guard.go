@@ -1,0 +1,92 @@
+package bridge
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"hcbridge/outbox"
+	"hcbridge/pgsink"
+)
+
+var (
+	//go:embed sql/hold.sql
+	holdSQL string
+	//go:embed sql/approve.sql
+	approveSQL string
+)
+
+// gate keeps in hcbridge.hold which tables wait for `hcbridge approve`, and shows
+// it.
+type gate struct{ s *session }
+
+var _ outbox.Gate = gate{}
+
+// Holds implements outbox.Gate.
+func (g gate) Holds(ctx context.Context) (map[string]outbox.Hold, error) {
+	rows, err := g.s.pool.Query(ctx, `SELECT table_name, held, reason, approved_to FROM hcbridge.hold WHERE schema = $1`, g.s.cfg.Schema)
+	if err != nil {
+		return nil, err
+	}
+	holds := map[string]outbox.Hold{}
+	var table, reason string
+	var h outbox.Hold
+	_, err = pgx.ForEachRow(rows, []any{&table, &h.Held, &reason, &h.Approved}, func() error {
+		holds[table] = h
+		part := "writes of " + table
+		switch o := g.s.byTable[table]; {
+		case !h.Held || o == nil:
+			g.s.resume(part)
+		default:
+			g.s.stop(part, fmt.Sprintf("%s: nothing of this object is sent until `hcbridge approve %s`", reason, o.cfg.Name))
+		}
+		return nil
+	})
+	return holds, err
+}
+
+// Hold implements outbox.Gate.
+func (g gate) Hold(ctx context.Context, table, reason string) error {
+	_, err := g.s.pool.Exec(ctx, holdSQL, g.s.cfg.Schema, table, reason)
+	return err
+}
+
+// Approved is what [Approve] released of one table.
+type Approved struct {
+	Table   string `json:"table"`
+	Reason  string `json:"reason"`
+	Entries int64  `json:"entries"`
+}
+
+// Approve releases what is held now: of object, or of all if it is "". What is
+// captured later is judged anew.
+func Approve(ctx context.Context, pool *pgxpool.Pool, schema, object string) ([]Approved, error) {
+	table := ""
+	if object != "" {
+		table = pgsink.TableName(object)
+	}
+	log := pgx.Identifier{schema, "_trigger_log"}.Sanitize()
+	rows, err := pool.Query(ctx, strings.ReplaceAll(approveSQL, "{log}", log), schema, table)
+	if err != nil {
+		return nil, commandError("approve", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Approved])
+	if err != nil {
+		return nil, commandError("approve", err)
+	}
+	return list, nil
+}
+
+// commandError explains why a command that runs beside the bridge failed.
+func commandError(what string, err error) error {
+	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000" || pg.Code == "42703") {
+		return ErrNeverRan
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}

@@ -1,0 +1,182 @@
+package bridge
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"hcbridge/config"
+	"hcbridge/pushtopic"
+)
+
+var (
+	//go:embed sql/identity.sql
+	identitySQL string
+	//go:embed sql/unsafe.sql
+	unsafeSQL string
+	//go:embed sql/epoch.sql
+	epochSQL string
+	//go:embed sql/adopt.sql
+	adoptSQL string
+	//go:embed sql/dismiss_all.sql
+	dismissAllSQL string
+)
+
+// epochEvery is how long writes go on under one epoch. A database that was set
+// back by less than that is not told apart from one that was not.
+const epochEvery = time.Hour
+
+// identity tells a copy of the database from the database, and one that was set
+// back from one that was not. What it finds is written down, and lasts until a
+// person adopts the database: outbound stands still meanwhile, since rows of a
+// copy, or of yesterday, would be written over what is right in Salesforce.
+//
+// Which cluster and database this is says whether it is a copy; a fail-over keeps
+// both. How far it has come is the epoch: a number that grows while writes are
+// sent, and is noted in the Description of one of our PushTopics. If Salesforce
+// knows a later one than the database, the database was set back, or a copy of it
+// was at work. Where there is no topic, only the first is checked.
+type identity struct {
+	wrote atomic.Bool // something was sent since the epoch began
+	began time.Time
+}
+
+// check compares the database with what it was and what Salesforce remembers of
+// it, and returns why nothing may be sent, "" if it may.
+func (s *session) checkIdentity(ctx context.Context) (unsafe string, err error) {
+	system, err := systemIdentifier(ctx, s.pool)
+	if err != nil {
+		return "", err
+	}
+	var epoch int64
+	if err := s.pool.QueryRow(ctx, identitySQL, s.cfg.Schema, system).Scan(&unsafe, &epoch); err != nil {
+		return "", fmt.Errorf("identity of the database: %w", err)
+	}
+	noted, name, err := s.notedEpoch(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case noted > epoch:
+		err = s.pool.QueryRow(ctx, unsafeSQL, s.cfg.Schema, noted,
+			fmt.Sprintf("topic %s in Salesforce knows a later state of this database than the database itself: it was set back, or a copy of it was at work", name)).Scan(&unsafe)
+		if err != nil {
+			return "", fmt.Errorf("identity of the database: %w", err)
+		}
+	}
+	return unsafe, nil
+}
+
+// systemIdentifier names the cluster, nil where the role may not ask.
+func systemIdentifier(ctx context.Context, pool *pgxpool.Pool) (*string, error) {
+	var id string
+	err := pool.QueryRow(ctx, "SELECT system_identifier::text FROM pg_control_system()").Scan(&id)
+	switch {
+	case err == nil:
+		return &id, nil
+	case isDatabase(err) && !isDatabaseDown(err):
+		return nil, nil
+	}
+	return nil, fmt.Errorf("identity of the cluster: %w", err)
+}
+
+// notedEpoch is the epoch that Salesforce knows, and where.
+func (s *session) notedEpoch(ctx context.Context) (epoch int64, topic string, err error) {
+	if !slices.ContainsFunc(s.objects, func(o *object) bool { return o.cfg.Mode == config.ModeStreaming }) {
+		return 0, "", nil
+	}
+	var name string
+	if err := s.pool.QueryRow(ctx, bridgeNameSQL, s.cfg.Schema).Scan(&name); err != nil {
+		return 0, "", fmt.Errorf("name of the bridge: %w", err)
+	}
+	epoch, topic, err = pushtopic.Epoch(ctx, topics{s.sf}, name)
+	if _, final := refused(err); err != nil && final {
+		return 0, "", nil // without the right to read topics there are none of ours
+	}
+	return epoch, topic, err
+}
+
+// keepIdentity begins an epoch with the first write, and a new one with the first
+// after each hour. It costs two API calls each time, and none while nothing is
+// sent.
+func (s *session) keepIdentity(ctx context.Context) error {
+	for {
+		sleep(ctx, wishesEvery)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // a requested stop is not a failure
+		}
+		if !s.id.wrote.Load() || time.Since(s.id.began) < epochEvery {
+			continue
+		}
+		s.id.wrote.Store(false)
+		s.id.began = time.Now()
+		if err := s.beginEpoch(ctx); err != nil && ctx.Err() == nil {
+			s.id.wrote.Store(true)
+			s.id.began = time.Now().Add(time.Minute - epochEvery)
+			s.log.Warn().Str("component", "bridge").Str("event", "epoch_failed").Err(err).Msg("Salesforce could not be told how far the database has come; tried again in a minute")
+		}
+	}
+}
+
+func (s *session) beginEpoch(ctx context.Context) error {
+	if unsafe, err := s.checkIdentity(ctx); err != nil || unsafe != "" {
+		return err // obey sees to the rest
+	}
+	var epoch int64
+	var name string
+	if err := s.pool.QueryRow(ctx, epochSQL, s.cfg.Schema).Scan(&epoch); err != nil {
+		return fmt.Errorf("next epoch: %w", err)
+	}
+	if err := s.pool.QueryRow(ctx, bridgeNameSQL, s.cfg.Schema).Scan(&name); err != nil {
+		return fmt.Errorf("name of the bridge: %w", err)
+	}
+	err := pushtopic.SetEpoch(ctx, topics{s.sf}, name, epoch)
+	if _, final := refused(err); err != nil && final {
+		return nil
+	}
+	return err
+}
+
+// Adopted is what [Adopt] did.
+type Adopted struct {
+	Reason    string `json:"reason"`    // why nothing was sent, "" if it was
+	Waiting   int64  `json:"waiting"`   // entries that are sent now
+	Dismissed int64  `json:"dismissed"` // entries that are not
+}
+
+// Adopt confirms that the database is the one to write to Salesforce from, though
+// it was copied, moved or set back. What waits is sent, or with dismiss IGNORED,
+// after which everything is compared and what differs taken from Salesforce.
+func Adopt(ctx context.Context, pool *pgxpool.Pool, schema string, dismiss bool) (a Adopted, err error) {
+	log := pgx.Identifier{schema, "_trigger_log"}.Sanitize()
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, adoptSQL, schema).Scan(&a.Reason); err != nil {
+			return err
+		}
+		if a.Reason == "" {
+			return nil
+		}
+		if dismiss {
+			if _, err := tx.Exec(ctx, `UPDATE hcbridge.object SET full_wanted = true WHERE schema = $1`, schema); err != nil {
+				return err
+			}
+			tag, err := tx.Exec(ctx, fmt.Sprintf(dismissAllSQL, log))
+			a.Dismissed = tag.RowsAffected()
+			return err
+		}
+		return tx.QueryRow(ctx, "SELECT count(*) FROM "+log+" WHERE state = 'NEW'").Scan(&a.Waiting)
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return a, ErrNeverRan
+	}
+	if err != nil {
+		return a, commandError("adopt", err)
+	}
+	return a, nil
+}

@@ -1,0 +1,198 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// memoryGate is a Gate that outlives workers, as the database's does.
+type memoryGate struct{ holds map[string]Hold }
+
+func (g *memoryGate) Holds(context.Context) (map[string]Hold, error) {
+	out := map[string]Hold{}
+	for table, h := range g.holds {
+		out[table] = h
+	}
+	return out, nil
+}
+
+func (g *memoryGate) Hold(_ context.Context, table, _ string) error {
+	g.holds[table] = Hold{Held: true, Approved: g.holds[table].Approved}
+	return nil
+}
+
+// guarded makes a worker that allows ten deletes and twenty updates.
+func guarded(g *memoryGate) func(*Config) {
+	return func(c *Config) {
+		c.Gate = g
+		c.Limits = Limits{Deletes: 10, DeleteShare: 0.05, Updates: 20, UpdateShare: 0.1, Within: 30 * time.Minute}
+		c.Window = 25
+	}
+}
+
+// now makes the worker ask the gate again at its next look.
+func (b *bundle) now() { b.worker.guard.asked = time.Time{} }
+
+// approve releases what is held, as `hcbridge approve` does.
+func (b *bundle) approve(g *memoryGate) {
+	b.Helper()
+	var id int64
+	if err := b.pool.QueryRow(b.Context(), "SELECT max(id) FROM salesforce._trigger_log").Scan(&id); err != nil {
+		b.Fatal(err)
+	}
+	g.holds["account"] = Hold{Approved: id}
+	b.now()
+}
+
+// wantDone compares a count.
+func (b *bundle) wantDone(what string, n int, sql string) {
+	b.Helper()
+	b.want(what, b.one(sql), fmt.Sprint(n))
+}
+
+const (
+	sentDeletes = "SELECT count(*) FROM salesforce._trigger_log_archive WHERE action = 'DELETE' AND state IN ('SUCCESS', 'MERGED')"
+	sentUpdates = "SELECT count(*) FROM salesforce._trigger_log_archive WHERE action = 'UPDATE' AND state IN ('SUCCESS', 'MERGED')"
+	stillNew    = "SELECT count(*) FROM salesforce._trigger_log WHERE state = 'NEW' AND table_name = 'account'"
+)
+
+// More deletes than anybody means wait for a person, all of them, while other
+// tables go on; what is approved goes, and what comes later is judged anew (faults
+// 98 and note g).
+func TestGuard(t *testing.T) {
+	t.Parallel()
+	begin := func(t *testing.T, rows int) (*bundle, *memoryGate) {
+		t.Helper()
+		g := &memoryGate{holds: map[string]Hold{}}
+		b := setup(t, guarded(g))
+		b.exec(fmt.Sprintf("INSERT INTO salesforce.account (name) SELECT 'a' || n FROM generate_series(1, %d) AS n", rows))
+		b.drain() // a first load is never held
+		b.want("loaded", b.one("SELECT count(*) FROM salesforce.account WHERE sfid IS NOT NULL"), fmt.Sprint(rows))
+		return b, g
+	}
+
+	t.Run("MassDelete", func(t *testing.T) {
+		t.Parallel()
+		b, g := begin(t, 60)
+		b.exec("DELETE FROM salesforce.account WHERE id <= 50")
+		b.exec("INSERT INTO salesforce.contact (lastname) VALUES ('goes on')")
+		b.drain()
+		b.wantDone("deletes before approval", 0, sentDeletes)
+		b.wantDone("held", 50, stillNew)
+		b.want("contact", b.one("SELECT sfid IS NOT NULL FROM salesforce.contact"), "true")
+		b.exec("INSERT INTO salesforce.account (name) VALUES ('waits too')")
+		b.restart(guarded(g))
+		b.drain()
+		b.wantDone("held through a restart", 51, stillNew)
+		b.approve(g)
+		b.exec("DELETE FROM salesforce.account WHERE id = 51")
+		b.drain()
+		b.wantDone("deletes after approval", 51, sentDeletes)
+		b.wantDone("left", 0, stillNew)
+		b.exec("DELETE FROM salesforce.account WHERE id IN (52, 53, 54, 55, 56, 57, 58, 59)")
+		b.drain()
+		b.wantDone("a few more", 59, sentDeletes)
+		if g.holds["account"].Held {
+			t.Error("what was approved counts against what comes later")
+		}
+	})
+
+	t.Run("ManyTransactions", func(t *testing.T) {
+		t.Parallel()
+		b, g := begin(t, 60)
+		for id := 1; id <= 8; id++ {
+			b.exec(fmt.Sprintf("DELETE FROM salesforce.account WHERE id = %d", id))
+			b.drain()
+		}
+		b.restart(guarded(g)) // which must not forget what was sent
+		for id := 9; id <= 20; id++ {
+			b.exec(fmt.Sprintf("DELETE FROM salesforce.account WHERE id = %d", id))
+			b.now()
+			b.drain()
+		}
+		b.wantDone("deletes", 10, sentDeletes)
+		b.wantDone("held", 10, stillNew)
+	})
+
+	t.Run("ShareOfLargeTables", func(t *testing.T) {
+		t.Parallel()
+		b, _ := begin(t, 1000)
+		b.exec("ANALYZE salesforce.account")
+		b.exec("DELETE FROM salesforce.account WHERE id <= 50")
+		b.drain()
+		b.wantDone("deletes", 50, sentDeletes)
+		b.exec("DELETE FROM salesforce.account WHERE id = 51")
+		b.drain()
+		b.wantDone("one too many", 50, sentDeletes)
+	})
+
+	t.Run("MassUpdate", func(t *testing.T) {
+		t.Parallel()
+		b, g := begin(t, 60)
+		b.exec("UPDATE salesforce.account SET industry = 'x' WHERE id <= 20")
+		b.drain()
+		b.wantDone("as many as may", 20, sentUpdates)
+		b.restart(guarded(g))
+		b.exec("UPDATE salesforce.account SET industry = 'y'")
+		b.drain()
+		b.wantDone("more", 20, sentUpdates)
+		b.wantDone("held", 60, stillNew)
+		b.approve(g)
+		b.drain()
+		b.wantDone("approved", 80, sentUpdates)
+	})
+}
+
+// Two automations that undo each other cost a few calls, not all of them; the
+// record is parked, others go on, and a retry is heard (faults 61 and 80).
+func TestPingPong(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec("INSERT INTO salesforce.account (name, industry) VALUES ('loops', 'ours'), ('other', 'ours')")
+	b.drain()
+	turn := func() {
+		b.hex("UPDATE salesforce.account SET industry = 'theirs' WHERE name = 'loops'")
+		b.exec("UPDATE salesforce.account SET industry = 'ours' WHERE name = 'loops'")
+		b.drain()
+	}
+	for range 20 {
+		turn()
+		if b.one("SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED'") != "0" {
+			break // the app would see theirs now
+		}
+	}
+	b.wantDone("sent", 6, sentUpdates)
+	b.want("code", b.one("SELECT _hc_err::jsonb ->> 'code' FROM salesforce.account WHERE name = 'loops'"), CodePingPong)
+	b.want("fields", b.one("SELECT _hc_err::jsonb ->> 'fields' FROM salesforce.account WHERE name = 'loops'"), `["Industry"]`)
+	b.exec("UPDATE salesforce.account SET industry = 'else' WHERE name = 'other'")
+	b.drain()
+	b.wantDone("others go on", 7, sentUpdates)
+	if _, err := Retry(b.Context(), b.pool, testSchema, nil); err != nil {
+		t.Fatal(err)
+	}
+	b.drain()
+	b.wantDone("retried", 8, sentUpdates)
+}
+
+// What Salesforce rounds, and an app that changes its mind, are no loop.
+func TestNoPingPong(t *testing.T) {
+	t.Parallel()
+	for name, turn := range map[string]string{
+		"rounded": "UPDATE salesforce.account SET annualrevenue = %d + 0.123; BEGIN; SELECT set_config('xmlbinary', 'hex', true); UPDATE salesforce.account SET annualrevenue = %[1]d; COMMIT",
+		"toggled": "UPDATE salesforce.account SET active__c = (%d %% 2 = 0)",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.exec("INSERT INTO salesforce.account (name) VALUES ('one')")
+			b.drain()
+			for n := range 20 {
+				b.exec(fmt.Sprintf(turn, n))
+				b.drain()
+			}
+			b.wantDone("sent", 20, sentUpdates)
+		})
+	}
+}

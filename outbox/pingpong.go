@@ -1,0 +1,112 @@
+package outbox
+
+import (
+	"fmt"
+	"hash/maphash"
+	"time"
+)
+
+// Where an automation in Salesforce and one in Postgres undo each other, they go
+// on for ever, at the price of all API calls. A turn is a change of ours that
+// brings back the value we sent last, after somebody else has changed it. More than
+// maxTurns of one field within turnsWithin are no people. Values that are new each
+// time are no turns: Salesforce may round every one of a hot record.
+const (
+	maxTurns    = 5
+	turnsWithin = 10 * time.Minute
+	turnsKept   = 50_000 // fields that are remembered at most
+)
+
+// turns remembers what was sent of single fields. It is lost with the process,
+// after which a loop is found a few turns later.
+type turns struct {
+	seed   maphash.Seed
+	fields map[fieldKey]*turn
+	pruned time.Time
+}
+
+type fieldKey struct {
+	key
+	column string
+}
+
+type turn struct {
+	sent      uint64 // hash of our last value
+	at, began time.Time
+	turns     int
+}
+
+// refuse says why an update is not sent: it would be one turn too many. The record
+// starts anew then, so that whoever sends it again is heard.
+func (t *turns) refuse(i *item) *Failure {
+	if i.op != Update {
+		return nil
+	}
+	for column, value := range i.values {
+		f, ok := t.fields[fieldKey{i.key, column}]
+		if !ok || time.Since(f.began) > turnsWithin || f.turns < maxTurns || !f.turned(t.hash(i.old[column]), t.hash(value)) {
+			continue
+		}
+		took := time.Since(f.began).Round(time.Second)
+		for column := range i.values {
+			delete(t.fields, fieldKey{i.key, column})
+		}
+		return &Failure{
+			Class: Permanent, Code: CodePingPong, Fields: []string{i.table.field(column)},
+			Message: fmt.Sprintf("%s: an automation in Salesforce and one in Postgres keep changing %s back, %d times within %s. "+
+				"Stop one of them, then retry this entry.", CodePingPong, i.table.field(column), f.turns+1, took),
+		}
+	}
+	return nil
+}
+
+// turned reports whether a change brings back what we sent last.
+func (f *turn) turned(before, value uint64) bool { return before != f.sent && value == f.sent }
+
+// note remembers what was sent.
+func (t *turns) note(i *item) {
+	if i.op != Update {
+		return
+	}
+	if t.fields == nil {
+		t.fields, t.seed = map[fieldKey]*turn{}, maphash.MakeSeed()
+	}
+	now := time.Now()
+	t.prune(now)
+	for column, value := range i.values {
+		k, sent := fieldKey{i.key, column}, t.hash(value)
+		f := t.fields[k]
+		switch {
+		case f == nil && len(t.fields) >= turnsKept:
+			continue
+		case f == nil:
+			t.fields[k] = &turn{sent: sent, at: now, began: now}
+			continue
+		case now.Sub(f.began) > turnsWithin:
+			f.began, f.turns = now, 0
+		}
+		if f.turned(t.hash(i.old[column]), sent) {
+			f.turns++
+		}
+		f.sent, f.at = sent, now
+	}
+}
+
+func (t *turns) prune(now time.Time) {
+	if now.Sub(t.pruned) < time.Minute {
+		return
+	}
+	t.pruned = now
+	for k, f := range t.fields {
+		if now.Sub(f.at) > turnsWithin {
+			delete(t.fields, k)
+		}
+	}
+}
+
+func (t *turns) hash(value *string) uint64 {
+	if value == nil {
+		return 0
+	}
+	return maphash.String(t.seed, *value)
+}
