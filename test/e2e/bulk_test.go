@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -31,7 +33,7 @@ func TestBulkWrites(t *testing.T) {
 		return nil
 	})
 	first.end(syscall.SIGKILL)
-	r.start()
+	second := r.start()
 	r.eventually("the log to be done", 3*time.Minute, func() error {
 		if left := r.count(`SELECT count(*) FROM salesforce._trigger_log WHERE state <> 'IGNORE'`); left > 0 {
 			return fmt.Errorf("%d entries", left)
@@ -61,5 +63,12 @@ func TestBulkWrites(t *testing.T) {
 	r.exec(`UPDATE salesforce.contact SET title = NULL`)
 	r.equal("Contact")
 	r.exec(`DELETE FROM salesforce.contact`)
+	r.eventually("so many deletes to be held", 30*time.Second, func() error {
+		if !strings.Contains(second.log.String(), `"event":"held"`) {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	r.ran(fmt.Sprintf("contact: %d entries are released", n), "approve", "Contact")
 	r.equal("Contact")
 }
