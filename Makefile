@@ -43,11 +43,11 @@ test/values:
 	@scripts/need.sh go postgres cc
 	HCBRIDGE_TEST_RECORDS=10000 go test -race -count=1 -v -timeout 30m -run '^TestValues$$' ./test/e2e
 
-## schedules: run N (default 10000) random schedules of what can happen inbound
+## schedules: run N (default 10000) random schedules of what can happen inbound, and as many outbound
 .PHONY: schedules
 schedules:
 	@scripts/need.sh go postgres
-	HCBRIDGE_SCHEDULES=$(or $(N),10000) go test -count=1 -v -timeout 60m -run '^TestSchedules$$' ./internal/bridge
+	HCBRIDGE_SCHEDULES=$(or $(N),10000) go test -count=1 -v -timeout 180m -run '^Test(Outbound)?Schedules$$' ./internal/bridge
 
 ## check: all that must pass before a push, and all that CI runs
 .PHONY: check

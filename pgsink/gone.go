@@ -4,6 +4,9 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 //go:embed sql/bury.sql
@@ -16,6 +19,21 @@ var unburySQL string
 // an event or a load says of them from now on is read back first, unless they
 // have a row. Ids may have 15 or 18 characters.
 func (s *Sink) Bury(ctx context.Context, object string, ids []string) error {
+	return s.bury(ctx, s.pool, object, ids)
+}
+
+// BuryIn is Bury as part of tx: for records that we deleted ourselves, of which
+// older events may still come.
+func (s *Sink) BuryIn(ctx context.Context, tx pgx.Tx, object string, ids []string) error {
+	return s.bury(ctx, tx, object, ids)
+}
+
+// executor is a pool or a transaction.
+type executor interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
+func (s *Sink) bury(ctx context.Context, db executor, object string, ids []string) error {
 	full := make([]string, 0, len(ids))
 	for _, id := range ids {
 		if c, ok := canonID(id); ok {
@@ -25,7 +43,7 @@ func (s *Sink) Bury(ctx context.Context, object string, ids []string) error {
 	if len(full) == 0 {
 		return nil
 	}
-	if _, err := s.pool.Exec(ctx, burySQL, s.schema, object, full); err != nil {
+	if _, err := db.Exec(ctx, burySQL, s.schema, object, full); err != nil {
 		return fmt.Errorf("pgsink: deleted records of %s: %w", object, err)
 	}
 	return nil

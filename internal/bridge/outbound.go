@@ -104,10 +104,11 @@ func failure(err error) *outbox.Failure {
 }
 
 // settled runs in the transaction that records an answer: what Salesforce
-// stored is read back into the row, and what came in meanwhile.
+// stored is read back into the row, with what came in meanwhile, and what it
+// deleted is remembered.
 func (s *session) settled(ctx context.Context, tx pgx.Tx, done []outbox.Settled) error {
 	var marks []pgsink.Mark
-	refused := map[string][]string{} // Salesforce ids by object
+	refused, deleted := map[string][]string{}, map[string][]string{} // Salesforce ids by object
 	for _, d := range done {
 		o := s.byTable[d.Table]
 		if d.SFID == "" || o == nil {
@@ -122,8 +123,15 @@ func (s *session) settled(ctx context.Context, tx pgx.Tx, done []outbox.Settled)
 		}
 		s.id.wrote.Store(true)
 		s.stream.wrote(o, d.SFID)
-		if d.Op != outbox.Delete {
-			marks = append(marks, pgsink.Mark{Object: o.cfg.Name, SFID: d.SFID, Reason: "written"})
+		if d.Op == outbox.Delete {
+			deleted[o.cfg.Name] = append(deleted[o.cfg.Name], d.SFID)
+			continue
+		}
+		marks = append(marks, pgsink.Mark{Object: o.cfg.Name, SFID: d.SFID, Reason: "written"})
+	}
+	for object, ids := range deleted { // events of before must not bring them back
+		if err := s.sink.BuryIn(ctx, tx, object, ids); err != nil {
+			return err
 		}
 	}
 	for object, sfids := range refused { // rows wait for them no longer

@@ -48,6 +48,9 @@ func (w *world) note() {
 // the record has been, never what is older than what it has shown before, and
 // be gone only after a deletion.
 func (w *world) look(ctx context.Context) error {
+	if w.check != nil {
+		return w.check(ctx)
+	}
 	type row struct {
 		value string
 		stamp time.Time

@@ -27,6 +27,14 @@ type plot struct {
 	Pure   bool   // events tell of everything, so that polls need find nothing
 	Before []step // the load
 	Steps  []step
+	Out    *outPlot // what is outgoing too; nil = nothing
+}
+
+func (p plot) String() string {
+	if p.Out != nil {
+		return fmt.Sprintf("%+v", *p.Out)
+	}
+	return fmt.Sprintf("Child %q Polled %v Hidden %v Pure %v", p.Child, p.Polled, p.Hidden, p.Pure)
 }
 
 func (p plot) objects() []string {
@@ -137,6 +145,9 @@ var waits = []time.Duration{
 func (p plot) run(ctx context.Context, db *database) (trail []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	if p.Out != nil {
+		return p.runOut(ctx, db)
+	}
 	w, done, err := newWorld(ctx, db, p)
 	if err != nil {
 		return nil, err
@@ -241,7 +252,7 @@ func (w *world) act(ctx context.Context, s step) error {
 func (w *world) cutOr(err error) error {
 	if cut(err) && len(w.sf.Faults()) > 0 {
 		w.trail = append(w.trail, "cut")
-		w.sf.ClearFaults()
+		w.heal()
 		return nil
 	}
 	return err

@@ -45,19 +45,26 @@ import (
 //	a mark removed although it was set again               593
 func TestSchedules(t *testing.T) {
 	t.Parallel()
+	runSchedules(t, 200, newDatabase, plotOf)
+}
+
+// runSchedules runs n seeds that are always the same and a quarter as many new
+// ones, or what the environment asks for.
+func runSchedules(t *testing.T, n uint64, open func(*testing.T) *database, plotOf func(seed uint64) plot) {
+	t.Helper()
 	if text := os.Getenv("HCBRIDGE_SEED"); text != "" {
 		seed, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		db := newDatabase(t)
+		db := open(t)
 		p := plotOf(seed)
 		if trail, err := p.run(t.Context(), db); err != nil {
 			tell(t, db, p, trail, err)
 		}
 		return
 	}
-	first, n := uint64(1), uint64(200)
+	first, more := uint64(1), n/4
 	if text := os.Getenv("HCBRIDGE_SCHEDULES"); text != "" {
 		var err error
 		if n, err = strconv.ParseUint(text, 10, 64); err != nil {
@@ -65,12 +72,12 @@ func TestSchedules(t *testing.T) {
 		}
 	}
 	fresh := rand.Uint64() >> 16
-	t.Logf("seeds %d to %d, and 50 from %d", first, n, fresh)
-	seeds := make([]uint64, 0, n+50)
+	t.Logf("seeds %d to %d, and %d from %d", first, n, more, fresh)
+	seeds := make([]uint64, 0, n+more)
 	for i := range n {
 		seeds = append(seeds, first+i)
 	}
-	for i := range uint64(50) {
+	for i := range more {
 		seeds = append(seeds, fresh+i)
 	}
 	began := time.Now()
@@ -78,7 +85,7 @@ func TestSchedules(t *testing.T) {
 	var once sync.Mutex
 	g, ctx := errgroup.WithContext(t.Context())
 	for range 2 * runtime.GOMAXPROCS(0) {
-		db := newDatabase(t)
+		db := open(t)
 		g.Go(func() error {
 			for {
 				i := int(next.Add(1)) - 1
@@ -111,7 +118,7 @@ func tell(t *testing.T, db *database, p plot, trail []string, err error) {
 	t.Helper()
 	t.Errorf("seed %d: %v", p.Seed, err)
 	p, trail, err = shrink(t.Context(), db, p, trail, err)
-	t.Errorf("rerun it with HCBRIDGE_SEED=%d. In short (Child %q Polled %v Hidden %v Pure %v): %v", p.Seed, p.Child, p.Polled, p.Hidden, p.Pure, err)
+	t.Errorf("rerun it with HCBRIDGE_SEED=%d. In short (%v): %v", p.Seed, p, err)
 	for _, line := range trail {
 		t.Log(line)
 	}

@@ -144,6 +144,9 @@ type world struct {
 	answered  chan struct{} // closed when the poll's query is answered
 	queried   *sync.Once    // that closes it
 
+	heal  func()                      // ends the faults
+	check func(context.Context) error // looks at the rows in place of the records' history; nil = as inbound
+
 	late    time.Duration // how long the next transaction takes to commit
 	value   int
 	records []*record
@@ -155,6 +158,7 @@ func newWorld(ctx context.Context, db *database, p plot) (w *world, done func(),
 	w.sf = org.New(org.Options{
 		DailyLimit: 1_000_000, Now: w.clock.Now, SessionTimeout: 100_000 * time.Hour, Seed: p.Seed, ReplicationLag: maxLate,
 	}).Start()
+	w.heal = w.sf.ClearFaults
 	w.sf.Trigger(func(draft *sobject.Draft) error {
 		draft.Tx.At = w.clock.Now().Add(-w.late)
 		return nil
@@ -337,7 +341,7 @@ func (w *world) tell(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil || len(w.sf.Faults()) == 0 {
 			return err
 		}
-		w.sf.ClearFaults()
+		w.heal()
 	}
 }
 
