@@ -109,8 +109,7 @@ type outWorld struct {
 	giveUp                 bool          // the next call is given up before it runs
 	late                   *org.Injected // and one that has been
 	locked                 int           // how many of the next records are locked, by bits
-	limit                  bool
-	fresh                  bool // the session has not been revoked yet
+	fresh                  bool          // the session has not been revoked yet
 
 	rows  []*row
 	byRow map[string]*row // by nonce
@@ -254,18 +253,19 @@ func (d hooked) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 		return outcomes, err
 	}
 	outcomes, err := d.sender.Send(ctx, call)
-	text := fmt.Sprintf("%v %d %s: ", call.Op, len(call.Records), call.Object)
+	var text strings.Builder
+	fmt.Fprintf(&text, "%v %d %s: ", call.Op, len(call.Records), call.Object)
 	if err != nil {
-		text += err.Error()
+		text.WriteString(err.Error())
 	}
 	for i, o := range outcomes {
-		text += o.SFID
+		text.WriteString(o.SFID)
 		if o.Failure != nil {
-			text += o.Failure.Code
+			text.WriteString(o.Failure.Code)
 		}
-		text += fmt.Sprint(call.Records[i].SFID, call.Records[i].Fields, " ")
+		fmt.Fprint(&text, call.Records[i].SFID, call.Records[i].Fields, " ")
 	}
-	w.trail = append(w.trail, text)
+	w.trail = append(w.trail, text.String())
 	hook(&w.after)
 	return outcomes, err
 }
