@@ -49,6 +49,45 @@ func TestMarks(t *testing.T) {
 		b.want("0", `SELECT attempts FROM hcbridge.mark WHERE sfid = $1`, id(2))
 	})
 
+	// Salesforce names a deleted record once. What holds its row up meanwhile, a
+	// foreign key, an unsent change or an event, must not make that forgotten.
+	t.Run("KeepThatTheRecordIsGone", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, writable())
+		b.applyChanges(Result{Inserted: 2}, b.change(Event, 1, at(1), "Name", "parent"), b.change(Event, 2, at(1), "Name", "one"))
+		b.exec(`CREATE TABLE child (parent varchar REFERENCES salesforce.account (sfid)); INSERT INTO child SELECT sfid FROM salesforce.account WHERE name = 'parent'`)
+		seqs := func() (int64, int64) { return b.seq(1), b.seq(2) }
+		b.apply(Result{Marked: 2}, Batch{Marks: []Mark{{Object: "Account", SFID: id(1), Reason: ReasonGone}, {Object: "Account", SFID: id(2), Reason: ReasonGone}}})
+		parent, held := seqs()
+
+		b.apply(Result{Parked: 1}, Batch{Changes: []Change{b.remove(1)}, Done: []Done{{"Account", id(1), parent}}})
+		if got := b.reason(1); got != ReasonGone {
+			t.Errorf("after the foreign key refused, the reason is %s, want gone", got)
+		}
+		if b.seq(1) == parent {
+			t.Error("the read that was refused could answer the mark again")
+		}
+		b.want("true", `SELECT due_at > now() AND attempts = 1 FROM hcbridge.mark WHERE sfid = $1`, id(1))
+		b.want("23503", `SELECT code FROM hcbridge.read_error WHERE sfid = $1`, id(1))
+
+		b.entry("NEW", "UPDATE", b.rowID(2), id(2))
+		b.apply(Result{Held: 1}, Batch{Changes: []Change{b.remove(2)}, Done: []Done{{"Account", id(2), held}}})
+		if got := b.reason(2); got != ReasonGone {
+			t.Errorf("after the delete was held, the reason is %s, want gone", got)
+		}
+		b.exec(`UPDATE salesforce._trigger_log SET state = 'SUCCESS'`)
+		b.applyChanges(Result{Marked: 1}, b.change(Event, 2, at(1), "Name", "other"))
+		if got := b.reason(2); got != ReasonGone {
+			t.Errorf("after an event of the same second, the reason is %s, want gone", got)
+		}
+
+		b.exec(`DELETE FROM child`)
+		parent, held = seqs()
+		b.apply(Result{Deleted: 2}, Batch{Changes: []Change{b.remove(1), b.remove(2)}, Done: []Done{{"Account", id(1), parent}, {"Account", id(2), held}}})
+		b.want("0", `SELECT count(*) FROM hcbridge.mark`)
+		b.want("0", `SELECT count(*) FROM hcbridge.read_error`)
+	})
+
 	t.Run("SetInTheCallersTransaction", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, account())
