@@ -109,6 +109,40 @@ func TestPagingThroughChanges(t *testing.T) {
 	b.equal()
 }
 
+// More records of one second than a page or a query can have (fault 29). A
+// cursor that is a stamp alone loops in that second for ever, or leaves it.
+func TestManyChangesInASecond(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.load()
+	b.clock.move(time.Minute)
+	b.insert("Before")
+	b.clock.move(time.Second)
+	const n = 7000 // a page has 2,000 at the most
+	b.insertMany(n)
+	b.clock.move(time.Second)
+	b.insert("After")
+	b.clock.move(time.Minute)
+	queries := 0
+	b.r.sf = hooked{Source: b.r.sf, before: func(soql string) {
+		if strings.Contains(soql, "ORDER BY") {
+			if queries++; queries > 50 {
+				b.t.Fatal("the poll does not leave the second")
+			}
+		}
+	}}
+	if found := b.poll(); found != n+2 || queries < 4 {
+		t.Errorf("found %d by %d queries, want %d by at least 4", found, queries, n+2)
+	}
+	b.equal()
+	b.clock.move(time.Hour)
+	b.poll()
+	if found := b.poll(); found != 0 {
+		t.Errorf("found %d of that second once more", found)
+	}
+	b.equal()
+}
+
 // Row 32: this machine's clock says nothing about Salesforce's. With windows
 // made of it, one that is ahead loses changes.
 func TestAnotherClock(t *testing.T) {
@@ -315,6 +349,57 @@ func TestCascade(t *testing.T) {
 	}
 	if v := b.value("account", "parentid", branch); v != "null" {
 		t.Errorf("the branch refers to %s, want null", v)
+	}
+}
+
+// A record comes back, and its children with it (fault 40): one row each, with
+// the values of now, however the polls fall between delete and undelete.
+func TestUndelete(t *testing.T) {
+	t.Parallel()
+	for _, seen := range []bool{true, false} {
+		t.Run(fmt.Sprintf("DeleteSeen=%t", seen), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			account, a, child := b.family()
+			b.load()
+			b.must(b.r.Load(t.Context(), account, func(int64, int64) {}))
+			other := b.sf.AsBulk("loader@example.com")
+			for round := range 2 { // what came back can go again
+				look := func() {
+					b.clock.move(time.Minute)
+					b.tell()
+					for _, o := range []Object{account, b.o} {
+						_, _, err := b.r.Poll(t.Context(), o, Pace{Stretch: 1, Deep: true}, Ask{Wanted: true})
+						b.must(err)
+					}
+					b.hydrate(account)
+				}
+				b.clock.move(time.Minute)
+				b.must(other.Delete("Account", a))
+				if seen {
+					look()
+					if p, c := b.value("account", "sfid", a), b.value("contact", "sfid", child); p != "" || c != "" {
+						t.Errorf("round %d: after the delete there are rows %q and %q", round, p, c)
+					}
+				}
+				b.must(other.Undelete("Account", a))
+				name := fmt.Sprintf("Back %d", round)
+				b.must(other.Update("Account", a, map[string]any{"Name": name}))
+				look()
+				if got := b.value("account", "name", a); got != name {
+					t.Errorf("round %d: the row's name is %q, want %q", round, got, name)
+				}
+				if got := b.value("contact", "sfid", child); got != child {
+					t.Errorf("round %d: the child has not come back", round)
+				}
+				b.equal()
+			}
+			var left int
+			b.must(b.pool.QueryRow(t.Context(), "SELECT count(*) FROM hcbridge.mark").Scan(&left))
+			if left != 0 {
+				t.Errorf("%d marks are left", left)
+			}
+		})
 	}
 }
 
