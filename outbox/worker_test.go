@@ -46,7 +46,7 @@ func TestWorker(t *testing.T) {
 		b.want("archived facts", b.list(`SELECT DISTINCT concat(processed_at IS NOT NULL, processed_tx > 0, sfid) FROM salesforce._trigger_log_archive`), "ttacc000000000001AAA")
 	})
 
-	t.Run("a failure is in log and row, and the documented recipes retry it", func(t *testing.T) {
+	t.Run("a failure is in log and row, and the documented recipes retry it (fault 64)", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		b.sf.script(refuse(1, Failure{Class: Permanent, Code: "REQUIRED_FIELD_MISSING", Message: "Required fields are missing: [LastName]", Fields: []string{"LastName"}}, any1))
@@ -116,7 +116,7 @@ func TestWorker(t *testing.T) {
 		b.want("log", b.live(), "")
 	})
 
-	t.Run("children of a refused parent wait and go with it", func(t *testing.T) {
+	t.Run("children of a refused parent wait and go with it (fault 74)", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, withExternalID)
 		b.sf.script(refuse(1, Failure{Class: Permanent, Code: "X", Message: "x"}, named("a")))
@@ -128,7 +128,7 @@ func TestWorker(t *testing.T) {
 		b.want("log", b.live(), "")
 	})
 
-	t.Run("a poison record breaks only itself", func(t *testing.T) {
+	t.Run("a poison record breaks only itself (fault 75)", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		b.sf.script(func(_ context.Context, c Call) ([]Outcome, error, bool) {
@@ -177,7 +177,7 @@ func TestWorker(t *testing.T) {
 		b.want("calls", b.sf.sent(), "upsert Account 1, upsert Account 1")
 	})
 
-	t.Run("a limit stops everything and counts no attempt", func(t *testing.T) {
+	t.Run("a limit stops everything and counts no attempt (fault 66)", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		limit := &Failure{Class: Limit, Code: "REQUEST_LIMIT_EXCEEDED", Message: "TotalRequests Limit exceeded."}
@@ -557,7 +557,7 @@ func TestRun(t *testing.T) {
 		b.want("log", b.list(`SELECT state || left(sf_message, 8) FROM salesforce._trigger_log`), "FAILEDIN_DOUBT")
 	})
 
-	t.Run("it outlives a database that goes away", func(t *testing.T) {
+	t.Run("it outlives a database that goes away (fault 87)", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, func(c *Config) { c.IdlePoll = 10 * time.Millisecond })
 		ctx, cancel := context.WithCancel(t.Context())

@@ -43,6 +43,7 @@ func gzipped(t *testing.T, body string) []byte {
 	return b.Bytes()
 }
 
+// An answer that is cut, empty or broken is never counted as success (fault 77).
 func TestCutAnswers(t *testing.T) {
 	t.Parallel()
 	const ok = `{"id":"a00B000000FSkcvIAD","success":true,"errors":[]}`

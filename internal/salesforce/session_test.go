@@ -84,6 +84,7 @@ func TestRefusedTokenIsReplacedAndTheRequestRepeatedOnce(t *testing.T) {
 	}
 }
 
+// However many requests a revoked token fails, one login follows (fault 69).
 func TestManyRefusalsCauseOneLogin(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t)
@@ -436,6 +437,7 @@ func TestOAuthRefusals(t *testing.T) {
 	}
 }
 
+// An org that moves is followed by a new token, and only within the policy (fault 68).
 func TestInstanceMove(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

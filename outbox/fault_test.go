@@ -1,0 +1,102 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// What goes wrong with some records of a call is the business of those records
+// only: each answer belongs to the record at its index, and nothing that was
+// written is sent again.
+func TestSomeRecordsOfACallFail(t *testing.T) {
+	t.Parallel()
+	const rows = 60
+
+	for name, f := range map[string]Failure{
+		"partial success at random (fault 59)": {Class: Transient, Code: "UNKNOWN_EXCEPTION", Message: "an unexpected error occurred"},
+		// That records of one parent are never sent in parallel, which would only
+		// make more locks fail, holds because one call is in the air at a time.
+		"rows that are locked at random (fault 65)": {Class: Transient, Code: "UNABLE_TO_LOCK_ROW", Message: "unable to obtain exclusive access"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			random := rand.New(rand.NewPCG(1, 59)) //nolint:gosec // a schedule, not a secret
+			var flying, failed atomic.Int32
+			b.sf.script(func(_ context.Context, c Call) ([]Outcome, error, bool) {
+				if flying.Add(1) > 1 {
+					t.Error("two calls at once")
+				}
+				defer flying.Add(-1)
+				outcomes := make([]Outcome, len(c.Records))
+				for i, r := range c.Records {
+					if random.Float64() < 0.3 {
+						failed.Add(1)
+						outcomes[i] = Outcome{Failure: &f}
+						continue
+					}
+					outcomes[i] = b.sf.apply(Call{Object: c.Object, Op: c.Op, Records: []Record{r}})[0]
+				}
+				return outcomes, nil, false
+			})
+			b.exec(fmt.Sprintf(`INSERT INTO salesforce.account (name) SELECT 'a' || n FROM generate_series(1, %d) n`, rows))
+			eventually(t, "all are sent", func() bool { b.run(); return b.live() == "" })
+
+			if failed.Load() == 0 {
+				t.Fatal("nothing failed")
+			}
+			b.want("records", fmt.Sprint(b.sf.count("Account")), fmt.Sprint(rows))
+			for id, r := range b.sf.records {
+				b.want("row of "+id, b.one(`SELECT name FROM salesforce.account WHERE sfid = $1`, id), fmt.Sprint(r["Name"]))
+			}
+			b.want("left over", b.one(`SELECT count(*) FROM salesforce.account WHERE sfid IS NULL OR _hc_err IS NOT NULL`), "0")
+		})
+	}
+
+	// Answers that are fewer than records belong to nobody: nothing is counted as
+	// done, and no insert is repeated blindly.
+	t.Run("too few answers (fault 59)", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.sf.script(func(_ context.Context, c Call) ([]Outcome, error, bool) { return b.sf.apply(c)[1:], nil, false })
+		b.exec(`INSERT INTO salesforce.account (name) VALUES ('a'), ('b'), ('c')`)
+		b.drain()
+		b.want("log", b.live(), "INSERT/FAILED INSERT/FAILED INSERT/FAILED")
+		b.want("codes", b.list(`SELECT DISTINCT _hc_err::json->>'code' FROM salesforce.account`), CodeInDoubt)
+		b.want("calls", b.sf.sent(), "insert Account 3")
+	})
+}
+
+// An update that has to be repeated never overtakes a newer one (fault 70), and
+// a record that always fails holds up nobody else (fault 75).
+func TestARecordThatFailsAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.hex(`INSERT INTO salesforce.account (name, sfid) VALUES ('poison', '001'), ('other', '002')`)
+	b.sf.records["001"], b.sf.records["002"] = map[string]any{}, map[string]any{}
+	var healed atomic.Bool
+	b.sf.script(func(_ context.Context, c Call) ([]Outcome, error, bool) {
+		outcomes := make([]Outcome, len(c.Records))
+		for i, r := range c.Records {
+			if r.SFID == "001" && !healed.Load() {
+				outcomes[i] = Outcome{Failure: &Failure{Class: Transient, Code: "UNKNOWN_EXCEPTION", Message: "500"}}
+				continue
+			}
+			outcomes[i] = b.sf.apply(Call{Object: c.Object, Op: c.Op, Records: []Record{r}})[0]
+		}
+		return outcomes, nil, false
+	})
+	for n := range 6 {
+		b.exec(fmt.Sprintf(`UPDATE salesforce.account SET industry = 'i%d'`, n))
+		b.run()
+		b.want("the other goes on", fmt.Sprint(b.sf.records["002"]["Industry"]), fmt.Sprintf("i%d", n))
+		time.Sleep(2 * time.Millisecond) // longer than the tests' back-off
+	}
+	healed.Store(true)
+	eventually(t, "all are sent", func() bool { b.run(); return b.live() == "" })
+	b.want("the last one stands", fmt.Sprint(b.sf.records["001"]["Industry"]), "i5")
+}
