@@ -9,7 +9,9 @@ import (
 	"testing"
 )
 
-// golden are bodies as the documentation and public recordings have them.
+// golden are bodies as the documentation and public recordings have them. What is
+// too long or invalid is refused for good (faults 63 and 64), what is locked or in
+// maintenance is not, whatever the status (faults 65 and 67).
 func TestErrorsByCode(t *testing.T) {
 	t.Parallel()
 	for _, g := range []struct {
