@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -52,10 +53,20 @@ func (l *lease) take(ctx context.Context) (bool, error) {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
+	if readOnly(err) {
+		l.pool.Reset() // whoever connects anew, by name or by list of hosts, finds the primary
+	}
 	if err != nil {
 		return false, fmt.Errorf("lease: %w", err)
 	}
 	return true, nil
+}
+
+// readOnly reports read_only_sql_transaction: the server was a primary and is a
+// standby now, and a connection to it stays one for ever.
+func readOnly(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.Code == "25006"
 }
 
 // keep renews the lease until ctx ends, then gives it up. It returns

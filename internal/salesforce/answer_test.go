@@ -50,7 +50,7 @@ func TestCutAnswers(t *testing.T) {
 	packed := gzipped(t, ok)
 	for name, api := range map[string]http.HandlerFunc{
 		"no answer": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-		"empty": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) },
+		"empty":     func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) },
 		"half of it, said to be all": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(w, ok[:len(ok)/2])
