@@ -25,7 +25,7 @@ func TestSomeRecordsOfACallFail(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			random := rand.New(rand.NewPCG(1, 59)) //nolint:gosec // a schedule, not a secret
+			random := rand.New(rand.NewPCG(1, 59))
 			var flying, failed atomic.Int32
 			b.sf.script(func(_ context.Context, c Call) ([]Outcome, error, bool) {
 				if flying.Add(1) > 1 {

@@ -16,7 +16,7 @@ func TestLeaseLeavesAReadOnlyServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer admin.Close(t.Context()) //nolint:errcheck // the database goes away with it
+	defer admin.Close(t.Context())
 	readOnly := func(value string) {
 		t.Helper()
 		_, err := admin.Exec(t.Context(), `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = `+value+`', current_database()); END $$`)
