@@ -60,7 +60,6 @@ func (o *object) wantPoll() {
 func (s *session) runObject(ctx context.Context, o *object) error {
 	log := s.log.With().Str("component", "poll").Str("object", o.cfg.Name).Logger()
 	s.state(o, status.Initial)
-	o.poll.Bulk = s.bulkProgress(o)
 	err := retry.Forever(ctx, log, "load", heals, func(ctx context.Context) error {
 		if o.reloading.Load() {
 			return nil // see reload

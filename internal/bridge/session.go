@@ -90,6 +90,9 @@ func (s *session) run(ctx context.Context) error {
 	s.resume("start")
 	s.board.Connection(func(c *status.Connection) { c.State = status.Idle })
 	s.log.Info().Str("component", "bridge").Str("event", "running").Int("objects", len(s.objects)).Msg("both directions run")
+	for _, o := range s.objects {
+		o.poll.Bulk = s.bulkProgress(o)
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.stream.run(ctx) })
 	g.Go(func() error { return s.stream.keep(ctx, positions) })

@@ -72,3 +72,48 @@ func TestBulkWrites(t *testing.T) {
 	r.ran(fmt.Sprintf("contact: %d entries are released", n), "approve", "Contact")
 	r.equal("Contact")
 }
+
+// Changes that an app makes to three objects in turn go in as few calls as if it
+// had made them one object after the other, and are read back in as few.
+func TestInterleavedChanges(t *testing.T) {
+	t.Parallel()
+	objects := []string{"Account", "Contact", "Invoice__c"}
+	named := map[string]string{"Account": "Name", "Contact": "LastName", "Invoice__c": "Name"}
+	r := newRig(t, append(readWrite, "HC_OBJECTS="+strings.Join(objects, ","), "HC_OBJECT_INVOICE__C_ACCESS=read_write")...)
+	for _, object := range objects {
+		_, err := r.sf.InsertMany(object, func(yield func(map[string]any) bool) {
+			for i := range 334 {
+				if !yield(map[string]any{named[object]: fmt.Sprint(i)}) {
+					return
+				}
+			}
+		})
+		r.must(err)
+	}
+	r.start()
+	r.synced()
+	before, _ := r.settled()
+	tx, err := r.pool.Begin(t.Context())
+	r.must(err)
+	for i := range 1000 {
+		set := []string{"account SET name", "contact SET lastname", "invoice__c SET name"}[i%3]
+		_, err := tx.Exec(t.Context(), fmt.Sprintf("UPDATE salesforce.%s = $1 WHERE id = (SELECT min(id) + $2 FROM salesforce.%s)", set, strings.Fields(set)[0]), fmt.Sprintf("n%d", i), i/3)
+		r.must(err)
+	}
+	r.must(tx.Commit(t.Context()))
+	r.equal(objects...)
+	after, _ := r.settled()
+	writes, calls := 0, map[string]int{}
+	for kind, n := range after {
+		if n -= before[kind]; n > 0 && kind != "cometd" {
+			calls[kind] = n
+			if strings.HasPrefix(kind, "collections_") && kind != "collections_retrieve" {
+				writes += n
+			}
+		}
+	}
+	t.Logf("1,000 changes: %v", calls)
+	if writes > 8 {
+		t.Errorf("1,000 changes of three objects took %d calls", writes)
+	}
+}
