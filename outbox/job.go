@@ -25,6 +25,7 @@ const (
 	bulkValue = 100_000          // longest value, in bytes; the limit is 131,072 characters
 	bulkNull  = "#N/A"           // means null in a job, whatever was meant
 	noBulkFor = 10 * time.Minute // after a job that did not do its work
+	openFor   = 24 * time.Hour   // the longest that a job waits to be closed
 
 	jobMark = "BULK "
 )
@@ -34,6 +35,7 @@ type job struct {
 	id    string
 	table string
 	items []*item
+	began time.Time // not after the first of it was done
 	asked int
 	due   time.Time
 }
@@ -97,7 +99,8 @@ func (w *Worker) startJob(ctx context.Context, c *call) (n int, whole *Failure, 
 		return 0, nil, err
 	}
 	if len(ready) > 0 {
-		j := &job{table: c.table.Name, items: ready, due: time.Now().Add(time.Second)}
+		began := time.Now()
+		j := &job{table: c.table.Name, items: ready, began: began, due: began.Add(time.Second)}
 		var ids []int64
 		for _, i := range ready {
 			for _, e := range i.entries {
@@ -165,7 +168,7 @@ func (i *item) bulkKey() string {
 func (w *Worker) adopt(e *entry, sfid string) {
 	j := w.jobs[e.job()]
 	if j == nil {
-		j = &job{id: e.job(), table: e.key.table}
+		j = &job{id: e.job(), table: e.key.table, began: time.Now().Add(-openFor)}
 		w.jobs[j.id] = j
 	}
 	n := slices.IndexFunc(j.items, func(i *item) bool { return i.key == e.key })
@@ -224,7 +227,9 @@ func (w *Worker) endJobs(ctx context.Context) (n int, err error) {
 				results = append(results, &result{item: i, outcome: again, free: true})
 				continue
 			}
-			results = append(results, w.judge(i, i.op, w.mayOverlap(i, i.op, o)))
+			r := w.judge(i, i.op, w.mayOverlap(i, i.op, o))
+			r.sent = j.began
+			results = append(results, r)
 		}
 		if untouched > 0 {
 			w.noBulk[j.table] = time.Now().Add(noBulkFor)

@@ -16,6 +16,8 @@ type fakeJobs struct {
 	running bool // jobs do not end
 	upTo    int  // records that a job does; the rest is not processed
 	broken  error
+	taken   string        // external id that a job refuses once as a duplicate
+	oldest  time.Duration // age of what was looked for
 }
 
 func (j *fakeJobs) Start(_ context.Context, c Call, opened func(string) error) error {
@@ -39,6 +41,9 @@ func (j *fakeJobs) Result(_ context.Context, id string) (map[string]Outcome, boo
 		key := c.Records[i].SFID
 		if c.Op == Upsert {
 			key = fmt.Sprint(c.Records[i].Fields[c.ExternalID])
+		}
+		if key == j.taken {
+			o = Outcome{Failure: &Failure{Class: Permanent, Code: codeDuplicate, Message: "duplicate value found"}}
 		}
 		outcomes[key] = o
 	}
@@ -123,4 +128,26 @@ func TestJobs(t *testing.T) {
 		b.want("log", b.live(), "")
 		b.want("records", fmt.Sprint(b.sf.count("Account")), "2500")
 	})
+
+	t.Run("what a job says is taken is looked up as of the job's time", func(t *testing.T) {
+		t.Parallel()
+		b, j := setupJobs(t)
+		j.taken = "x7"
+		b.worker.cfg.Finder = j
+		b.exec(load)
+		b.run()
+		b.hurryJobs()
+		b.drain()
+		if j.oldest <= 0 || j.oldest > time.Minute {
+			t.Errorf("looked for what was made in the last %s", j.oldest)
+		}
+	})
+}
+
+// Find implements Finder and finds nothing.
+func (j *fakeJobs) Find(_ context.Context, _, _ string, attempts []Attempt) ([]Candidate, error) {
+	for _, a := range attempts {
+		j.oldest = max(j.oldest, a.Age)
+	}
+	return nil, nil
 }
