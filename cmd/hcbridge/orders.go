@@ -48,7 +48,7 @@ func (p *program) approveCommand() *cobra.Command {
 		Use:   "approve [OBJECT]",
 		Short: "Release a held mass change or mass delete",
 		Long: "Sends what the bridge holds because there are more deletes or changes of an object than anybody is likely to mean;\n" +
-			"`hcbridge status` says which. It releases what is in the trigger log now: what comes later is judged anew. To dismiss\n" +
+			"/readyz and the log say which. It releases what is in the trigger log now: what comes later is judged anew. To dismiss\n" +
 			"changes instead, set their state to IGNORED in the trigger log first.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
