@@ -56,6 +56,8 @@ type Config struct {
 	NumberType     string        // HC_NUMBER_TYPE; NumberDouble or NumberNumeric
 	APIDailyBudget Budget        // HC_API_DAILY_BUDGET
 
+	SynchronousCommit bool // HC_SYNCHRONOUS_COMMIT; whether inbound transactions wait for the disk
+
 	HTTPAddr  string // HC_HTTP_ADDR; host:port, empty = off
 	HTTPToken Secret // HC_HTTP_TOKEN; may be empty
 

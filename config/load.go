@@ -32,6 +32,7 @@ func (e *environment) load(needsDatabase bool) (*Config, error) {
 		PollInterval:      e.duration("HC_POLL_INTERVAL", minPoll, maxPoll),
 		NumberType:        e.oneOf("HC_NUMBER_TYPE", NumberDouble, NumberNumeric),
 		APIDailyBudget:    e.budget("HC_API_DAILY_BUDGET"),
+		SynchronousCommit: e.oneOf("HC_SYNCHRONOUS_COMMIT", "off", "on") == "on",
 		HTTPAddr:          e.httpAddr(),
 		HTTPToken:         e.httpToken(),
 		LogLevel:          e.oneOf("HC_LOG_LEVEL", "debug", "info", "warn", "error"),

@@ -42,7 +42,8 @@ const (
 // An error means that nothing is known to be written; after a lost connection
 // the commit may still have happened. Applying the same batch again is always
 // right. Records that Postgres refuses are no error: they go to
-// hcbridge.read_error and the others are written.
+// hcbridge.read_error and the others are written. Unless [Sink.Durable] is set, a
+// crash of Postgres may take back the Applies of its last moment, positions and all.
 func (s *Sink) Apply(ctx context.Context, b Batch) (Result, error) {
 	p, err := s.fold(b)
 	if err != nil {
@@ -101,7 +102,7 @@ type step struct {
 
 // before are the steps that come ahead of the rows.
 func (s *Sink) before(p *plan) []step {
-	steps := append(s.opening(), step{sql: ownSQL})
+	steps := append(s.opening(), s.settings(ownSQL))
 	if len(p.done) > 0 {
 		objects, sfids, _ := doneArrays(p.done)
 		steps = append(steps, step{sql: lockMarksSQL, args: []any{s.schema, objects, sfids}})

@@ -218,3 +218,22 @@ func TestApply(t *testing.T) {
 		b.apply(Result{}, Batch{})
 	})
 }
+
+// Only with Durable does Apply wait for the disk, whichever way it takes, and
+// nothing of that stays with the connection.
+func TestApplyWaitsForTheDisk(t *testing.T) {
+	t.Parallel()
+	for _, durable := range []bool{false, true} {
+		b := setup(t, account())
+		b.sink.Durable = durable
+		want := map[bool]string{false: "off,off", true: "on,on"}[durable]
+		b.exec(`CREATE TABLE seen (n serial, is_now text)`)
+		b.exec(`CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+			BEGIN INSERT INTO public.seen (is_now) VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$`)
+		b.exec(`CREATE TRIGGER see BEFORE INSERT ON salesforce.account FOR EACH ROW EXECUTE FUNCTION see()`)
+		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1), "Name", "event"))
+		b.applyChanges(Result{Inserted: 1}, b.change(Read, 2, at(1), "Name", "read"))
+		b.want(want, `SELECT string_agg(is_now, ',' ORDER BY n) FROM seen`)
+		b.want("on", `SELECT current_setting('synchronous_commit')`)
+	}
+}

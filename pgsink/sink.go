@@ -17,6 +17,12 @@ type Sink struct {
 	// caller then gets ErrFenced. Set it before the first use.
 	Fence func() (sql string, args []any)
 
+	// Durable makes Apply wait until Postgres' log is on disk. It need not:
+	// rows, marks and positions are lost together or not at all, and what is lost
+	// is what the caller finds again by comparing positions. Set it before the
+	// first use.
+	Durable bool
+
 	pool   *pgxpool.Pool
 	schema string
 	log    zerolog.Logger
@@ -49,6 +55,18 @@ func (s *Sink) Tx(ctx context.Context, fn func(tx pgx.Tx) error) error {
 // wait for a table that somebody is altering. Both end with the transaction:
 // a pooled connection must not keep them.
 const ownSQL = `SELECT set_config('xmlbinary', 'hex', true), set_config('datestyle', 'ISO, YMD', true), set_config('extra_float_digits', '1', true), set_config('lock_timeout', '2s', true), set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`
+
+// atEase ends an Apply's settings. Postgres writes its log in order, so whatever
+// is durable later takes this along.
+const atEase = `, set_config('synchronous_commit', 'off', true)`
+
+// settings is ownSQL or quickSQL as Apply uses it.
+func (s *Sink) settings(sql string) step {
+	if s.Durable {
+		return step{sql: sql}
+	}
+	return step{sql: sql + atEase}
+}
 
 // fence wraps a refusal; a lost connection or a server going down is none.
 func fence(err error) error {

@@ -132,7 +132,7 @@ func (s *Sink) quickly(ctx context.Context, p *plan) (Result, error) {
 // transaction if all are newer than their rows.
 func (s *Sink) alone(ctx context.Context, p *plan) (Result, error) {
 	g := p.groups[0]
-	steps := append(s.opening(), step{sql: quickSQL})
+	steps := append(s.opening(), s.settings(quickSQL))
 	res, written := Result{}, make(map[string]bool, len(g.items))
 	sql := g.table.text("alone", g.columns, func() string { return g.table.aloneSQL(g.columns) })
 	steps = append(steps, step{
@@ -186,7 +186,7 @@ func (s *Sink) opening() []step {
 func (s *Sink) together(ctx context.Context, p *plan) (Result, error) {
 	res := Result{Marked: len(p.marks)}
 	first := append([]step{{sql: "BEGIN"}}, s.opening()...)
-	first = append(first, step{sql: quickSQL})
+	first = append(first, s.settings(quickSQL))
 	written := make([]map[string]bool, len(p.groups))
 	for i, g := range p.groups {
 		written[i] = make(map[string]bool, len(g.items))

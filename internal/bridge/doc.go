@@ -65,6 +65,14 @@
 // asked for again from its last position, and opens a new session at most every
 // ten minutes.
 //
+// # The disk
+//
+// What comes in is committed without waiting for Postgres' disk, unless the
+// configuration wants it: that is most of what an event would wait for. A crash
+// may take the last such commits back, each whole and only the last ones, so the
+// tables and the positions in them stay of one time. Only this process then
+// remembers more than the database holds: every two seconds the two are compared.
+//
 // # Topics
 //
 // Anybody may deactivate, edit or delete a topic, and the session goes on as if

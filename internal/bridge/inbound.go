@@ -237,7 +237,7 @@ func (in *inbound) applyAll(ctx context.Context) {
 func (in *inbound) apply(ctx context.Context, w *work) error {
 	b := w.batch
 	for ch, p := range w.positions {
-		if p.TopicID != ch.applied.TopicID || p.ReplayID > ch.applied.ReplayID {
+		if ch.ahead(p) {
 			b.Positions = append(b.Positions, p)
 		}
 	}
@@ -252,8 +252,8 @@ func (in *inbound) apply(ctx context.Context, w *work) error {
 		return err
 	}
 	for ch, p := range w.positions {
-		if p.TopicID != ch.applied.TopicID || p.ReplayID > ch.applied.ReplayID {
-			ch.applied = p
+		if ch.ahead(p) {
+			ch.applied.Store(&p)
 		}
 	}
 	in.report(w.perObject, res, time.Since(began))

@@ -49,6 +49,7 @@ type session struct {
 func newSession(b *Bridge, pool *pgxpool.Pool, sf *salesforce.Client) *session {
 	s := &session{Bridge: b, pool: pool, sf: sf, byTable: map[string]*object{}, aside: map[string]error{}, schema: newSchemaWatch(), marked: make(chan struct{}, 1)}
 	s.sink = pgsink.New(pool, b.cfg.Schema, b.log)
+	s.sink.Durable = b.cfg.SynchronousCommit
 	s.reader = poll.New(sf, s.sink, b.log)
 	s.in = newInbound(s)
 	return s
@@ -97,6 +98,7 @@ func (s *session) run(ctx context.Context) error {
 	g.Go(func() error { return s.stream.run(ctx) })
 	g.Go(func() error { return s.stream.keep(ctx, positions) })
 	g.Go(func() error { return s.in.run(ctx) })
+	g.Go(func() error { return s.watchPositions(ctx) })
 	g.Go(func() error { return s.hydrate(ctx) })
 	g.Go(func() error { return s.refresh(ctx, listener) })
 	g.Go(func() error { return s.watchSchema(ctx) })

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -61,7 +62,13 @@ type channel struct {
 	accepted int64  // newest event in the queue or in the database; 0 = none yet
 	wanted   bool   // subscribed, or to be
 
-	applied pgsink.Position // newest that was committed; of the applier alone
+	applied atomic.Pointer[pgsink.Position] // newest that was committed; nil = none yet; set by the applier alone
+}
+
+// ahead reports whether p is not committed yet.
+func (c *channel) ahead(p pgsink.Position) bool {
+	was := c.applied.Load()
+	return was == nil || p.TopicID != was.TopicID || p.ReplayID > was.ReplayID
 }
 
 // accept notes that events of a topic up to id are in the queue. Events that
