@@ -71,6 +71,8 @@ func (b *Bridge) Run(ctx context.Context) error {
 		server := web.New(web.Config{
 			Board: b.board, Addr: b.cfg.HTTPAddr, Token: b.cfg.HTTPToken.Reveal(), Version: b.version,
 			Errors: func(ctx context.Context, limit int) ([]web.Failure, error) { return Failures(ctx, pool, b.cfg, limit) },
+			Retry:  func(ctx context.Context, ids []string) (int64, error) { return Retry(ctx, pool, b.cfg.Schema, ids) },
+			Ignore: func(ctx context.Context, ids []string) (int64, error) { return Ignore(ctx, pool, b.cfg.Schema, ids) },
 		})
 		g.Go(func() error {
 			if err := server.Run(ctx); err != nil {
@@ -80,9 +82,19 @@ func (b *Bridge) Run(ctx context.Context) error {
 		})
 	}
 	g.Go(func() error { return b.work(ctx, pool) })
+	g.Go(func() error { return b.sample(ctx) })
 	err = g.Wait()
 	b.log.Info().Str("component", "bridge").Str("event", "stopped").Err(err).Msg("stopped")
 	return err
+}
+
+// sample has the board add up the activity of each minute.
+func (b *Bridge) sample(ctx context.Context) error {
+	for ctx.Err() == nil {
+		b.board.Sample(time.Now())
+		sleep(ctx, time.Second)
+	}
+	return nil
 }
 
 // work holds the lease and runs sessions under it.

@@ -15,6 +15,8 @@ type Board struct {
 	order   []string
 	stops   map[string]Stop
 	changed chan struct{}
+
+	activity activity
 }
 
 // Stop says that a part of a flow has come to a halt.

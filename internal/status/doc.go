@@ -14,6 +14,11 @@
 // ready; [Board.Ready] gives the reasons otherwise. Nothing else decides
 // readiness, so /readyz, the status command and the log cannot disagree.
 //
+// # Activity
+//
+// [Board.Sample] adds up by the minute what the counters have grown by, for a
+// day. It is of this process: a restart begins anew.
+//
 // # Concurrency
 //
 // All methods of Board are safe for concurrent use. Snapshots are copies.

@@ -22,13 +22,31 @@ func (s *Server) guard(next http.HandlerFunc) http.Handler {
 			http.Error(w, "set HC_HTTP_TOKEN to see this page on an address that is not loopback", http.StatusForbidden)
 			return
 		case !s.authorized(r):
-			w.Header().Set("WWW-Authenticate", `Basic realm="hcbridge", charset="UTF-8"`)
+			w.Header().Set("WWW-Authenticate", challenge)
 			http.Error(w, "the value of HC_HTTP_TOKEN is needed, as a bearer token or as the password", http.StatusUnauthorized)
 			return
 		}
 		next(w, r)
 	})
 }
+
+// actor lets through who may act: with the token, on any address, and not by a
+// form of another site that a browser adds a password to.
+func (s *Server) actor(next http.HandlerFunc) http.Handler {
+	return http.NewCrossOriginProtection().Handler(s.guard(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case s.cfg.Token == "":
+			answer(w, http.StatusForbidden, map[string]string{"message": "Set HC_HTTP_TOKEN to act from this page; hcbridge retry and hcbridge ignore work without it."})
+		case !s.authorized(r):
+			w.Header().Set("WWW-Authenticate", challenge)
+			answer(w, http.StatusUnauthorized, map[string]string{"message": "The value of HC_HTTP_TOKEN is needed, as a bearer token or as the password."})
+		default:
+			next(w, r)
+		}
+	}))
+}
+
+const challenge = `Basic realm="hcbridge", charset="UTF-8"`
 
 func (s *Server) authorized(r *http.Request) bool {
 	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -43,7 +61,7 @@ func (s *Server) authorized(r *http.Request) bool {
 func secure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; connect-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "no-referrer")

@@ -1,9 +1,12 @@
 // Package web serves the status page, the JSON API, health and metrics.
 //
 //	GET /                     the status page
+//	GET /live                 its parts, sent again as they change (server-sent events)
 //	GET /api/status           what `hcbridge status --json` prints
 //	GET /api/objects[/NAME]   the objects, or one of them
 //	GET /api/errors           failed writes and failed reads
+//	POST /api/errors/retry    sends or reads again what a form names: id=…, or all=1
+//	POST /api/errors/ignore   dismisses it
 //	GET /healthz              200 while the process lives
 //	GET /readyz               200 while both directions flow, else 503 and why
 //	GET /metrics              Prometheus
@@ -15,7 +18,8 @@
 // name, so that a page elsewhere cannot reach them by DNS rebinding. On any
 // other address they want the token, as a bearer token or as the password of
 // HTTP Basic (which browsers ask for); without a token configured they stay
-// shut.
+// shut. What acts wants the token everywhere, and no request of another site's
+// page, whatever credentials the browser adds.
 //
 // # Errors
 //

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,6 +38,8 @@ type Errors func(ctx context.Context, limit int) ([]Failure, error)
 type Config struct {
 	Board   *status.Board
 	Errors  Errors
+	Retry   Settle
+	Ignore  Settle
 	Addr    string // host:port
 	Token   string // empty = none
 	Version string
@@ -47,11 +50,14 @@ type Server struct {
 	cfg      Config
 	loopback bool
 	handler  http.Handler
+
+	began     time.Time
+	listening atomic.Int32 // pages
 }
 
 // New returns a server. It does no I/O.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, loopback: isLoopback(cfg.Addr)}
+	s := &Server{cfg: cfg, loopback: isLoopback(cfg.Addr), began: time.Now()}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewGoCollector(),
@@ -63,6 +69,10 @@ func New(cfg Config) *Server {
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.Handle("GET /{$}", s.guard(s.page))
+	mux.Handle("GET /assets/", s.guard(http.FileServerFS(files).ServeHTTP))
+	mux.Handle("GET /live", s.guard(s.live))
+	mux.Handle("POST /api/errors/retry", s.actor(s.act("sent or read again", cfg.Retry)))
+	mux.Handle("POST /api/errors/ignore", s.actor(s.act("dismissed", cfg.Ignore)))
 	mux.Handle("GET /api/status", s.guard(s.status))
 	mux.Handle("GET /api/errors", s.guard(s.errors))
 	mux.Handle("GET /api/objects", s.guard(s.objects))
