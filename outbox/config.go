@@ -47,7 +47,7 @@ type Config struct {
 
 	Log zerolog.Logger
 
-	BatchSize  int           // records per call; default 200, Salesforce's limit
+	BatchSize  int           // records per call; default 200, the least that Salesforce takes for one
 	Window     int           // entries looked at at once; default 1,000
 	IdlePoll   time.Duration // wait between runs with nothing to do; default 1 s
 	ArchiveFor time.Duration // how long the archive is kept; default 31 days

@@ -24,6 +24,9 @@ const (
 	bulkIdle     = 60 * time.Second // without a byte of a result
 )
 
+// autoAssign is the header that says whether an insert applies assignment rules.
+const autoAssign = "Sforce-Auto-Assign"
+
 // request is one HTTP request to the instance.
 type request struct {
 	op     string // for errors and logs; never a value
@@ -144,7 +147,7 @@ func (c *Client) prepare(ctx context.Context, r request) *resty.Request {
 		SetHeader("Sforce-Call-Options", "client=hcbridge").
 		// The default is TRUE, with which an insert reassigns the owners of leads
 		// and cases. REST API Developer Guide, "Assignment Rule Header".
-		SetHeader("Sforce-Auto-Assign", "FALSE").
+		SetHeader(autoAssign, "FALSE").
 		SetHeaders(r.header)
 	if r.body != nil {
 		if r.header["Content-Type"] == "" {

@@ -5,12 +5,16 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
-// MaxCollection is the most records that one call of InsertAll, UpdateAll,
-// UpsertAll or DeleteAll can write.
-const MaxCollection = 200
+// MaxRecords is the most records that InsertAll, UpdateAll, UpsertAll or DeleteAll
+// can write: as many collections as one composite request may hold, see [part].
+const MaxRecords = maxQueries * maxCollection
+
+// maxCollection is the most records of one collection.
+const maxCollection = 200
 
 // SaveResult is what became of one record of a call.
 type SaveResult struct {
@@ -20,9 +24,10 @@ type SaveResult struct {
 	Errors  []*Error // at least one if not Success
 }
 
-// InsertAll creates up to [MaxCollection] records of one object. Each stands or falls
-// alone, and results are in the order of records. An error means that the whole
-// call failed; if it is InDoubt, each record may or may not exist.
+// InsertAll creates up to [MaxRecords] records of one object, by one API call where
+// the org takes it. Each stands or falls alone, and results are in the order of
+// records. An error means that the whole call failed; if it is InDoubt, each record
+// may or may not exist. So may a record whose first error is InDoubt.
 //
 // REST API Developer Guide, "Create Multiple Records with Fewer Round-Trips".
 func (c *Client) InsertAll(ctx context.Context, object string, records []map[string]any) ([]SaveResult, error) {
@@ -33,7 +38,7 @@ func (c *Client) InsertAll(ctx context.Context, object string, records []map[str
 	return results, err
 }
 
-// UpdateAll changes up to [MaxCollection] records of one object, each named by its
+// UpdateAll changes up to [MaxRecords] records of one object, each named by its
 // "Id"; otherwise as InsertAll. An id must not occur twice.
 func (c *Client) UpdateAll(ctx context.Context, object string, records []map[string]any) ([]SaveResult, error) {
 	for _, r := range records {
@@ -48,7 +53,7 @@ func (c *Client) UpdateAll(ctx context.Context, object string, records []map[str
 	return c.saveAll(ctx, "update", http.MethodPatch, object, "", records)
 }
 
-// UpsertAll creates or changes up to [MaxCollection] records of one object by the
+// UpsertAll creates or changes up to [MaxRecords] records of one object by the
 // value that each has in the external id field extField; otherwise as InsertAll. A
 // value must not occur twice. If several records have it, that record fails with
 // [CodeDuplicateExtID].
@@ -66,7 +71,7 @@ func (c *Client) UpsertAll(ctx context.Context, object, extField string, records
 	return c.saveAll(ctx, "upsert", http.MethodPatch, object, extField, records)
 }
 
-// DeleteAll moves up to [MaxCollection] records, of any objects, to the recycle bin;
+// DeleteAll moves up to [MaxRecords] records, of any objects, to the recycle bin;
 // otherwise as InsertAll.
 func (c *Client) DeleteAll(ctx context.Context, ids []string) ([]SaveResult, error) {
 	const op = "delete records"
@@ -78,11 +83,15 @@ func (c *Client) DeleteAll(ctx context.Context, ids []string) ([]SaveResult, err
 			return nil, invalid(op, "not an id")
 		}
 	}
-	q := url.Values{"ids": {strings.Join(ids, ",")}, "allOrNone": {"false"}}
-	return c.results(ctx, request{
-		op: op, method: http.MethodDelete, write: true,
-		path: c.base() + "/composite/sobjects?" + q.Encode(),
-	}, len(ids))
+	var parts []part
+	for chunk := range slices.Chunk(ids, maxCollection) {
+		q := url.Values{"ids": {strings.Join(chunk, ",")}, "allOrNone": {"false"}}
+		parts = append(parts, part{request{
+			op: op, method: http.MethodDelete, write: true,
+			path: c.base() + "/composite/sobjects?" + q.Encode(),
+		}, len(chunk)})
+	}
+	return c.saveParts(ctx, parts)
 }
 
 func (c *Client) saveAll(ctx context.Context, op, method, object, extField string, records []map[string]any) ([]SaveResult, error) {
@@ -93,31 +102,34 @@ func (c *Client) saveAll(ctx context.Context, op, method, object, extField strin
 	if err := fits(op, len(records)); err != nil || len(records) == 0 {
 		return nil, err
 	}
-	typed := make([]map[string]any, len(records))
-	for i, r := range records {
-		typed[i] = maps.Clone(r)
-		if typed[i] == nil {
-			typed[i] = map[string]any{}
-		}
-		typed[i]["attributes"] = map[string]string{"type": object}
-	}
-	body, err := encode(op, map[string]any{"allOrNone": false, "records": typed})
-	if err != nil {
-		return nil, err
-	}
 	path := c.base() + "/composite/sobjects"
 	if extField != "" {
 		path += "/" + object + "/" + extField
 	}
-	return c.results(ctx, request{op: op, method: method, path: path, body: body, write: true}, len(records))
+	var parts []part
+	for chunk := range slices.Chunk(records, maxCollection) {
+		typed := make([]map[string]any, len(chunk))
+		for i, r := range chunk {
+			typed[i] = maps.Clone(r)
+			if typed[i] == nil {
+				typed[i] = map[string]any{}
+			}
+			typed[i]["attributes"] = map[string]string{"type": object}
+		}
+		body, err := encode(op, map[string]any{"allOrNone": false, "records": typed})
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part{request{op: op, method: method, path: path, body: body, write: true}, len(chunk)})
+	}
+	return c.saveParts(ctx, parts)
 }
 
-// results sends a call for n records and matches its answer by position: it is not
-// believed at all unless there is exactly one result for each record.
-func (c *Client) results(ctx context.Context, r request, n int) ([]SaveResult, error) {
+// results matches an answer to n records by position: it is not believed at all
+// unless there is exactly one result for each record.
+func (c *Client) results(a *answer, n int) ([]SaveResult, *Error) {
 	var wire []saved
-	a, err := c.call(ctx, r, &wire)
-	if err != nil {
+	if err := c.decode(a, &wire); err != nil {
 		return nil, err
 	}
 	if len(wire) != n {
@@ -153,8 +165,8 @@ func (c *Client) result(a *answer, w saved) SaveResult {
 
 // fits refuses a call that the org would refuse.
 func fits(op string, n int) error {
-	if n > MaxCollection {
-		return invalid(op, "%d records in one call, at most %d", n, MaxCollection)
+	if n > MaxRecords {
+		return invalid(op, "%d records in one call, at most %d", n, MaxRecords)
 	}
 	return nil
 }

@@ -63,9 +63,10 @@ type Client struct {
 	log    zerolog.Logger
 	cap    int64 // bytes of an answer; maxBody but in tests
 
-	clock  clock
-	usage  usage
-	packer packer
+	clock   clock
+	usage   usage
+	packer  packer
+	packing packing
 
 	turn chan struct{} // held by the one that logs in
 

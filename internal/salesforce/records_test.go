@@ -67,7 +67,7 @@ func TestNothingUnsafeIsSent(t *testing.T) {
 	o := newOrg(t)
 	c := o.client()
 	ctx := t.Context()
-	many := make([]map[string]any, MaxCollection+1)
+	many := make([]map[string]any, MaxRecords+1)
 	calls := map[string]func() error{
 		"object path":  func() error { _, err := c.Describe(ctx, "../limits"); return err },
 		"empty object": func() error { _, err := c.Create(ctx, "", nil); return err },
@@ -228,7 +228,7 @@ func TestTwoHundredRecordsStayInOrder(t *testing.T) {
 		}
 		reply(w, 200, "["+strings.ReplaceAll(strings.Join(out, ","), "001 ", "0010")+"]")
 	}
-	records := make([]map[string]any, MaxCollection)
+	records := make([]map[string]any, maxCollection)
 	for i := range records {
 		records[i] = map[string]any{"Name": fmt.Sprintf("%012d", i)}
 	}

@@ -59,7 +59,9 @@ type passenger struct {
 	done chan struct{}
 	a    *answer
 	err  *Error
-	left bool // the leader went away; ask alone
+	left bool // the leader went away, or the org takes no such call; ask alone
+
+	whole bool // err is of the call as a whole
 }
 
 func isQuery(r request) bool { return strings.Contains(r.path, "/query") }
@@ -158,26 +160,33 @@ func (p *packer) depart(full chan struct{}) []*passenger {
 	return all
 }
 
-// composite carries out reads as one request and hands out their answers.
+// composite carries out reads, or writes, as one request and hands out their
+// answers. Writes stay in their order only as far as the org likes.
 func (c *Client) composite(ctx context.Context, all []*passenger) {
 	type sub struct {
 		Method  string            `json:"method"`
 		URL     string            `json:"url"`
 		Ref     string            `json:"referenceId"`
 		Headers map[string]string `json:"httpHeaders,omitempty"`
+		Body    json.RawMessage   `json:"body,omitempty"`
 	}
+	write := all[0].r.write
 	subs := make([]sub, len(all))
 	for i, p := range all {
-		subs[i] = sub{Method: p.r.method, URL: p.r.path, Ref: "r" + strconv.Itoa(i), Headers: p.r.header}
+		subs[i] = sub{Method: p.r.method, URL: p.r.path, Ref: "r" + strconv.Itoa(i), Headers: p.r.header, Body: p.r.body}
+		if write {
+			subs[i].Headers = map[string]string{autoAssign: "FALSE"}
+		}
 	}
 	fail := func(err error) {
 		failure, ok := err.(*Error) //nolint:errorlint // do returns nothing else
 		for _, p := range all {
 			// What refuses the packing does not refuse each read.
-			if p.left = !ok || failure.Class == Permanent || ctx.Err() != nil; !p.left {
+			refused := !ok || failure.Class == Permanent && !failure.InDoubt
+			if p.left = refused || ctx.Err() != nil && !write; !p.left {
 				e := *failure
 				e.Op = p.r.op
-				p.err = &e
+				p.err, p.whole = &e, true
 			}
 		}
 	}
@@ -194,7 +203,7 @@ func (c *Client) composite(ctx context.Context, all []*passenger) {
 			Ref    string          `json:"referenceId"`
 		} `json:"compositeResponse"`
 	}
-	a, err := c.call(ctx, request{op: op, method: http.MethodPost, path: c.base() + "/composite", body: body}, &out)
+	a, err := c.call(ctx, request{op: op, method: http.MethodPost, path: c.base() + "/composite", body: body, write: write}, &out)
 	if err != nil {
 		fail(err)
 		return
