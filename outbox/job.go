@@ -36,8 +36,24 @@ type job struct {
 	table string
 	items []*item
 	began time.Time // not after the first of it was done
-	asked int
+	since time.Time // when this process began to wait for it
 	due   time.Time
+}
+
+// jobPace is how long a record of a job takes Salesforce, until a job has shown it.
+const jobPace = time.Millisecond
+
+// first is when to ask for a job first: when it should be over. Each question is
+// an API call.
+func (j *job) first(pace time.Duration) {
+	j.since = time.Now()
+	j.due = j.since.Add(min(max(time.Second, pace*time.Duration(len(j.items))), 5*time.Minute))
+}
+
+// later is when to ask again: after half as long as it has been waited for.
+func (j *job) later() {
+	now := time.Now()
+	j.due = now.Add(min(max(time.Second, now.Sub(j.since)/2), 5*time.Minute))
 }
 
 // job returns the id of the job that carries the entry, "" without one.
@@ -100,7 +116,8 @@ func (w *Worker) startJob(ctx context.Context, c *call) (n int, whole *Failure, 
 	}
 	if len(ready) > 0 {
 		began := time.Now()
-		j := &job{table: c.table.Name, items: ready, began: began, due: began.Add(time.Second)}
+		j := &job{table: c.table.Name, items: ready, began: began}
+		j.first(w.jobPace)
 		var ids []int64
 		for _, i := range ready {
 			for _, e := range i.entries {
@@ -168,7 +185,7 @@ func (i *item) bulkKey() string {
 func (w *Worker) adopt(e *entry, sfid string) {
 	j := w.jobs[e.job()]
 	if j == nil {
-		j = &job{id: e.job(), table: e.key.table, began: time.Now().Add(-openFor)}
+		j = &job{id: e.job(), table: e.key.table, began: time.Now().Add(-openFor), since: time.Now()}
 		w.jobs[j.id] = j
 	}
 	n := slices.IndexFunc(j.items, func(i *item) bool { return i.key == e.key })
@@ -213,10 +230,10 @@ func (w *Worker) endJobs(ctx context.Context) (n int, err error) {
 			done, err = true, nil // nobody knows the job any more; all of it can be repeated
 		}
 		if err != nil || !done {
-			j.asked++
-			j.due = time.Now().Add(min(time.Second<<min(j.asked, 5), 30*time.Second))
+			j.later()
 			continue
 		}
+		w.jobPace = time.Since(j.since) / time.Duration(max(len(j.items), 1))
 		delete(w.jobs, id)
 		var results []*result
 		untouched := 0

@@ -26,6 +26,7 @@ type Worker struct {
 	turns     turns
 	window    window
 	jobs      map[string]*job
+	jobPace   time.Duration        // per record, of the last job
 	noBulk    map[string]time.Time // tables, until when
 	retries   map[key]retry        // records whose last attempt failed for now
 	doubts    map[int64]*doubt     // creations whose answer was lost, by the entry that carries them
@@ -59,7 +60,7 @@ func New(pool *pgxpool.Pool, cfg Config) (*Worker, error) {
 	}
 	w := &Worker{
 		pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, retries: map[key]retry{}, doubts: map[int64]*doubt{},
-		jobs: map[string]*job{}, noBulk: map[string]time.Time{},
+		jobs: map[string]*job{}, jobPace: jobPace, noBulk: map[string]time.Time{},
 		guard: guard{gate: cfg.Gate, limits: cfg.Limits, sent: map[string][]sentIn{}},
 	}
 	if w.sql, err = statementsFor(cfg.Schema, cfg.Tables); err != nil {

@@ -73,6 +73,56 @@ func TestBulkWrites(t *testing.T) {
 	r.equal("Contact")
 }
 
+// A backlog of one object takes few API calls, whatever it is made of: plain
+// inserts go by a thousand, the rest by jobs. What is read back afterwards is
+// counted as well. With HCBRIDGE_BENCH it is 100,000 rows.
+func TestBacklogCalls(t *testing.T) {
+	t.Parallel()
+	n := 3_000
+	if os.Getenv("HCBRIDGE_BENCH") != "" {
+		n = 100_000
+	}
+	limit := max(12, 120*n/100_000)
+	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_POLL_INTERVAL=24h")
+	r.start()
+	r.synced()
+	for _, step := range []struct{ op, sql string }{
+		{"insert", fmt.Sprintf(`INSERT INTO salesforce.account (name) SELECT 'Load ' || n FROM generate_series(1, %d) AS n`, n)},
+		{"update", `UPDATE salesforce.account SET phone = id::text`},
+		{"delete", `DELETE FROM salesforce.account`},
+	} {
+		before, _ := r.settled()
+		began := time.Now()
+		r.exec(step.sql)
+		r.until("the log to be done", 10*time.Minute, func() error {
+			if step.op == "delete" {
+				r.command("approve", "Account")
+			}
+			if left := r.count(`SELECT (SELECT count(*) FROM salesforce._trigger_log WHERE state <> 'IGNORE') + (SELECT count(*) FROM hcbridge.mark)`); left > 0 {
+				return fmt.Errorf("%d entries and marks", left)
+			}
+			return nil
+		})
+		took := time.Since(began)
+		r.equal("Account")
+		after, _ := r.settled()
+		calls, reads, kinds := 0, 0, map[string]int{}
+		for kind, count := range after {
+			if count -= before[kind]; count <= 0 || kind == "cometd" || kind == "token" {
+				continue
+			}
+			kinds[kind] = count
+			if calls += count; kind == "collections_retrieve" || kind == "query" {
+				reads += count
+			}
+		}
+		t.Logf("%s of %d rows in %v: %d calls, %d of them to read back: %v", step.op, n, took, calls, reads, kinds)
+		if calls-reads > limit {
+			t.Errorf("%s: %d calls for %d rows, more than %d", step.op, calls-reads, n, limit)
+		}
+	}
+}
+
 // Changes that an app makes to three objects in turn go in as few calls as if it
 // had made them one object after the other, and are read back in as few.
 func TestInterleavedChanges(t *testing.T) {
