@@ -40,6 +40,10 @@ type Config struct {
 	Gate   Gate
 	Limits Limits // default DefaultLimits
 
+	// Budget returns how many API calls a day may be used, 0 if that is not known
+	// yet, and how many of the last 24 hours anybody has used. nil = without limit.
+	Budget func() (calls, used int)
+
 	// Wake cuts an idle wait short. Feed it from a [Listener]; nil means
 	// polling only, as behind a transaction-mode pooler. A wake-up is a hint:
 	// nothing depends on its arrival.

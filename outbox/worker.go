@@ -23,6 +23,7 @@ type Worker struct {
 	writable []string // names of the read_write tables
 
 	guard     guard
+	governor  governor
 	turns     turns
 	window    window
 	jobs      map[string]*job
@@ -61,7 +62,7 @@ func New(pool *pgxpool.Pool, cfg Config) (*Worker, error) {
 	w := &Worker{
 		pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, retries: map[key]retry{}, doubts: map[int64]*doubt{},
 		jobs: map[string]*job{}, jobPace: jobPace, noBulk: map[string]time.Time{},
-		guard: guard{gate: cfg.Gate, limits: cfg.Limits, sent: map[string][]sentIn{}},
+		guard: guard{gate: cfg.Gate, limits: cfg.Limits, sent: map[string][]sentIn{}}, governor: governor{budget: cfg.Budget},
 	}
 	if w.sql, err = statementsFor(cfg.Schema, cfg.Tables); err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
@@ -127,6 +128,9 @@ func (w *Worker) drain(ctx context.Context) (n int, err error) {
 		if n += settled; err != nil {
 			return n, err
 		}
+	}
+	if !w.afford(p) {
+		return n, nil
 	}
 	lost := 0 // whole calls in a row
 	for _, c := range p.calls {
@@ -279,16 +283,20 @@ func (r *runner) next(n int) time.Duration {
 	}
 	now := time.Now()
 	wait := r.cfg.IdlePoll
+	thrift := r.governor.again
+	if thrift > 0 {
+		wait, r.held, r.echoes = thrift, true, nil
+	}
 	if len(r.unsettled) > 0 {
 		wait = min(wait, 50*time.Millisecond)
 	}
 	for _, j := range r.jobs {
 		wait = min(wait, j.due.Sub(now))
 	}
-	if r.window.more {
+	if r.window.more && thrift == 0 {
 		wait = 0
 	}
-	if r.window.ahead > 0 { // the stretch is to be read again
+	if r.window.ahead > 0 && thrift == 0 { // the stretch is to be read again
 		wait = min(wait, 100*time.Millisecond)
 	}
 	for len(r.echoes) > 0 && !now.Before(r.echoes[0]) {

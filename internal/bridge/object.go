@@ -139,8 +139,15 @@ func (s *session) load(ctx context.Context, o *object, log zerolog.Logger) error
 
 // pace is how much reading the budget of API calls allows now.
 func (s *session) pace() poll.Pace {
+	calls, used := s.budget()
+	return poll.PaceOf(used, calls)
+}
+
+// budget is how many API calls a day the bridge may use, 0 before that is known,
+// and how many of the last 24 hours anybody has used.
+func (s *session) budget() (calls, used int) {
 	usage := s.sf.Usage()
-	return poll.PaceOf(usage.Used, s.cfg.APIDailyBudget.Of(usage.Limit))
+	return s.cfg.APIDailyBudget.Of(usage.Limit), usage.Used
 }
 
 // pollOnce polls and, now and then, counts, with as few calls as possible. It

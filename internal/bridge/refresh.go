@@ -100,7 +100,13 @@ func (s *session) connection(dbErr error, listener *outbox.Listener) {
 	case pending > 0:
 		state = status.PollingDBChanges
 	}
-	message := ""
+	message, spaced := "", time.Duration(0)
+	if s.writer != nil {
+		spaced = s.writer.Spaced()
+	}
+	if spaced > 0 {
+		message = fmt.Sprintf("writes are spaced so that %d API calls a day suffice: what waits goes in %s", budget, max(spaced, time.Second).Round(time.Second))
+	}
 	if listener != nil && !listener.Healthy() {
 		message = "LISTEN does not work on this connection (a transaction-mode pooler?): changes are found by polling; set HC_LISTEN_DATABASE_URL to a direct connection"
 	}
@@ -109,6 +115,7 @@ func (s *session) connection(dbErr error, listener *outbox.Listener) {
 	}
 	s.board.Connection(func(c *status.Connection) {
 		c.State, c.Message = state, message
+		c.WritesSpaced = spaced
 		c.APICalls = status.APICalls{Used: usage.Used, Limit: usage.Limit, Budget: budget}
 	})
 }

@@ -225,7 +225,7 @@ func (s *session) outbound(ctx context.Context) (*outbox.Worker, *outbox.Listene
 	listener := outbox.NewListener(func(ctx context.Context) (*pgx.Conn, error) { return connectToListen(ctx, url) }, outbox.Channel(s.cfg.Schema), s.log)
 	worker, err := outbox.New(s.pool, outbox.Config{
 		Schema: s.cfg.Schema, Algorithm: s.cfg.WriteAlgorithm, Tables: s.outboxTables(), Sender: sender{s}, Finder: finder{s}, Bulk: bulk{s}, Settle: s.settled, InDoubt: s.inDoubt, Gate: gate{s},
-		BatchSize: salesforce.MaxRecords, Wake: listener.Wake(), Log: s.log,
+		Budget: s.budget, BatchSize: salesforce.MaxRecords, Wake: listener.Wake(), Log: s.log,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -49,6 +49,8 @@ type Connection struct {
 	Role           string   `json:"role"`      // "active" or "standby"
 	WriteAlgorithm string   `json:"write_algorithm"`
 	Message        string   `json:"message,omitempty"` // what a person should know, empty if nothing
+
+	WritesSpaced time.Duration `json:"-"` // for how long writes are kept back to save API calls
 }
 
 // APICalls is the org's use of its daily API requests. Zero means not known

@@ -68,6 +68,7 @@ func newCollector(board *status.Board, version string) *collector {
 	add("hcbridge_api_calls_used", "API calls of the whole org in the last 24 hours.")
 	add("hcbridge_api_calls_limit", "The org's daily allowance of API calls.")
 	add("hcbridge_api_calls_budget", "How many of them the bridge may use.")
+	add("hcbridge_writes_spaced_seconds", "For how long what waits to be sent is kept back, so that the API calls of the day suffice.")
 	return c
 }
 
@@ -90,6 +91,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	send("hcbridge_api_calls_used", gauge, float64(s.Connection.APICalls.Used))
 	send("hcbridge_api_calls_limit", gauge, float64(s.Connection.APICalls.Limit))
 	send("hcbridge_api_calls_budget", gauge, float64(s.Connection.APICalls.Budget))
+	send("hcbridge_writes_spaced_seconds", gauge, s.Connection.WritesSpaced.Seconds())
 	ready, stops := c.board.Ready()
 	send("hcbridge_ready", gauge, map[bool]float64{true: 1}[ready])
 	for _, stop := range stops {

@@ -123,6 +123,53 @@ func TestBacklogCalls(t *testing.T) {
 	}
 }
 
+// An app that writes a row at a time has its first rows sent at once, and later ones
+// together, so that the org's count of API calls stays small; status says so.
+func TestTrickleIsSpaced(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_POLL_INTERVAL=24h", "HC_API_DAILY_BUDGET=2000")
+	r.start()
+	r.synced()
+	before, _ := r.settled()
+	insert := func(from, to int) {
+		r.exec("INSERT INTO salesforce.account (name) SELECT 'Row ' || n FROM generate_series($1::int, $2::int) AS n", from, to)
+	}
+	insert(1, 1)
+	r.eventually("the first row", time.Second, func() error {
+		if n := len(r.sf.Records("Account")); n != 1 {
+			return fmt.Errorf("%d records", n)
+		}
+		return nil
+	})
+	const rows = 250
+	for n := range rows {
+		insert(2+n, 2+n)
+		time.Sleep(20 * time.Millisecond) // what the app does between its writes
+	}
+	r.eventually("status to tell", 5*time.Second, func() error {
+		if st, _ := r.status(); !strings.Contains(st.Connection.Message, "writes are spaced") {
+			return fmt.Errorf("message %q", st.Connection.Message)
+		}
+		return nil
+	})
+	insert(2+rows, 2+2*rows) // as many as are worth a call
+	r.equal("Account")
+	after, _ := r.settled()
+	writes, kinds := 0, map[string]int{}
+	for kind, n := range after {
+		if n -= before[kind]; n > 0 && kind != "cometd" {
+			kinds[kind] = n
+		}
+		if kind == "collections_create" || kind == "composite" {
+			writes += n
+		}
+	}
+	t.Logf("%d rows one by one, and as many at once: %v", rows, kinds)
+	if writes > 20 {
+		t.Errorf("%d calls", writes)
+	}
+}
+
 // Changes that an app makes to three objects in turn go in as few calls as if it
 // had made them one object after the other, and are read back in as few.
 func TestInterleavedChanges(t *testing.T) {
