@@ -8,24 +8,23 @@ import (
 // A call that carries one row costs as much as one that carries a thousand, so
 // under a steady trickle calls wait for more rows, and the day's allowance lasts.
 //
-// Calls are paid from two purses, which fill at the same rate. One is for calls
-// that carry few records: it holds so much that the first rows after a lull go at
-// once, and after that such calls are as far apart as it takes to fill it again.
-// The other is for all calls, and what it holds and what fills it in a day
-// together are the outbound share, so that no 24 hours cost more. Full calls wait
-// only for that one: a backlog goes as fast as it can while it holds something.
-// Either may be overdrawn by one plan, whose cost is known when it is made.
+// Plans are paid from a purse. What it holds and what fills it in a day together
+// are the outbound share of the budget, so that no 24 hours cost more. While it is
+// half full everything goes at once, for hours as a rule: nobody saves for its own
+// sake. Below, plans are further and further apart, up to what fills the purse again,
+// and the more so the fewer records their calls carry: there is no cliff, and always
+// something left for full calls and for the first rows after a lull. A plan may overdraw the
+// purse; the next waits until that is made up.
 //
 // Others use the org's calls as well. When little of the budget is left, plans are
 // further apart the less that is and the more they cost, so that it is come near to
 // and not used up; where others use it up all the same, some go nevertheless.
 const (
-	outboundShare = 0.75 // of the budget; the rest is for polls, comparisons and look-ups
-	bankedShare   = 0.25 // of that, what the purse of all calls holds
-	burstShare    = 0.01 // of the budget, what that of small calls holds, but not less than burstLeast
-	burstLeast    = 20.0
+	outboundShare = 0.8  // of the budget; the rest is for polls, comparisons and look-ups
+	purseShare    = 0.33 // of that, what the purse holds; the rest fills it in a day
+	easyShare     = 0.5  // of what the purse holds, below which plans are spaced
 
-	fullCall   = 100              // records per call, on average, from which a plan does not count as small
+	fullCall   = 1000             // records of a call that need not wait for more
 	probeEvery = 10 * time.Minute // from a small plan to the next where others use the org's calls up
 	probeMost  = time.Hour        // from any plan to the next then
 	scarceFrom = 0.15             // of the budget that is left
@@ -34,39 +33,39 @@ const (
 	jobCost            = 7    // all calls for one
 	readRecords        = 2000 // read back by one call
 
-	recheckSmall = time.Second // how soon a plan that waits may have become a full one
+	recheckSmall = time.Second // how soon a plan that waits may have become a fuller one
 	recheckAny   = 30 * time.Second
 )
 
 // governor spaces plans. Its zero value lets everything pass.
 type governor struct {
 	budget func() (calls, used int) // Config.Budget
-	filled time.Time                // when the purses were filled last
+	filled time.Time                // when the purse was filled last
 	spent  time.Time                // when a plan last went
 	cost   float64                  // what that cost
-	small  float64                  // calls in the purse of small calls
-	all    float64                  // calls in the other
+	purse  float64                  // calls in it; less than none if overdrawn
 	again  time.Duration            // how long the plan that waits is not made again; 0 = none waits
 	said   time.Time                // when somebody was told that plans wait
 	until  atomic.Int64             // when it will go if it stays small; 0 = none waits
 }
 
-// price is what a plan costs in API calls, and whether its calls are small.
-func (p plan) price() (cost float64, small bool) {
-	records := 0
+// price is what a plan costs in API calls, and how full its calls are, from 0 to 1.
+func (p plan) price() (cost, fullness float64) {
 	for _, c := range p.calls {
-		records += len(c.items)
+		records := float64(len(c.items))
 		reads := float64(readCost)
 		if c.op == Delete {
 			reads = 0
 		}
 		if c.bulk {
-			cost += jobCost + reads*float64(len(c.items))/readRecords
+			cost += jobCost + reads*records/readRecords
+			fullness++
 			continue
 		}
 		cost += callCost + reads
+		fullness += min(1, records/fullCall)
 	}
-	return cost, records < fullCall*len(p.calls)
+	return cost, fullness / float64(len(p.calls))
 }
 
 // take pays for a plan, or returns how long it must wait.
@@ -80,11 +79,13 @@ func (g *governor) take(now time.Time, p plan) (wait time.Duration) {
 	if calls <= 0 {
 		return 0 // not known yet
 	}
-	rate := g.fill(now, float64(calls))
-	cost, small := p.price()
-	wait, g.again = g.lacks(g.all, rate), recheckAny
-	if few := g.lacks(g.small, rate); small && few > wait {
-		wait, g.again = few, recheckSmall
+	full, rate := g.fill(now, float64(calls))
+	cost, fullness := p.price()
+	if g.purse < 0 {
+		wait, g.again = time.Millisecond+seconds(-g.purse/rate), recheckAny
+	}
+	if rest := g.spacing(full, rate, cost, fullness) - now.Sub(g.spent); rest > wait {
+		wait, g.again = rest, recheckSmall
 	}
 	if rest := g.scarcity(calls, used) - now.Sub(g.spent); rest > wait {
 		wait, g.again = rest, recheckAny
@@ -94,12 +95,19 @@ func (g *governor) take(now time.Time, p plan) (wait time.Duration) {
 		return wait
 	}
 	g.again, g.spent, g.cost = 0, now, cost
-	g.all -= cost
-	if small {
-		g.small -= cost
-	}
+	g.purse -= cost
 	return 0
 }
+
+// spacing is how long after the last plan the next may go: at once while the purse
+// holds easyShare, or if its calls are full, and else up to what pays for it when the
+// purse is empty.
+func (g *governor) spacing(full, rate, cost, fullness float64) time.Duration {
+	short := max(0, 1-max(0, g.purse)/(full*easyShare))
+	return seconds(cost / rate * short * short * (1 - fullness))
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // scarcity is how long after the last plan the next may go because little is left.
 func (g *governor) scarcity(calls, used int) time.Duration {
@@ -108,26 +116,17 @@ func (g *governor) scarcity(calls, used int) time.Duration {
 	return time.Duration(min(apart, float64(probeMost)) * max(0, 1-left/scarceFrom))
 }
 
-// fill adds what the time since the last filling is worth, and returns the rate
-// in calls a second.
-func (g *governor) fill(now time.Time, calls float64) (rate float64) {
+// fill adds what the time since the last filling is worth, and returns what the
+// purse holds when it is full and what fills it, in calls a second.
+func (g *governor) fill(now time.Time, calls float64) (full, rate float64) {
 	share := outboundShare * calls
-	rate = share * (1 - bankedShare) / (24 * time.Hour).Seconds()
-	most, burst := share*bankedShare, min(max(burstLeast, burstShare*calls), share)
-	more := most + burst // both are full at first
+	full, rate = share*purseShare, share*(1-purseShare)/(24*time.Hour).Seconds()
+	more := full // at first
 	if !g.filled.IsZero() {
 		more = rate * now.Sub(g.filled).Seconds()
 	}
-	g.all, g.small, g.filled = min(g.all+more, most), min(g.small+more, burst), now
-	return rate
-}
-
-// lacks is how long a purse is empty.
-func (*governor) lacks(purse, rate float64) time.Duration {
-	if purse > 0 {
-		return 0
-	}
-	return time.Millisecond + time.Duration(-purse/rate*float64(time.Second))
+	g.purse, g.filled = min(g.purse+more, full), now
+	return full, rate
 }
 
 // sayEvery is how often it is logged that plans wait.
