@@ -74,13 +74,14 @@ fuzz:
 	@scripts/need.sh go postgres
 	scripts/fuzz.sh $(FUZZTIME)
 
-## bench: run the benchmarks, measure inbound and the cost to the app against their bounds, and compare the streaming client with others on one server; takes half an hour
+## bench: run the benchmarks, measure inbound, outbound and the cost to the app against their bounds, and compare the streaming client with others on one server; takes half an hour
 .PHONY: bench
 bench:
 	@scripts/need.sh go postgres node
 	go test -p 1 -run '^$$' -bench '$(RUN)' -benchmem -timeout 60m $(PKG)
 	HCBRIDGE_BENCH=1 go test -v -count=1 -timeout 30m -run '^TestInbound' ./test/bench
 	HCBRIDGE_BENCH=1 go test -v -count=1 -timeout 30m -run '^TestApp' ./test/bench/app
+	HCBRIDGE_BENCH=1 go test -v -count=1 -timeout 30m -run '^TestOut' ./test/bench/out
 	HCBRIDGE_BENCH=1 go test -v -count=1 -timeout 30m -run TestServerCost ./test/peers
 
 ## golden: rewrite golden files and the settings tables from the code; review the diff
