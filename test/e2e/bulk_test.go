@@ -153,6 +153,12 @@ func TestTrickleIsSpaced(t *testing.T) {
 		return nil
 	})
 	insert(2+rows, 1001+rows) // as many as a call can carry
+	r.eventually("what waits", 20*time.Second, func() error {
+		if left := r.count("SELECT count(*) FROM salesforce._trigger_log WHERE state IN ('NEW', 'PENDING')"); left > 0 {
+			return fmt.Errorf("%d entries", left)
+		}
+		return nil
+	})
 	r.equal("Account")
 	after, _ := r.settled()
 	writes, kinds := 0, map[string]int{}
