@@ -27,7 +27,7 @@ func (d sender) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 	d.s.salesforce(err)
 	if err != nil {
 		f := d.s.schema.refused(failure(err))
-		if f.Class == outbox.Limit {
+		if f.Code == salesforce.CodeRequestLimit {
 			d.s.stop("outbound", "the org's API limit is used up")
 		} else {
 			d.s.stop("outbound", f.Message)
@@ -96,6 +96,9 @@ func failure(err error) *outbox.Failure {
 	case salesforce.Conflict:
 		f.Class = outbox.Conflict
 	case salesforce.Permanent:
+	}
+	if f.Code == salesforce.CodeReadOnly { // not about the record: nothing can be written for a while
+		f.Class = outbox.Limit
 	}
 	if f.Message == "" {
 		f.Message = err.Error()

@@ -255,7 +255,7 @@ func TestMeterAndClock(t *testing.T) {
 				w.Header().Set("Content-Type", "application/json")
 				w.Header().Set("Sforce-Limit-Info", info)
 				w.WriteHeader(403)
-				_, _ = io.WriteString(w, `[{"message":"TotalRequests Limit exceeded.","errorCode":"REQUEST_LIMIT_EXCEEDED"}]`)
+				_, _ = io.WriteString(w, `[{"message":"ConcurrentRequests (Concurrent API Requests) Limit exceeded.","errorCode":"REQUEST_LIMIT_EXCEEDED"}]`)
 			})
 		})
 		for i, g := range []struct {

@@ -58,6 +58,11 @@ func (c *Client) do(ctx context.Context, r request) (*answer, error) {
 	if len(r.path) > maxPath && !r.stream && !r.write && r.method == http.MethodGet {
 		return c.doLong(ctx, r)
 	}
+	return c.guarded(r, func() (*answer, error) { return c.doOne(ctx, r) })
+}
+
+// doOne is do for one request of its own.
+func (c *Client) doOne(ctx context.Context, r request) (*answer, error) {
 	s, err := c.Token(ctx, "")
 	if err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 func classify(status int, code, message string) (class Class, brief bool) {
 	switch code {
 	case "UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "UNKNOWN_EXCEPTION", "QUERY_TIMEOUT",
-		"REQUEST_RUNNING_TOO_LONG", "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE",
+		"REQUEST_RUNNING_TOO_LONG", CodeReadOnly,
 		"ENTITY_IS_LOCKED", "API_CURRENTLY_DISABLED", "FUNCTIONALITY_TEMPORARILY_UNAVAILABLE",
 		"TOO_MANY_LOCK_FAILURE", "TooManyLockFailure":
 		return Transient, false

@@ -150,7 +150,9 @@ func (c *Client) result(a *answer, w saved) SaveResult {
 		s.ID = id18(w.ID)
 	}
 	for _, e := range w.Errors {
-		s.Errors = append(s.Errors, c.newError(a.req.op, 0, e, true))
+		failure := c.newError(a.req.op, 0, e, true)
+		c.refusedAll(failure)
+		s.Errors = append(s.Errors, failure)
 	}
 	switch {
 	case w.Success != nil && *w.Success && s.ID != "" && len(s.Errors) == 0:

@@ -43,6 +43,10 @@ type Config struct {
 	// the system's roots and the proxy from the environment.
 	HTTPClient *http.Client
 
+	// ProbeEvery is how often a request is tried while the calls of the day are used
+	// up, and ten times as often writes while the org is read only; default 10 min.
+	ProbeEvery time.Duration
+
 	Log zerolog.Logger // the zero value is silent
 }
 
@@ -67,6 +71,9 @@ type Client struct {
 	usage   usage
 	packer  packer
 	packing packing
+
+	spent    halt // of all requests, while the calls of the day are used up
+	readOnly halt // of writes, while the org takes none
 
 	turn chan struct{} // held by the one that logs in
 
@@ -109,6 +116,10 @@ func New(cfg Config) (*Client, error) {
 		cap: maxBody, turn: make(chan struct{}, 1), refreshToken: cfg.RefreshToken,
 		packer: packer{wait: gatherFor},
 	}
+	if cfg.ProbeEvery <= 0 {
+		cfg.ProbeEvery = probeEvery
+	}
+	c.spent.every, c.readOnly.every = cfg.ProbeEvery, cfg.ProbeEvery/10
 	if err := c.checkFlow(); err != nil {
 		return nil, fmt.Errorf("salesforce: %w", err)
 	}

@@ -50,6 +50,7 @@ const (
 	CodeInvalidField     = "INVALID_FIELD"
 	CodeInvalidType      = "INVALID_TYPE"
 	CodeRequestLimit     = "REQUEST_LIMIT_EXCEEDED"
+	CodeReadOnly         = "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE"
 	CodeLocator          = "INVALID_QUERY_LOCATOR"
 	CodeReplicationDate  = "INVALID_REPLICATION_DATE"
 	CodeExceededIDLimit  = "EXCEEDED_ID_LIMIT"
