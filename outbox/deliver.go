@@ -259,7 +259,7 @@ func (w *Worker) judge(i *item, op Op, o Outcome) *result {
 		return w.doubt(r)
 	case f.Class == Limit:
 		r.outcome, r.free = again, true
-	case f.Class == Transient:
+	case f.Class == Transient, f.Class == Permanent && w.retries[i.key].attempts < f.Retries:
 		r.outcome = again
 	default:
 		r.outcome = refused

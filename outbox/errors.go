@@ -53,6 +53,10 @@ type Failure struct {
 	Code    string // Salesforce's, "REQUIRED_FIELD_MISSING"
 	Message string
 	Fields  []string
+
+	// Retries is how often a Permanent one is tried again all the same, because what
+	// it misses may be on its way.
+	Retries int
 }
 
 // Error returns code and message.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // fakeJobs is a Bulk over a fakeOrg: a job runs when it is let.
@@ -70,7 +72,18 @@ func TestJobs(t *testing.T) {
 	for _, algorithm := range []string{Ordered, Merged} {
 		t.Run("a load is one job, which a new process takes over: "+algorithm, func(t *testing.T) {
 			t.Parallel()
-			use := func(c *Config) { c.Algorithm = algorithm }
+			byJob := 0
+			use := func(c *Config) {
+				c.Algorithm = algorithm
+				c.Settle = func(_ context.Context, _ pgx.Tx, done []Settled) error {
+					for _, d := range done {
+						if d.Job {
+							byJob++
+						}
+					}
+					return nil
+				}
+			}
 			b, j := setupJobs(t, use)
 			b.exec(load)
 			b.run()
@@ -86,6 +99,7 @@ func TestJobs(t *testing.T) {
 			b.want("log", b.live(), "")
 			b.want("rows", b.list(`SELECT DISTINCT _hc_lastop || (sfid IS NOT NULL) FROM salesforce.account`), "INSERTEDtrue")
 			b.want("jobs and records", fmt.Sprint(j.opened, b.sf.count("Account")), "1 2500")
+			b.want("told as done by a job", fmt.Sprint(byJob), "2500")
 		})
 	}
 

@@ -55,6 +55,7 @@ type Settled struct {
 	RecordID int64  // the row's id
 	SFID     string // "" where it is not known
 	Op       Op
+	Job      bool     // by a job of Bulk
 	OK       bool     // false: refused, the entry is FAILED
 	Failure  *Failure // why, nil if OK
 }

@@ -268,7 +268,7 @@ func report(results []*result) []Settled {
 			continue
 		}
 		list = append(list, Settled{
-			Table: r.item.key.table, RecordID: r.item.key.id, SFID: r.sfid, Op: r.item.op,
+			Table: r.item.key.table, RecordID: r.item.key.id, SFID: r.sfid, Op: r.item.op, Job: r.item.jobKey != "",
 			OK: r.outcome == accepted || r.outcome == ignored, Failure: r.failure,
 		})
 	}

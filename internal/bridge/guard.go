@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"hcbridge/internal/status"
 	"hcbridge/outbox"
 	"hcbridge/pgsink"
 )
@@ -40,11 +41,15 @@ func (g gate) Holds(ctx context.Context) (map[string]outbox.Hold, error) {
 	_, err = pgx.ForEachRow(rows, []any{&table, &h.Held, &reason, &h.Approved}, func() error {
 		holds[table] = h
 		part := "writes of " + table
-		switch o := g.s.byTable[table]; {
-		case !h.Held || o == nil:
+		o, held := g.s.byTable[table], ""
+		if h.Held && o != nil {
+			held = fmt.Sprintf("%s: nothing of this object is sent until `hcbridge approve %s`", reason, o.cfg.Name)
+			g.s.stop(part, held)
+		} else {
 			g.s.resume(part)
-		default:
-			g.s.stop(part, fmt.Sprintf("%s: nothing of this object is sent until `hcbridge approve %s`", reason, o.cfg.Name))
+		}
+		if o != nil {
+			g.s.board.Object(o.cfg.Name, func(b *status.Object) { b.Held = held })
 		}
 		return nil
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"hcbridge/config"
+	"hcbridge/internal/salesforce"
 	"hcbridge/pushtopic"
 )
 
@@ -43,10 +44,17 @@ const epochEvery = time.Hour
 // sent, and is noted in the Description of one of our PushTopics. If Salesforce
 // knows a later one than the database, the database was set back, or a copy of it
 // was at work. Where there is no topic, only the first is checked.
+//
+// All of it is looked at when a session begins, with each new epoch, and each full
+// hour, when polls are due as well and the question travels with theirs.
 type identity struct {
-	wrote atomic.Bool // something was sent since the epoch began
-	began time.Time
+	wrote   atomic.Bool // something was sent since the epoch began
+	began   time.Time
+	checked time.Time // by Salesforce's clock
 }
+
+// due reports whether an hour has begun since the last check.
+func (i *identity) due(now time.Time) bool { return i.checked.Before(now.Truncate(epochEvery)) }
 
 // check compares the database with what it was and what Salesforce remembers of
 // it, and returns why nothing may be sent, "" if it may.
@@ -104,12 +112,19 @@ func (s *session) notedEpoch(ctx context.Context) (epoch int64, topic string, er
 
 // keepIdentity begins an epoch with the first write, and a new one with the first
 // after each hour. It costs two API calls each time, and none while nothing is
-// sent.
+// sent. Each hour it checks the identity; obey sees to what that finds.
 func (s *session) keepIdentity(ctx context.Context) error {
+	s.id.checked = s.sf.ServerTime()
 	for {
 		sleep(ctx, wishesEvery)
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // a requested stop is not a failure
+		}
+		if now := s.sf.ServerTime(); s.id.due(now) {
+			s.id.checked = now
+			if _, err := s.checkIdentity(salesforce.Together(ctx)); err != nil && ctx.Err() == nil {
+				s.log.Warn().Str("component", "bridge").Str("event", "identity_failed").Err(err).Msg("it could not be checked which database this is; tried again in an hour")
+			}
 		}
 		if !s.id.wrote.Load() || time.Since(s.id.began) < epochEvery {
 			continue

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"hcbridge/config"
 	"hcbridge/internal/salesforce"
 	"hcbridge/internal/status"
 	"hcbridge/outbox"
@@ -81,6 +83,17 @@ func (d sender) request(ctx context.Context, call outbox.Call) ([]salesforce.Sav
 	return nil, fmt.Errorf("unknown operation %v", call.Op)
 }
 
+// parentPatience is how often a record is sent again whose parent, named by an
+// external id, Salesforce does not know: for half a minute, with the outbox's waits.
+// Somebody else may be about to make it. What of our own makes it goes before.
+const parentPatience = 6
+
+// noParent reports that a parent named by an external id is not there. The code is
+// that of a field which does not exist.
+func noParent(f *outbox.Failure) bool {
+	return f.Code == salesforce.CodeInvalidField && strings.HasPrefix(f.Message, "Foreign key external ID:")
+}
+
 // failure puts Salesforce's error into the outbox's terms.
 func failure(err error) *outbox.Failure {
 	var se *salesforce.Error
@@ -99,6 +112,9 @@ func failure(err error) *outbox.Failure {
 	}
 	if f.Code == salesforce.CodeReadOnly { // not about the record: nothing can be written for a while
 		f.Class = outbox.Limit
+	}
+	if noParent(f) {
+		f.Retries = parentPatience
 	}
 	if f.Message == "" {
 		f.Message = err.Error()
@@ -125,7 +141,9 @@ func (s *session) settled(ctx context.Context, tx pgx.Tx, done []outbox.Settled)
 			continue
 		}
 		s.id.wrote.Store(true)
-		s.stream.wrote(o, d.SFID)
+		if !d.Job || o.cfg.Mode == config.ModeCDC { // PushTopics do not tell of jobs
+			s.stream.wrote(o, d.SFID)
+		}
 		if d.Op == outbox.Delete {
 			deleted[o.cfg.Name] = append(deleted[o.cfg.Name], d.SFID)
 			continue

@@ -126,7 +126,7 @@ func (w *schemaWatch) doubt(code string) (again bool) {
 // refused makes a write that was perhaps refused because of a changed schema
 // one to be tried again: then it is sent without what is gone.
 func (w *schemaWatch) refused(f *outbox.Failure) *outbox.Failure {
-	if f.Class == outbox.Permanent && w.doubt(f.Code) {
+	if f.Class == outbox.Permanent && !noParent(f) && w.doubt(f.Code) {
 		f.Class = outbox.Transient
 	}
 	return f

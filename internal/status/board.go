@@ -114,10 +114,7 @@ func (b *Board) Snapshot() Status {
 	s := Status{Connection: b.conn, Objects: make([]Object, 0, len(b.order))}
 	for _, name := range b.order {
 		o := *b.objects[name]
-		if o.Note != "" && o.Message != "" {
-			o.Message += "; "
-		}
-		o.Message += o.Note
+		o.Message = strings.Join(slices.DeleteFunc([]string{o.Held, o.Message, o.Note}, func(s string) bool { return s == "" }), "; ")
 		s.Objects = append(s.Objects, o)
 	}
 	return s

@@ -73,6 +73,15 @@ func TestBoard(t *testing.T) {
 		}
 	})
 
+	t.Run("WhatIsHeldIsShownFirst", func(t *testing.T) {
+		t.Parallel()
+		b := status.New()
+		b.Object("Account", func(o *status.Object) { o.Held, o.Message, o.Note = "held", "polled", "frozen" })
+		if got := b.Snapshot().Objects[0].Message; got != "held; polled; frozen" {
+			t.Errorf("shown as %q", got)
+		}
+	})
+
 	t.Run("ChangedWakesEveryWaiter", func(t *testing.T) {
 		t.Parallel()
 		b := status.New()

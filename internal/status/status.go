@@ -86,6 +86,10 @@ type Object struct {
 	// part of Message.
 	Note string `json:"-"`
 
+	// Held is why nothing of it is sent before a person says so, and is shown in the
+	// same way.
+	Held string `json:"-"`
+
 	Counters Counters `json:"-"`
 }
 

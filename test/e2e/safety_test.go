@@ -191,11 +191,25 @@ func TestHeldDelete(t *testing.T) {
 	if n := len(r.sf.Records("Account")); n != 700 {
 		t.Errorf("%d records are left", n)
 	}
+	for _, args := range [][]string{{"status"}, {"status", "--json"}} {
+		r.promised(strings.Join(args, " ")+" to tell", 15*time.Second, func() error {
+			if _, out, _ := r.command(args...); !strings.Contains(out, "600 deletes of Account within 30m0s are more than 500: nothing of this object is sent until `hcbridge approve Account`") {
+				return errors.New(out)
+			}
+			return nil
+		})
+	}
 	r.ran("account: 600 entries are released", "approve", "Account")
 	r.equal("Account")
 	if n := r.count("SELECT count(*) FROM salesforce.account"); n != 100 {
 		t.Errorf("%d rows", n)
 	}
+	r.promised("status to forget it", 15*time.Second, func() error {
+		if _, out, _ := r.command("status"); strings.Contains(out, "approve") {
+			return errors.New(out)
+		}
+		return nil
+	})
 }
 
 // An edit of a record that was deleted there is FAILED with Salesforce's words, the
