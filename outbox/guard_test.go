@@ -99,6 +99,28 @@ func TestGuard(t *testing.T) {
 		}
 	})
 
+	// What is looked at at once is less than the limit, and more is behind it.
+	t.Run("FullWindow", func(t *testing.T) {
+		t.Parallel()
+		b, g := begin(t, 60)
+		b.restart(guarded(g), func(c *Config) { c.Limits.Deletes, c.Limits.Updates = 30, 30 })
+		b.exec("DELETE FROM salesforce.account WHERE id <= 31")
+		b.drain()
+		b.wantDone("deletes before approval", 0, sentDeletes)
+		b.wantDone("held", 31, stillNew)
+		b.approve(g)
+		b.drain()
+		b.wantDone("deletes after approval", 31, sentDeletes)
+		b.exec("UPDATE salesforce.account SET industry = 'x'")
+		b.drain()
+		b.wantDone("as many updates as may", 29, sentUpdates)
+		b.restart(guarded(g), func(c *Config) { c.Limits.Updates = 57 })
+		b.exec("UPDATE salesforce.account SET industry = 'y'")
+		b.drain()
+		b.wantDone("updates, and those sent before", 29, sentUpdates)
+		b.wantDone("held", 29, stillNew)
+	})
+
 	t.Run("ManyTransactions", func(t *testing.T) {
 		t.Parallel()
 		b, g := begin(t, 60)

@@ -557,26 +557,6 @@ func TestRun(t *testing.T) {
 		b.want("log", b.list(`SELECT state || left(sf_message, 8) FROM salesforce._trigger_log`), "FAILEDIN_DOUBT")
 	})
 
-	t.Run("it outlives a database that goes away (fault 87)", func(t *testing.T) {
-		t.Parallel()
-		b := setup(t, func(c *Config) { c.IdlePoll = 10 * time.Millisecond })
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- b.worker.Run(ctx) }()
-		for n := range 5 {
-			b.exec(`INSERT INTO salesforce.account (name) VALUES ('a')`)
-			_, _ = b.pool.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
-			eventually(t, "sent", func() bool {
-				var left int
-				err := b.pool.QueryRow(t.Context(), `SELECT count(*) FROM salesforce._trigger_log WHERE state <> 'FAILED'`).Scan(&left)
-				return err == nil && left == 0 && b.sf.count("Account") > n
-			})
-		}
-		cancel()
-		<-done
-		b.want("no twin", fmt.Sprint(b.sf.count("Account")), b.one(`SELECT count(*) FROM salesforce.account`))
-	})
-
 	t.Run("what commits just after a wake-up is found without another", func(t *testing.T) {
 		t.Parallel()
 		wake := make(chan struct{})
