@@ -71,8 +71,54 @@ func TestSomeRecordsOfACallFail(t *testing.T) {
 	})
 }
 
-// An update that has to be repeated never overtakes a newer one (fault 70), and
-// a record that always fails holds up nobody else (fault 75).
+// An update that is refused for a while is not overtaken by newer ones of its
+// record, which it would undo when it is sent again: whenever Salesforce takes it,
+// the record goes through the values in the order of their commits (fault 70).
+func TestNoUpdateOvertakes(t *testing.T) {
+	t.Parallel()
+	for _, algorithm := range []string{Ordered, Merged} {
+		for _, whole := range []bool{false, true} { // it is the call that fails, or one record of it
+			t.Run(fmt.Sprintf("%s/whole calls %t", algorithm, whole), func(t *testing.T) {
+				t.Parallel()
+				b := setup(t, func(c *Config) { c.Algorithm = algorithm })
+				b.hex(`INSERT INTO salesforce.account (name, sfid) VALUES ('hot', '001'), ('other', '002')`)
+				b.sf.records["001"], b.sf.records["002"] = map[string]any{}, map[string]any{}
+				var refusals atomic.Int32
+				refusals.Store(4)
+				b.sf.script(func(_ context.Context, c Call) ([]Outcome, error, bool) {
+					outcomes := make([]Outcome, len(c.Records))
+					for i, r := range c.Records {
+						if r.SFID == "001" && refusals.Add(-1) >= 0 {
+							f := &Failure{Class: Transient, Code: "UNKNOWN_EXCEPTION", Message: "500"}
+							if whole {
+								return nil, f, false
+							}
+							outcomes[i] = Outcome{Failure: f}
+							continue
+						}
+						outcomes[i] = b.sf.apply(Call{Object: c.Object, Op: c.Op, Records: []Record{r}})[0]
+					}
+					return outcomes, nil, false
+				})
+				for n := range 6 {
+					b.exec(fmt.Sprintf(`UPDATE salesforce.account SET numberofemployees = %d`, n))
+					_, _ = b.worker.RunOnce(t.Context()) // calls that fail in a row look like an outage
+				}
+				b.done()
+				for id, history := range b.sf.history {
+					for i := 1; i < len(history); i++ {
+						if history[i-1] >= history[i] {
+							t.Errorf("%s was written %v", id, history)
+						}
+					}
+				}
+				b.want("the last one stands", fmt.Sprintf("%v %v", b.sf.records["001"]["NumberOfEmployees"], b.sf.records["002"]["NumberOfEmployees"]), "5 5")
+			})
+		}
+	}
+}
+
+// A record that always fails holds up nobody else (fault 75).
 func TestARecordThatFailsAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
