@@ -9,27 +9,34 @@ import (
 // Commit executes ops as one transaction and returns one result per op, in
 // order. With allOrNone a single refusal undoes everything: the others are
 // answered with ALL_OR_NONE_OPERATION_ROLLED_BACK. Without, the refused ones
-// are left out.
+// are left out; see [Org.RunAgain] for what becomes of the others.
 func (o *Org) Commit(origin Origin, allOrNone bool, ops []Op) []Result {
 	o.mu.Lock()
-	t := o.begin(origin)
-	repeated := repeats(ops)
 	results := make([]Result, len(ops))
-	failed := false
-	for i := range ops {
-		if repeated[i] != nil {
-			results[i] = Result{Err: repeated[i]}
-		} else {
-			results[i] = t.run(&ops[i])
+	repeated := repeats(ops)
+	for i, err := range repeated {
+		results[i].Err = err
+	}
+	refused := len(repeated) > 0
+	for {
+		t := o.begin(origin)
+		again := false
+		for i := range ops {
+			if results[i].Err == nil {
+				results[i] = t.run(&ops[i])
+				again = again || results[i].Err != nil
+			}
 		}
-		failed = failed || results[i].Err != nil
+		refused = refused || again
+		switch {
+		case refused && allOrNone:
+			o.mu.Unlock()
+			return rollBack(results)
+		case !again || !o.runAgain:
+			o.publish(t)
+			return results
+		}
 	}
-	if failed && allOrNone {
-		o.mu.Unlock()
-		return rollBack(results)
-	}
-	o.publish(t)
-	return results
 }
 
 // publish stores what t has staged and tells the watchers. It is called with

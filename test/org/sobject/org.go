@@ -25,6 +25,7 @@ type Org struct {
 	nonces   uint64
 	seq      uint64
 	triggers []func(*Draft) error
+	runAgain bool
 	access   func(userID string, ob *Object, f *Field) (read, write bool)
 
 	deliver  sync.Mutex // held while watchers run, taken in commit order

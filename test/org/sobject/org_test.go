@@ -3,6 +3,7 @@ package sobject
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"sync"
@@ -327,6 +328,33 @@ func TestTriggers(t *testing.T) {
 	check(t, "refusal", b.do(Op{Kind: Update, ID: id, Object: "Account", Fields: fields{"Name": "bad"}}).Err, ErrValidation("no bad names"))
 	check(t, "name", b.get(t, "Account", id, "Name"), "late")
 	check(t, "lock", b.do(Op{Kind: Update, ID: id, Object: "Account", Fields: fields{"Name": "locked"}}).Err.Code, "UNABLE_TO_LOCK_ROW")
+}
+
+// What a request without allOrNone keeps is executed anew for each time that
+// something of it was refused.
+func TestTriggersRunAgain(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t)
+	b.RunAgain(true)
+	seen := map[string]int{}
+	b.Before(func(d *Draft) error {
+		name, _ := d.Get("Name").(string)
+		seen[name]++
+		if name == "bad" || name == "worse" && seen["good"] > 1 {
+			return errors.New("no")
+		}
+		return d.Set("Description", fmt.Sprint(seen[name]))
+	})
+	insert := func(name string) Op { return Op{Kind: Insert, Object: "Account", Fields: fields{"Name": name}} }
+	results := b.Commit(Origin{}, false, []Op{insert("good"), insert("bad"), insert("worse")})
+	check(t, "refused", [3]bool{results[0].Err != nil, results[1].Err != nil, results[2].Err != nil}, [3]bool{false, true, true})
+	check(t, "description", b.get(t, "Account", results[0].ID, "Description"), "3")
+	check(t, "records", len(b.Store().Lookup("Account", "Name", "good")), 1)
+	check(t, "seen", fmt.Sprint(seen), "map[bad:1 good:3 worse:2]")
+	seen = map[string]int{}
+	results = b.Commit(Origin{}, true, []Op{insert("other"), insert("bad")})
+	check(t, "rolled back", results[0].Err.Code, "ALL_OR_NONE_OPERATION_ROLLED_BACK")
+	check(t, "seen", fmt.Sprint(seen), "map[bad:1 other:1]")
 }
 
 func TestAccessAndNewFields(t *testing.T) {

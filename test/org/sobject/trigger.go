@@ -65,6 +65,17 @@ func (o *Org) Before(fn func(*Draft) error) {
 	o.triggers = append(o.triggers, fn)
 }
 
+// RunAgain makes a transaction that is not all or none, and of which something is
+// refused, begin anew with the rest, as Salesforce does: triggers see that again,
+// and what they keep outside the records stays from the time before (Apex Developer
+// Guide, "Bulk DML Exception Handling"). Salesforce gives up after three times; here
+// it goes on while something is refused.
+func (o *Org) RunAgain(on bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.runAgain = on
+}
+
 func (o *Org) trigger(d *Draft) *Error {
 	for _, fn := range o.triggers {
 		err := fn(d)
