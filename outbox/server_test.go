@@ -222,6 +222,9 @@ func TestSessionsEnded(t *testing.T) {
 	random := rand.New(rand.NewPCG(87, 0))
 	ended := 0
 	for n := 0; ended < 60; n++ {
+		if n > 500 {
+			t.Fatalf("the worker has had only %d sessions", ended)
+		}
 		b.exec(fmt.Sprintf(`INSERT INTO salesforce.account (name) VALUES ('a%d'); UPDATE salesforce.account SET industry = 'i%[1]d' WHERE id %% 7 = %[1]d %% 7`, n))
 		time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond)
 		var some int
@@ -338,6 +341,42 @@ func TestNothingIsHeldDuringACall(t *testing.T) {
 	if len(ops) != 4 || b.live() != "" {
 		t.Errorf("calls %v, log %q", ops, b.live())
 	}
+}
+
+// A process that stands still in the middle of writing an answer down, as in a
+// machine that is suspended, keeps apps from the rows it has locked for seconds only.
+// When it goes on it finds its session ended, and writes the answer all the same
+// (faults 87 and 103).
+func TestStandsStill(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	locked, goOn := make(chan struct{}), make(chan struct{})
+	still := sync.OnceFunc(func() {
+		close(locked)
+		<-goOn
+	})
+	b.apart(nil, func(c *Config) {
+		c.IdlePoll = 10 * time.Millisecond
+		c.Settle = func(context.Context, pgx.Tx, []Settled) error { still(); return nil }
+	})
+	stop := b.runs()
+	defer stop()
+	b.exec(`INSERT INTO salesforce.account (name) VALUES ('a')`)
+	<-locked
+	began := time.Now()
+	err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), `SET LOCAL lock_timeout = '20s'; UPDATE salesforce.account SET industry = 'i'`)
+		return err
+	})
+	close(goOn)
+	if err != nil {
+		t.Fatalf("the app after %s: %v", time.Since(began), err)
+	}
+	t.Logf("the app waited for %s", time.Since(began))
+	eventually(t, "sent", func() bool { return b.live() == "" })
+	stop()
+	b.want("calls", b.sf.sent(), "insert Account 1, update Account 1")
+	b.want("row", b.one(`SELECT concat_ws('|', _hc_lastop, _hc_err, sfid) FROM salesforce.account`), "UPDATED|acc000000000001AAA")
 }
 
 // Slow answers and refusals for load, with and without words, count as no attempt

@@ -103,7 +103,9 @@ func (w *Worker) lockRows(ctx context.Context, tx pgx.Tx, results []*result) (no
 	there := map[key]string{}
 	locked := map[key]bool{}
 	batch := &pgx.Batch{}
-	batch.Queue("SELECT set_config('xmlbinary', 'hex', true), set_config('lock_timeout', '5s', true)")
+	// Should this process stand still from here on, because its machine does, the app
+	// waits for its rows no longer than that.
+	batch.Queue("SELECT set_config('xmlbinary', 'hex', true), set_config('lock_timeout', '5s', true), set_config('idle_in_transaction_session_timeout', '5s', true)")
 	for table, list := range ids {
 		batch.Queue(w.sql.sfids[table], list).Query(func(rows pgx.Rows) error { return scanSFIDs(rows, table, there) })
 		batch.Queue(w.sql.lock[table], list).Query(func(rows pgx.Rows) error {

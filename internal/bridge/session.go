@@ -155,8 +155,8 @@ func (s *session) pin(ctx context.Context) error {
 // install makes triggers and the trigger log what the mappings say.
 func (s *session) install(ctx context.Context) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		// Whoever waits for a lock that we wait for must not wait long.
-		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '2s'"); err != nil {
+		// Whoever waits for a lock that we wait for, or have, must not wait long.
+		if _, err := tx.Exec(ctx, "SELECT set_config('lock_timeout', '2s', true), set_config('idle_in_transaction_session_timeout', '5s', true)"); err != nil {
 			return err
 		}
 		if err := outbox.Install(ctx, tx, s.cfg.Schema, s.outboxTables(), s.unresolved(), s.orgID); err != nil {
