@@ -379,45 +379,37 @@ func TestStandsStill(t *testing.T) {
 	b.want("row", b.one(`SELECT concat_ws('|', _hc_lastop, _hc_err, sfid) FROM salesforce.account`), "UPDATED|acc000000000001AAA")
 }
 
-// Slow answers and refusals for load, with and without words, count as no attempt
-// of a record where they are limits, and are repeated ever more rarely where they
-// are not (fault 78).
+// Refusals for load are an outage, not the records' fault: however many calls there
+// are to be made, one or two are spent to see that it goes on, and where it is a limit
+// no attempt is counted (fault 78).
 func TestRefusedForLoad(t *testing.T) {
 	t.Parallel()
-	for name, f := range map[string]Failure{
-		"429": {Class: Limit, Code: "", Message: "too many requests"},
-		"503": {Class: Transient, Code: "SERVER_UNAVAILABLE", Message: "server too busy"},
+	for name, as := range map[string]struct {
+		f       Failure
+		calls   int // of five looks
+		retries int
+	}{
+		"429": {Failure{Class: Limit, Message: "too many requests"}, 5, 0},
+		"503": {Failure{Class: Transient, Code: "SERVER_UNAVAILABLE", Message: "server too busy"}, 6, 6},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t)
-			var waits []int
-			b.restart(func(c *Config) {
-				c.IdlePoll, c.BatchSize = time.Millisecond, 1
-				c.Backoff = func(n int) time.Duration {
-					b.sf.Lock()
-					defer b.sf.Unlock()
-					waits = append(waits, n)
-					return time.Duration(min(n, 4)) * 20 * time.Millisecond
-				}
+			b := setup(t, func(c *Config) {
+				c.BatchSize = 1
+				c.Backoff = func(int) time.Duration { return time.Hour }
 			})
-			b.sf.script(func(context.Context, Call) ([]Outcome, error, bool) { return nil, &f, false })
+			b.sf.script(func(context.Context, Call) ([]Outcome, error, bool) { return nil, &as.f, false })
 			b.exec(`INSERT INTO salesforce.account (name) SELECT 'a' || n FROM generate_series(1, 50) AS n`)
-			began := time.Now()
-			stop := b.runs()
-			defer stop()
-			eventually(t, "several tries", func() bool { b.sf.Lock(); defer b.sf.Unlock(); return len(waits) >= 8 })
-			b.sf.Lock()
-			n := len(b.sf.calls)
-			b.sf.Unlock()
-			// Two calls in a row are an outage, after that one is enough to see that it
-			// goes on; each wait is 20 ms at the least.
-			if most := 4 + 2*int(time.Since(began)/(20*time.Millisecond)); n > most {
-				t.Errorf("%d calls for 50 records in %s", n, time.Since(began))
+			for range 5 {
+				if _, err := b.worker.RunOnce(t.Context()); !isFailure(err) {
+					t.Fatalf("got %v", err)
+				}
 			}
+			b.want("calls", fmt.Sprint(len(b.sf.calls)), fmt.Sprint(as.calls))
+			b.want("records that wait", fmt.Sprint(len(b.worker.retries)), fmt.Sprint(as.retries))
 			b.sf.script(nil)
-			eventually(t, "sent", func() bool { return b.live() == "" })
-			stop()
+			b.restart()
+			b.drain()
 			b.want("records", fmt.Sprint(b.sf.count("Account")), "50")
 			b.want("left over", b.one(`SELECT count(*) FROM salesforce.account WHERE _hc_err IS NOT NULL OR sfid IS NULL`), "0")
 		})
