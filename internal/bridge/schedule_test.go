@@ -29,7 +29,8 @@ import (
 // one goroutine does the steps, by the org's clock.
 //
 // It runs 200 seeds that are always the same and 50 that are new each time.
-// HCBRIDGE_SCHEDULES is another number of the former, HCBRIDGE_SEED a single one.
+// HCBRIDGE_SCHEDULES is another number of the former, HCBRIDGE_FIRST the first of
+// them, HCBRIDGE_SEED a single one.
 //
 // Each of these mistakes was made on purpose, and found by the seed of that number:
 //
@@ -52,11 +53,7 @@ func TestSchedules(t *testing.T) {
 // ones, or what the environment asks for.
 func runSchedules(t *testing.T, n uint64, open func(*testing.T) *database, plotOf func(seed uint64) plot) {
 	t.Helper()
-	if text := os.Getenv("HCBRIDGE_SEED"); text != "" {
-		seed, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
+	if seed, given := seedFrom(t, "HCBRIDGE_SEED", 0); given {
 		db := open(t)
 		p := plotOf(seed)
 		if trail, err := p.run(t.Context(), db); err != nil {
@@ -64,15 +61,11 @@ func runSchedules(t *testing.T, n uint64, open func(*testing.T) *database, plotO
 		}
 		return
 	}
-	first, more := uint64(1), n/4
-	if text := os.Getenv("HCBRIDGE_SCHEDULES"); text != "" {
-		var err error
-		if n, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
+	more := n / 4
+	n, _ = seedFrom(t, "HCBRIDGE_SCHEDULES", n)
+	first, _ := seedFrom(t, "HCBRIDGE_FIRST", 1)
 	fresh := rand.Uint64() >> 16
-	t.Logf("seeds %d to %d, and %d from %d", first, n, more, fresh)
+	t.Logf("seeds %d to %d, and %d from %d", first, first+n-1, more, fresh)
 	seeds := make([]uint64, 0, n+more)
 	for i := range n {
 		seeds = append(seeds, first+i)
@@ -111,6 +104,20 @@ func runSchedules(t *testing.T, n uint64, open func(*testing.T) *database, plotO
 		t.Error(err)
 	}
 	t.Logf("%d schedules in %s", next.Load(), time.Since(began).Round(time.Millisecond))
+}
+
+// seedFrom reads a number from the environment.
+func seedFrom(t *testing.T, name string, otherwise uint64) (n uint64, given bool) {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise, false
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n, true
 }
 
 // tell reports a failed schedule, in its shortest form that still fails.
