@@ -101,6 +101,21 @@ func TestApplyHolds(t *testing.T) {
 
 func TestApplyMatchesExternalIDs(t *testing.T) {
 	t.Parallel()
+
+	// Its record is still to be made: that of the row that had the id before is
+	// deleted, or about to be.
+	t.Run("NotADeletedRecordThatHadTheID", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, keyed())
+		b.exec(`INSERT INTO salesforce.account (name, ext__c) VALUES ('new', 'x1'), ('new', 'x2')`)
+		b.exec(`UPDATE salesforce._trigger_log SET state = 'FAILED'`)
+		if err := b.sink.Bury(t.Context(), "Account", []string{id(1)}); err != nil {
+			t.Fatal(err)
+		}
+		b.entry("PENDING", "DELETE", "77", id(2))
+		b.applyChanges(Result{Marked: 1, Held: 1}, b.change(Event, 1, at(1), "Name", "old", "Ext__c", "x1"), b.change(Event, 2, at(1), "Name", "old", "Ext__c", "x2"))
+		b.want("2", `SELECT count(*) FROM salesforce.account WHERE name = 'new' AND sfid IS NULL`)
+	})
 	b := setup(t, keyed())
 	b.exec(`INSERT INTO salesforce.account (name, ext__c, _hc_lastop) VALUES ('mine', 'E1', 'PENDING'), ('sent', 'E2', 'PENDING'), ('foreign', 'E3', 'SYNCED')`)
 	local := b.one(`SELECT id FROM salesforce.account WHERE ext__c = 'E1'`)

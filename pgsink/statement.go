@@ -188,7 +188,9 @@ func (t *Table) writeVerdicts(b *strings.Builder, columns []int, source string) 
                 SELECT ob.loaded_at FROM hcbridge.object AS ob
                 WHERE ob.schema = $1 AND ob.object = $2) IS NULL`, "'equal'")
 	}
-	when(fmt.Sprintf("r.id IS NULL AND n.seq = 0 AND n.kind <> 'delete' AND %s", goneSQL("$1", "$2", "n.sfid")), "'equal'")
+	// Without a row, or with one that has its external id and may be another
+	// record's, which is still to be made.
+	when(fmt.Sprintf("r.sfid IS NULL AND n.seq = 0 AND n.kind <> 'delete' AND %s", goneSQL("$1", "$2", "n.sfid")), "'equal'")
 	when("r.id IS NULL", "'insert'")
 	if stamp != "" {
 		when(fmt.Sprintf("n.kind = 'delete' AND r.%s >= %s", quote(t.Columns[t.stamp].Name), stamp), "'equal'")
@@ -242,7 +244,7 @@ func (t *Table) holds() []string {
 		fmt.Sprintf(`r.id IS NOT NULL AND EXISTS (
                 SELECT FROM %s AS l
                 WHERE l.table_name = %s AND l.state IN ('NEW', 'PENDING') AND l.record_id = r.id)`, log, name),
-		fmt.Sprintf(`r.id IS NULL AND EXISTS (
+		fmt.Sprintf(`r.sfid IS NULL AND EXISTS (
                 SELECT FROM %s AS l
                 WHERE l.table_name = %s AND l.state IN ('NEW', 'PENDING') AND l.action = 'DELETE' AND l.sfid = n.sfid)`, log, name),
 		fmt.Sprintf(`r.id IS NULL AND n.kind <> 'foreign' AND EXISTS (

@@ -49,9 +49,9 @@ func TestSchedules(t *testing.T) {
 	runSchedules(t, 200, newDatabase, plotOf)
 }
 
-// runSchedules runs n seeds that are always the same and a quarter as many new
-// ones, or what the environment asks for.
-func runSchedules(t *testing.T, n uint64, open func(*testing.T) *database, plotOf func(seed uint64) plot) {
+// runSchedules runs n seeds that are always the same, those that have found
+// something once, and a quarter of n new ones, or what the environment asks for.
+func runSchedules(t *testing.T, n uint64, open func(*testing.T) *database, plotOf func(seed uint64) plot, known ...uint64) {
 	t.Helper()
 	if seed, given := seedFrom(t, "HCBRIDGE_SEED", 0); given {
 		db := open(t)
@@ -66,7 +66,7 @@ func runSchedules(t *testing.T, n uint64, open func(*testing.T) *database, plotO
 	first, _ := seedFrom(t, "HCBRIDGE_FIRST", 1)
 	fresh := rand.Uint64() >> 16
 	t.Logf("seeds %d to %d, and %d from %d", first, first+n-1, more, fresh)
-	seeds := make([]uint64, 0, n+more)
+	seeds := slices.Clone(known)
 	for i := range n {
 		seeds = append(seeds, first+i)
 	}

@@ -13,7 +13,7 @@ m AS MATERIALIZED (
                     AND CASE n.kind WHEN 'delete' THEN k.seq = n.seq ELSE k.barrier <= n.seq END) THEN 'superseded'
             WHEN n.kind = 'delete' AND r.id IS NULL THEN 'same'
             WHEN n.kind <> 'delete' AND r."systemmodstamp" > n.v3 THEN 'stale'
-            WHEN r.id IS NULL AND n.seq = 0 AND n.kind <> 'delete' AND (SELECT true FROM hcbridge.gone AS g WHERE g.schema = $1 AND g.object = $2 AND g.sfid = n.sfid) THEN 'equal'
+            WHEN r.sfid IS NULL AND n.seq = 0 AND n.kind <> 'delete' AND (SELECT true FROM hcbridge.gone AS g WHERE g.schema = $1 AND g.object = $2 AND g.sfid = n.sfid) THEN 'equal'
             WHEN r.id IS NULL THEN 'insert'
             WHEN n.kind = 'delete' AND r."systemmodstamp" >= n.v3 THEN 'equal'
             WHEN n.kind = 'delete' THEN 'delete'

@@ -25,13 +25,13 @@ m AS MATERIALIZED (
             WHEN r.id IS NOT NULL AND EXISTS (
                 SELECT FROM "sales""force'\"."_trigger_log" AS l
                 WHERE l.table_name = 'a"b''; drop table t; --' AND l.state IN ('NEW', 'PENDING') AND l.record_id = r.id) THEN 'held'
-            WHEN r.id IS NULL AND EXISTS (
+            WHEN r.sfid IS NULL AND EXISTS (
                 SELECT FROM "sales""force'\"."_trigger_log" AS l
                 WHERE l.table_name = 'a"b''; drop table t; --' AND l.state IN ('NEW', 'PENDING') AND l.action = 'DELETE' AND l.sfid = n.sfid) THEN 'held'
             WHEN r.id IS NULL AND n.kind <> 'foreign' AND EXISTS (
                 SELECT FROM "sales""force'\"."_trigger_log" AS l
                 WHERE l.table_name = 'a"b''; drop table t; --' AND l.state = 'PENDING' AND l.action = 'INSERT') THEN 'held'
-            WHEN r.id IS NULL AND n.seq = 0 AND n.kind <> 'delete' AND (SELECT true FROM hcbridge.gone AS g WHERE g.schema = $1 AND g.object = $2 AND g.sfid = n.sfid) THEN 'equal'
+            WHEN r.sfid IS NULL AND n.seq = 0 AND n.kind <> 'delete' AND (SELECT true FROM hcbridge.gone AS g WHERE g.schema = $1 AND g.object = $2 AND g.sfid = n.sfid) THEN 'equal'
             WHEN r.id IS NULL THEN 'insert'
             WHEN n.kind = 'delete' AND r."systemmodstamp" >= n.v2 THEN 'equal'
             WHEN n.kind = 'delete' THEN 'delete'
