@@ -50,6 +50,7 @@ func (c Class) String() string {
 type Failure struct {
 	Class   Class
 	InDoubt bool   // the request may have taken effect all the same
+	Ended   bool   // with InDoubt: but it does not run any more
 	Code    string // Salesforce's, "REQUIRED_FIELD_MISSING"
 	Message string
 	Fields  []string
@@ -70,6 +71,9 @@ func (f *Failure) Error() string {
 // failureOf turns whatever a Sender returned into a Failure. An error of
 // another type says nothing about the request's fate, so it is in doubt.
 func failureOf(err error) *Failure {
+	if err == nil {
+		return nil
+	}
 	if f, ok := errors.AsType[*Failure](err); ok {
 		return f
 	}

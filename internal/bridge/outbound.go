@@ -100,7 +100,7 @@ func failure(err error) *outbox.Failure {
 	if !errors.As(err, &se) {
 		return &outbox.Failure{Class: outbox.Transient, Code: "UNAVAILABLE", Message: err.Error()}
 	}
-	f := &outbox.Failure{Code: se.Code, Message: se.Message, Fields: se.Fields, InDoubt: se.InDoubt, Class: outbox.Permanent}
+	f := &outbox.Failure{Code: se.Code, Message: se.Message, Fields: se.Fields, InDoubt: se.InDoubt, Ended: se.Ended, Class: outbox.Permanent}
 	switch se.Class {
 	case salesforce.Transient, salesforce.Auth:
 		f.Class = outbox.Transient

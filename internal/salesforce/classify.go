@@ -51,11 +51,24 @@ func classify(status int, code, message string) (class Class, brief bool) {
 	}
 }
 
-// known reports whether the API itself, not something in front of it, says that
-// a request failed; a request it answers so has been rolled back.
-func known(status int, code string) bool {
+// fate reports whether a write that the API answered so may have taken effect all
+// the same, and if so, whether it is over at least. What Salesforce refuses with a
+// status below 500, or because of a lock, a limit or the session, it has not done.
+// An internal error proves nothing: it may have come up after the commit. Nor does
+// a status of 500 with a code that we do not know, which may be of something in
+// front of Salesforce, so there the request may run on, too.
+func fate(status int, code string) (inDoubt, ended bool) {
+	doubt := status >= 500
+	switch code {
+	case "":
+		return true, false
+	case "UNKNOWN_EXCEPTION", "SERVER_UNAVAILABLE", "REQUEST_RUNNING_TOO_LONG":
+		return true, true
+	case "QUERY_TIMEOUT": // as a 400 it is about a query of the request's own
+		return doubt, doubt
+	}
 	class, _ := classify(0, code, "")
-	return code != "" && (status < 500 || class != Permanent)
+	return doubt && class == Permanent, false
 }
 
 // tooLarge reports statuses with which a server refuses a request for its size,

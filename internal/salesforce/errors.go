@@ -69,6 +69,9 @@ type Error struct {
 
 	// InDoubt is true for a write that may have taken effect nevertheless.
 	InDoubt bool
+	// Ended is true with InDoubt if Salesforce itself answered: whatever the write
+	// has done is done, and can be seen.
+	Ended bool
 
 	// Brief is true for a Limit that passes within seconds, such as the number
 	// of concurrent requests, and false for one that lasts, such as the daily one.

@@ -77,7 +77,9 @@ func (c *Client) failed(r request, status int, body []byte) *Error {
 		return c.unreadable(r, status, "not an error that Salesforce documents", body)
 	}
 	e := c.newError(r.op, status, wire[0], r.write)
-	e.InDoubt = r.write && !known(status, e.Code) && !untouched(status)
+	if r.write && !untouched(status) {
+		e.InDoubt, e.Ended = fate(status, e.Code)
+	}
 	return e
 }
 
