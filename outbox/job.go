@@ -26,6 +26,7 @@ const (
 	bulkNull  = "#N/A"           // means null in a job, whatever was meant
 	noBulkFor = 10 * time.Minute // after a job that did not do its work
 	openFor   = 24 * time.Hour   // the longest that a job waits to be closed
+	unreadFor = time.Hour        // how long the results of a job that is over are asked for
 
 	jobMark = "BULK "
 )
@@ -38,6 +39,7 @@ type job struct {
 	began time.Time // not after the first of it was done
 	since time.Time // when this process began to wait for it
 	due   time.Time
+	mute  time.Time // since when there is no answer about it; zero while there is
 }
 
 // jobPace is how long a record of a job takes Salesforce, until a job has shown it.
@@ -225,11 +227,9 @@ func (w *Worker) endJobs(ctx context.Context) (n int, err error) {
 		if ctx.Err() != nil || time.Now().Before(j.due) {
 			continue
 		}
-		outcomes, done, err := w.cfg.Bulk.Result(ctx, id)
-		if err != nil && failureOf(err).Class == Permanent {
-			done, err = true, nil // nobody knows the job any more; all of it can be repeated
-		}
-		if err != nil || !done {
+		outcomes, done, unread := w.cfg.Bulk.Result(ctx, id)
+		failure := j.silent(unread)
+		if failure == nil && (unread != nil || !done) {
 			j.later()
 			continue
 		}
@@ -239,6 +239,9 @@ func (w *Worker) endJobs(ctx context.Context) (n int, err error) {
 		untouched := 0
 		for _, i := range j.items {
 			o, told := outcomes[i.jobKey]
+			if failure != nil && i.op.creates() {
+				o, told = Outcome{Failure: failure}, true
+			}
 			if !told {
 				untouched++
 				results = append(results, &result{item: i, outcome: again, free: true})
@@ -248,10 +251,10 @@ func (w *Worker) endJobs(ctx context.Context) (n int, err error) {
 			r.sent = j.began
 			results = append(results, r)
 		}
-		if untouched > 0 {
+		if untouched > 0 || failure != nil {
 			w.noBulk[j.table] = time.Now().Add(noBulkFor)
 		}
-		w.log.Info().Str("event", "bulk_ended").Str("job", id).Int("rows", len(j.items)).Int("untouched", untouched).Msg("job")
+		w.log.Info().AnErr("error", cause(failure)).Str("event", "bulk_ended").Str("job", id).Int("rows", len(j.items)).Int("untouched", untouched).Msg("job")
 		for chunk := range slices.Chunk(results, recoverPage) {
 			settled, failed := w.settle(ctx, &settlement{chunk})
 			if n += settled; failed != nil {
@@ -263,6 +266,28 @@ func (w *Worker) endJobs(ctx context.Context) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+// silent decides when to ask no more, nil as long as it is worth it: what became of
+// the records is not known then, and as it is over or has had a day, what can be
+// repeated is, and the others are looked for.
+func (j *job) silent(err error) *Failure {
+	f := failureOf(err)
+	switch {
+	case err == nil || f.Class == Limit:
+		j.mute = time.Time{}
+		return nil
+	case j.mute.IsZero():
+		j.mute = time.Now()
+	}
+	wait := openFor
+	if f.Ended {
+		wait = unreadFor
+	}
+	if time.Since(j.mute) < wait {
+		return nil
+	}
+	return &Failure{Class: Transient, InDoubt: true, Ended: true, Code: f.Code, Message: "the results of a job cannot be read: " + f.Message}
 }
 
 // behindJobs holds back what depends on changes under way in jobs.

@@ -20,6 +20,7 @@ type fakeJobs struct {
 	broken  error
 	taken   string        // external id that a job refuses once as a duplicate
 	oldest  time.Duration // age of what was looked for
+	mute    error         // jobs do their work, and their results cannot be read
 }
 
 func (j *fakeJobs) Start(_ context.Context, c Call, opened func(string) error) error {
@@ -48,6 +49,9 @@ func (j *fakeJobs) Result(_ context.Context, id string) (map[string]Outcome, boo
 			o = Outcome{Failure: &Failure{Class: Permanent, Code: codeDuplicate, Message: "duplicate value found"}}
 		}
 		outcomes[key] = o
+	}
+	if j.mute != nil {
+		return nil, false, j.mute
 	}
 	return outcomes, true, nil
 }
@@ -156,6 +160,53 @@ func TestJobs(t *testing.T) {
 			t.Errorf("looked for what was made in the last %s", j.oldest)
 		}
 	})
+}
+
+// A job whose results can never be read does not hold its records up for ever: what
+// it has made is found, and what it has not done is done by calls.
+func TestJobWithoutResults(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		problem *Failure
+		after   time.Duration
+		up      int
+		calls   string
+	}{
+		{"over", &Failure{Class: Permanent, Ended: true, Code: "NOT_ACCEPTABLE", Message: "no CSV"}, unreadFor, 2500, ""},
+		{"over, and not all done", &Failure{Class: Transient, Ended: true, Message: "500"}, unreadFor, 2490, "upsert Account 10"},
+		{"nobody knows", &Failure{Class: Transient, Message: "500"}, openFor, 2500, ""},
+		{"out of calls", &Failure{Class: Limit, Message: "no more"}, 0, 2500, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b, j := setupJobs(t, func(cfg *Config) { cfg.BatchSize = 200 * 8 })
+			b.worker.cfg.Finder = b.sf
+			j.mute, j.upTo = c.problem, c.up
+			b.exec(load)
+			b.run()
+			since := func(age time.Duration) {
+				for _, j := range b.worker.jobs {
+					if !j.mute.IsZero() {
+						j.mute = time.Now().Add(-age)
+					}
+				}
+				b.hurryJobs()
+				b.drain()
+			}
+			since(0)
+			since(c.after - time.Minute)
+			b.want("states", b.list(`SELECT DISTINCT state || left(sf_message, 8) FROM salesforce._trigger_log`), "PENDINGBULK 750")
+			if c.after == 0 { // it is asked again when there are calls again
+				j.mute = nil
+			}
+			since(c.after)
+			eventually(t, "the log is empty", func() bool { b.drain(); return b.live() == "" })
+			b.want("calls", b.sf.sent(), c.calls)
+			b.want("jobs and records", fmt.Sprint(j.opened, b.sf.count("Account")), "1 2500")
+			b.want("rows", b.list(`SELECT DISTINCT _hc_lastop || (sfid IS NOT NULL) FROM salesforce.account`), "INSERTEDtrue")
+		})
+	}
 }
 
 // Find implements Finder and finds nothing.

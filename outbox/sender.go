@@ -44,7 +44,9 @@ type Bulk interface {
 
 	// Result returns what became of the records of a job, by key, or done
 	// false while it is not over. Records without an outcome were not touched.
-	// A job that Salesforce does not know any more is done without outcomes.
+	// A job that Salesforce does not know any more is done without outcomes. An
+	// error that is a [Failure] with Ended says that the job is over, and only its
+	// results cannot be read.
 	Result(ctx context.Context, job string) (outcomes map[string]Outcome, done bool, err error)
 }
 

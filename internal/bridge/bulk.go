@@ -52,8 +52,10 @@ func (b bulk) Result(ctx context.Context, id string) (map[string]outbox.Outcome,
 	switch {
 	case salesforce.CodeOf(err) == salesforce.CodeNotFound:
 		return nil, true, nil
-	case err != nil || !j.Final():
-		return nil, false, err
+	case err != nil:
+		return nil, false, failure(err)
+	case !j.Final():
+		return nil, false, nil
 	}
 	key := "Id"
 	if j.ExternalID != "" {
@@ -71,7 +73,9 @@ func (b bulk) Result(ctx context.Context, id string) (map[string]outbox.Outcome,
 		}
 	})
 	if err != nil {
-		return nil, false, err
+		f := failure(err)
+		f.InDoubt, f.Ended = true, true
+		return nil, false, f
 	}
 	b.s.board.Object(j.Object, func(o *status.Object) {
 		o.Counters.WritesSent += j.Records - j.RecordsFailed
