@@ -202,6 +202,7 @@ type fakeOrg struct {
 	next    int
 	looks   int             // of Find
 	foreign map[string]bool // ids of records that others have made
+	bin     map[string]map[string]any
 
 	// hook sees a call first. outcomes or err not nil replace the answer;
 	// apply tells whether the call takes effect all the same.
@@ -209,7 +210,7 @@ type fakeOrg struct {
 }
 
 func newFakeOrg() *fakeOrg {
-	return &fakeOrg{records: map[string]map[string]any{}, objects: map[string]string{}, history: map[string][]string{}, foreign: map[string]bool{}}
+	return &fakeOrg{records: map[string]map[string]any{}, objects: map[string]string{}, history: map[string][]string{}, foreign: map[string]bool{}, bin: map[string]map[string]any{}}
 }
 
 func (o *fakeOrg) Send(ctx context.Context, c Call) ([]Outcome, error) {

@@ -279,10 +279,12 @@ func (w *Worker) doubt(r *result) *result {
 		return r
 	}
 	r.outcome = again
-	if r.op == Upsert {
-		f := *r.failure
+	f := *r.failure
+	if f.Ended {
+		f.InDoubt = false // nothing can overtake what comes next
+	} else if r.op != Delete {
 		f.Message = CodeInDoubt + ": " + f.Message
-		r.failure = &f
 	}
+	r.failure = &f
 	return r
 }

@@ -61,8 +61,9 @@
 // that have no row. What is found is adopted. What is not is sent again: an upsert
 // at once, since it cannot make a second record, and an insert when the request
 // cannot run any more ([Config.InDoubt], counted from processed_at of the entry).
-// Where a record is there that is only like what was sent, the insert is parked
-// as FAILED with code [CodeInDoubt].
+// Where our user has made a record since that is like nothing that was sent, as
+// automation may have changed it, the insert is parked as FAILED with code
+// [CodeInDoubt].
 //
 // Long runs of like updates, deletes and upserts go by jobs (see [Bulk], job.go),
 // which nothing waits for. Their entries stay PENDING with the job's id, by which

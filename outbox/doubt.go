@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/rs/zerolog"
 )
 
@@ -25,11 +26,14 @@ type doubt struct {
 	looked  time.Time // when it was looked for last
 	due     time.Time // when it is looked for next
 	looks   int
+	ended   bool     // it is not running any more
 	failure *Failure // why there is no answer
 }
 
 // over reports whether the request cannot take effect any more at t.
-func (d *doubt) over(t time.Time, window time.Duration) bool { return t.Sub(d.sent) >= window }
+func (d *doubt) over(t time.Time, window time.Duration) bool {
+	return d.ended || t.Sub(d.sent) >= window
+}
 
 // postpone sets the next look: ever later, but one as soon as the window is over.
 func (d *doubt) postpone(now time.Time, window time.Duration) {
@@ -48,11 +52,11 @@ func (w *Worker) wonder(r *result) {
 		return
 	}
 	fields, _ := fieldsOf(r.item.table, r.op, r.item.values) // sent before, so it has a form
-	sent := r.sent
+	sent, ended := r.sent, r.failure.Ended
 	if first := w.retries[r.item.key].first; !first.IsZero() {
-		sent = first // the request before this one may be the one that took effect
+		sent, ended = first, false // the request before this one may be the one that took effect
 	}
-	w.doubts[id] = &doubt{item: r.item, op: r.op, fields: fields, sent: sent, due: time.Now(), failure: r.failure}
+	w.doubts[id] = &doubt{item: r.item, op: r.op, fields: fields, sent: sent, due: time.Now(), ended: ended, failure: r.failure}
 }
 
 // Suspect tells that a record has come in that may be one of those in doubt: they
@@ -78,7 +82,9 @@ func (w *Worker) doubtsDue(now time.Time) (wait time.Duration, some bool) {
 // since is its record, and keeps what others have written to it meanwhile; else
 // the upsert is repeated. A plain insert is looked for by what was sent. If there
 // is no such record when the request cannot run any more, it is sent again; if
-// there is one that could be it, changed, a person must decide.
+// this user has made another one since, that nothing explains, a person must
+// decide: it may be the one, changed by the org's automation. A record that is
+// found deleted was made all the same.
 func (w *Worker) clearUp(ctx context.Context) (n int, err error) {
 	now := time.Now()
 	if w.suspect.Swap(false) {
@@ -147,21 +153,11 @@ func (w *Worker) lookFor(ctx context.Context, list []*doubt) (n int, err error) 
 		}
 		return 0, nil
 	}
-	if found, err = w.unknown(ctx, t, found); err != nil {
+	if found, err = w.unknown(ctx, t, found, attempts); err != nil {
 		return 0, fmt.Errorf("known records: %w", err)
 	}
 	s := &settlement{}
 	got := match(attempts, found)
-	var free []Candidate
-	taken := map[int]bool{}
-	for _, c := range got {
-		taken[c] = true
-	}
-	for c := range found {
-		if !taken[c] {
-			free = append(free, found[c])
-		}
-	}
 	decided := map[outcome]int{}
 	for i, d := range list {
 		r := &result{item: d.item, op: op, sfid: d.item.sfid}
@@ -173,11 +169,12 @@ func (w *Worker) lookFor(ctx context.Context, list []*doubt) (n int, err error) 
 		case !d.over(began, w.cfg.InDoubt):
 			continue
 		default:
-			if like := resembling(free, i); like != nil {
-				r.outcome, r.failure = inDoubt, parked(d.failure, like...)
+			if others := unexplained(found, attempts[i]); others != nil {
+				r.outcome, r.failure = inDoubt, parked(d.failure, others...)
 			} else {
 				// Whoever captured it anew meanwhile may send it as new, too.
-				r.outcome, r.free, d.item.carrier.message = again, true, ""
+				r.outcome, r.free, r.failure = again, !d.ended, d.known()
+				d.item.carrier.message = ""
 			}
 		}
 		r.sent = d.sent
@@ -211,9 +208,20 @@ func (w *Worker) undecidable(ctx context.Context, list []*doubt, now time.Time) 
 	return w.settle(ctx, s)
 }
 
+// known is the failure of a request of which it is known now that it has not taken
+// effect.
+func (d *doubt) known() *Failure {
+	f := *d.failure
+	f.InDoubt = false
+	return &f
+}
+
 // again is the failure of an upsert that is repeated, marked as one that may have
-// taken effect.
+// taken effect, if it can still.
 func (d *doubt) again() *Failure {
+	if d.ended {
+		return d.known()
+	}
 	f := *d.failure
 	f.Message = CodeInDoubt + ": " + f.Message
 	return &f
@@ -226,36 +234,62 @@ func (w *Worker) find(ctx context.Context, object, key string, attempts []Attemp
 	return w.cfg.Finder.Find(ctx, object, key, attempts) //nolint:wrapcheck // only logged
 }
 
-// unknown leaves out the records that have a row, or had one until the app
-// deleted it.
-func (w *Worker) unknown(ctx context.Context, t *Table, found []Candidate) ([]Candidate, error) {
-	if len(found) == 0 {
+// unknown leaves out the records that have a row, or had one until the app or
+// somebody in Salesforce deleted it. Deleted ones come last.
+func (w *Worker) unknown(ctx context.Context, t *Table, found []Candidate, attempts []Attempt) ([]Candidate, error) {
+	var live, deleted []Candidate
+	for _, c := range found {
+		switch {
+		case !c.Deleted:
+			live = append(live, c)
+		case len(c.Equal) > 0: // else it is of no use, and in nobody's way
+			deleted = append(deleted, c)
+		}
+	}
+	if len(deleted) > 0 {
+		var oldest time.Duration
+		for _, a := range attempts {
+			oldest = max(oldest, a.Age)
+		}
+		// Whatever has its id was done after it was made.
+		var err error
+		if deleted, err = w.unnamed(ctx, deleted, w.sql.handled, t.Name, (oldest + time.Hour).Seconds()); err != nil {
+			return nil, err
+		}
+	}
+	if found = slices.Concat(live, deleted); len(found) == 0 {
 		return nil, nil
 	}
+	return w.unnamed(ctx, found, w.sql.known[t.Name], t.Name)
+}
+
+// unnamed leaves out the records that a statement names. It is asked with their
+// ids and args.
+func (w *Worker) unnamed(ctx context.Context, found []Candidate, sql string, args ...any) ([]Candidate, error) {
 	ids := make([]string, len(found))
 	for i, c := range found {
 		ids[i] = c.SFID
 	}
-	known := map[string]bool{}
-	rows, err := w.pool.Query(ctx, w.sql.known[t.Name], ids, t.Name)
+	rows, err := w.pool.Query(ctx, sql, append([]any{ids}, args...)...)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // wrapped by lookFor
 	}
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, err //nolint:wrapcheck // wrapped by lookFor
-		}
-		known[id] = true
-	}
-	return slices.DeleteFunc(found, func(c Candidate) bool { return known[c.SFID] }), rows.Err() //nolint:wrapcheck // wrapped by lookFor
+	named := map[string]bool{}
+	var id string
+	_, err = pgx.ForEachRow(rows, []any{&id}, func() error {
+		named[id] = true
+		return nil
+	})
+	return slices.DeleteFunc(found, func(c Candidate) bool { return named[c.SFID] }), err //nolint:wrapcheck // wrapped by lookFor
 }
 
-// resembling lists up to five records that may be what became of attempt i.
-func resembling(free []Candidate, i int) []string {
+// unexplained lists up to five records that may be what became of an attempt: those
+// that were made after it and are equal to nothing that was sent. The org's automation
+// can change whatever it likes, so nothing they have tells them apart.
+func unexplained(found []Candidate, a Attempt) []string {
 	var ids []string
-	for _, c := range free {
-		if slices.Contains(c.Like, i) && len(ids) < 5 {
+	for _, c := range found {
+		if len(c.Equal) == 0 && c.Age <= a.Age && len(ids) < 5 {
 			ids = append(ids, c.SFID)
 		}
 	}

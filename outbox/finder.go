@@ -9,9 +9,10 @@ import (
 // lost.
 type Finder interface {
 	// Find returns the records of object that the bridge's own user has made
-	// since the oldest attempt was sent, with some time to spare for clocks; with
-	// an external id field only those under the attempts' external ids. Whether
-	// a record was made by this very bridge, Find does not know.
+	// since the oldest attempt was sent, with some time to spare for clocks, and
+	// also those that were deleted after; with an external id field only those
+	// under the attempts' external ids. Whether a record was made by this very
+	// bridge, Find does not know.
 	Find(ctx context.Context, object, externalID string, attempts []Attempt) ([]Candidate, error)
 }
 
@@ -23,9 +24,10 @@ type Attempt struct {
 
 // Candidate is a record that may have come of an attempt.
 type Candidate struct {
-	SFID  string
-	Equal []int // attempts, by index, all of whose fields the record has as they were sent
-	Like  []int // those it has something in common with: they may be changed by the org's automation
+	SFID    string
+	Age     time.Duration // since it was made, less what clocks may differ: no attempt of a lesser age has made it
+	Equal   []int         // attempts, by index, all of whose fields the record has as they were sent
+	Deleted bool          // somebody has deleted it since
 }
 
 // match gives each attempt a record that equals it, as many as can have one and

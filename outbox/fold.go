@@ -130,9 +130,9 @@ func (r *recorder) insert(e *entry) {
 }
 
 func (r *recorder) update(e *entry) {
-	// An upsert in doubt is repeated as it was: with another key it would make
-	// a second record.
-	if l := r.last(); r.merged && l != nil && l.op != Delete && !(l.op.creates() && l.carrier.inDoubt()) {
+	// What is in doubt is repeated as it was: with another key an upsert would make
+	// a second record, and newer values wait for the first request to be over.
+	if l := r.last(); r.merged && l != nil && l.op != Delete && l.carrier.inDoubt() == e.inDoubt() {
 		l.entries = append(l.entries, e)
 		if l.carrier.action != actionInsert {
 			l.carrier = e

@@ -33,6 +33,9 @@ func (w *Worker) load(ctx context.Context) (b backlog, err error) {
 			return b, err
 		}
 	}
+	if err := w.loadLates(ctx, b.entries); err != nil {
+		return b, fmt.Errorf("repeated: %w", err)
+	}
 	if err := w.loadIDs(ctx, &b); err != nil {
 		return b, fmt.Errorf("records: %w", err)
 	}

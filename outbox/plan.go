@@ -10,8 +10,9 @@ type planner struct {
 	tables   map[string]*Table
 	merged   bool
 	batch    int
-	attempts func(key) int  // failed attempts so far of a record
-	waits    func(key) bool // the record's back-off is not over
+	attempts func(key) int   // failed attempts so far of a record
+	waits    func(key) bool  // the record's back-off is not over
+	late     func(key) *late // a request of the record that may still take effect; nil = none
 
 	bulk func(*item) bool // may go by a job; nil = there are none
 }
@@ -87,6 +88,7 @@ func (p planner) plan(b backlog) plan {
 	}
 	for _, k := range order {
 		made, drops := p.record(p.tables[k.table], byRecord[k], b)
+		p.behindLate(made, k)
 		items = append(items, made...)
 		out.drops = append(out.drops, drops...)
 	}
@@ -104,6 +106,18 @@ func (p planner) plan(b backlog) plan {
 	}
 	out.calls = p.batches(items)
 	return out
+}
+
+// behindLate holds back what a request that runs on would undo, but not its own
+// repetition.
+func (p planner) behindLate(items []*item, k key) {
+	if p.late == nil {
+		return
+	}
+	l := p.late(k)
+	for _, i := range items {
+		i.waiting = i.waiting || l != nil && l.undoes(i) && !all(i.entries, (*entry).inDoubt)
+	}
 }
 
 // position is where an item stands in the log: by its oldest NEW entry, since

@@ -24,6 +24,9 @@ func (w *Worker) Recover(ctx context.Context) error {
 	if _, err := w.finish(ctx); err != nil {
 		return fmt.Errorf("outbox: recover: %w", err)
 	}
+	if err := w.recoverLates(ctx); err != nil {
+		return fmt.Errorf("outbox: recover: %w", err)
+	}
 	bundles, err := w.inflight(ctx)
 	if err != nil {
 		return fmt.Errorf("outbox: recover: %w", err)
@@ -117,7 +120,9 @@ func (w *Worker) orphaned(ctx context.Context, bundles [][]*entry) ([]*result, e
 		e := i.carrier
 		lost := &Failure{Class: Transient, InDoubt: true, Message: "the bridge stopped before it arrived"}
 		switch {
+		case i.op == Delete || e.action == actionDelete:
 		case !i.op.creates():
+			i.mark(lost)
 		case e.sfid != "":
 			r.outcome, r.op, r.sfid = accepted, i.op, e.sfid
 		case w.cfg.Finder != nil:
@@ -125,11 +130,18 @@ func (w *Worker) orphaned(ctx context.Context, bundles [][]*entry) ([]*result, e
 		case i.op == Insert:
 			r.outcome, r.op, r.failure = inDoubt, i.op, parked(nil)
 		default:
-			e.message = CodeInDoubt + ": " + lost.Message
+			i.mark(lost)
 		}
 		list = append(list, r)
 	}
 	return list, nil
+}
+
+// mark notes at all entries of an item that it may have taken effect.
+func (i *item) mark(f *Failure) {
+	for _, e := range i.entries {
+		e.message = CodeInDoubt + ": " + f.Message
+	}
 }
 
 // sentTogether is the item that the PENDING entries of one record were: if there

@@ -127,7 +127,7 @@ func (s *scanner) add(k key) {
 	if n == 0 {
 		s.keys = append(s.keys, k)
 	}
-	if n < perRecordOrdered && !s.worker.planner.waits(k) {
+	if n < perRecordOrdered && !s.worker.planner.waits(k) && s.worker.runsOn(k) == nil {
 		s.found++
 	}
 }

@@ -126,6 +126,9 @@ func (w *Worker) lockRows(ctx context.Context, tx pgx.Tx, results []*result) (no
 			continue
 		}
 		r.item.gone, r.note = r.touchesRow() && !locked[k], ""
+		if r.outcome == accepted && w.runsOn(k) != nil {
+			r.note = CodeInDoubt + ": sent again, as an answer was lost; the first request may still run"
+		}
 		now = append(now, r)
 	}
 	return now, later, nil
@@ -290,6 +293,9 @@ func (w *Worker) remember(r *result) int {
 			w.retries[i.key] = retry{attempts: n, due: time.Now().Add(wait), first: old.first, duplicate: old.duplicate || r.failure.Code == codeDuplicate}
 			if r.failure.InDoubt && old.first.IsZero() {
 				w.retries[i.key] = w.retries[i.key].since(r.sent)
+			}
+			if r.failure.InDoubt && r.op != Delete {
+				w.mayCome(i.key, i.values, r.op.creates(), r.sent)
 			}
 			w.log.Debug().Str("event", "write_retry").Str("object", i.table.Object).Int64("entry", i.carrier.id).Int("attempt", n).Dur("wait_ms", wait).
 				Str("error", r.failure.Code).Msg("will be sent again")

@@ -31,6 +31,7 @@ type Worker struct {
 	noBulk    map[string]time.Time // tables, until when
 	retries   map[key]retry        // records whose last attempt failed for now
 	doubts    map[int64]*doubt     // creations whose answer was lost, by the entry that carries them
+	lates     map[key]*late        // requests that may still take effect, though they were repeated
 	suspect   atomic.Bool          // a record has come in that may be of one of them
 	unsettled []*settlement        // answers that are not written down yet
 	down      bool                 // the last calls failed as a whole
@@ -60,7 +61,7 @@ func New(pool *pgxpool.Pool, cfg Config) (*Worker, error) {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
 	w := &Worker{
-		pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, retries: map[key]retry{}, doubts: map[int64]*doubt{},
+		pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, retries: map[key]retry{}, doubts: map[int64]*doubt{}, lates: map[key]*late{},
 		jobs: map[string]*job{}, jobPace: jobPace, noBulk: map[string]time.Time{},
 		guard: guard{gate: cfg.Gate, limits: cfg.Limits, sent: map[string][]sentIn{}}, governor: governor{budget: cfg.Budget},
 	}
@@ -79,6 +80,7 @@ func New(pool *pgxpool.Pool, cfg Config) (*Worker, error) {
 		tables: w.tables, merged: cfg.Algorithm == Merged, batch: cfg.BatchSize,
 		attempts: func(k key) int { return w.retries[k].attempts },
 		waits:    func(k key) bool { return time.Now().Before(w.retries[k].due) },
+		late:     w.runsOn,
 	}
 	if cfg.Bulk != nil {
 		w.planner.bulk = w.bulkable
@@ -169,6 +171,9 @@ func (w *Worker) forget(b backlog) {
 	waiting := map[key]bool{}
 	for _, e := range b.entries {
 		waiting[e.key] = true
+	}
+	for k := range w.lates {
+		w.runsOn(k)
 	}
 	for k, r := range w.retries {
 		if !waiting[k] && !now.Before(r.due) {

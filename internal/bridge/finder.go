@@ -58,7 +58,7 @@ func (f finder) Find(ctx context.Context, object, externalID string, attempts []
 	var found []outbox.Candidate
 	now := f.s.sf.ServerTime()
 	for _, q := range queries {
-		page, err := f.s.sf.Query(ctx, q, salesforce.QueryOpts{})
+		page, err := f.s.sf.Query(ctx, q, salesforce.QueryOpts{All: true})
 		for ; page != nil && err == nil; page, err = f.s.sf.Next(ctx, page) {
 			for _, record := range page.Records {
 				candidate, err := c.compare(record, now)
@@ -96,14 +96,12 @@ type comparer struct {
 	used []int            // columns that any attempt has sent
 	sets map[string][]int // sets of columns, by their text
 	by   map[string][]int // attempts, by set and values
-	like map[string][]int // attempts, by column and the letters of its text
-	bare []int            // attempts that nothing tells apart from others
 }
 
 func newComparer(m *mapping, attempts []outbox.Attempt, externalID string) (*comparer, error) {
 	c := &comparer{
 		m: m, key: -1, spec: make([]pgsink.Field, len(m.table.Columns)), sent: make([][]*string, len(attempts)), ages: make([]time.Duration, len(attempts)),
-		sets: map[string][]int{}, by: map[string][]int{}, like: map[string][]int{},
+		sets: map[string][]int{}, by: map[string][]int{},
 	}
 	for i, column := range m.table.Columns {
 		at := slices.IndexFunc(m.spec.Fields, func(f pgsink.Field) bool { return f.Name == column.Field })
@@ -127,18 +125,12 @@ func newComparer(m *mapping, attempts []outbox.Attempt, externalID string) (*com
 				continue
 			}
 			set, used[i] = append(set, i), true
-			if text := c.letters(i, row.Values[i]); text != "" {
-				c.like[text] = append(c.like[text], a)
-			}
 		}
 		if len(set) > 0 { // else any record would equal it
 			name := fmt.Sprint(set)
 			c.sets[name] = set
 			k := name + c.text(set, row.Values)
 			c.by[k] = append(c.by[k], a)
-		}
-		if len(set) < 2 || !slices.ContainsFunc(set, func(i int) bool { return c.letters(i, row.Values[i]) != "" }) {
-			c.bare = append(c.bare, a)
 		}
 	}
 	for i := range m.table.Columns {
@@ -165,6 +157,9 @@ func (c *comparer) decode(fields map[string]any) (pgsink.Row, error) {
 // fields are what must be read to compare.
 func (c *comparer) fields() []string {
 	names := []string{"Id", "CreatedDate"}
+	if c.m.delete {
+		names = append(names, "IsDeleted")
+	}
 	for _, i := range c.used {
 		names = append(names, c.m.table.Columns[i].Field)
 	}
@@ -194,10 +189,13 @@ func (c *comparer) keys() []string {
 // "Quoted String Escape Sequences").
 var soqlEscape = strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\n", `\n`, "\r", `\r`, "\t", `\t`, "\b", `\b`, "\f", `\f`, `"`, `\"`)
 
-// compare finds the attempts that a record equals or resembles, of those that
-// were sent before it was made.
+// compare finds the attempts that a record equals, of those that were sent before
+// it was made.
 func (c *comparer) compare(record json.RawMessage, now time.Time) (outbox.Candidate, error) {
-	var made struct{ CreatedDate salesforce.Time }
+	var made struct {
+		CreatedDate salesforce.Time
+		IsDeleted   bool
+	}
 	if err := json.Unmarshal(record, &made); err != nil {
 		return outbox.Candidate{}, err
 	}
@@ -205,23 +203,13 @@ func (c *comparer) compare(record json.RawMessage, now time.Time) (outbox.Candid
 	if err != nil {
 		return outbox.Candidate{}, err
 	}
-	age := now.Sub(made.CreatedDate.Time)
-	late := func(a int) bool { return c.ages[a]+clockSpare < age }
-	found := outbox.Candidate{SFID: row.SFID}
+	age := now.Sub(made.CreatedDate.Time) - clockSpare
+	found := outbox.Candidate{SFID: row.SFID, Age: age, Deleted: made.IsDeleted}
 	for name, set := range c.sets {
 		found.Equal = append(found.Equal, c.by[name+c.text(set, row.Values)]...)
 	}
-	found.Like = slices.Clone(c.bare)
-	for _, i := range c.used {
-		if text := c.letters(i, row.Values[i]); text != "" {
-			found.Like = append(found.Like, c.like[text]...)
-		}
-	}
-	found.Equal = slices.DeleteFunc(found.Equal, late)
-	found.Like = slices.DeleteFunc(found.Like, late)
+	found.Equal = slices.DeleteFunc(found.Equal, func(a int) bool { return age > c.ages[a] })
 	slices.Sort(found.Equal)
-	slices.Sort(found.Like)
-	found.Like = slices.Compact(found.Like)
 	return found, nil
 }
 
@@ -275,24 +263,4 @@ func (c *comparer) rounds(i int, value *string) bool {
 		return len(strings.TrimRight(fraction, "0")) > c.spec[i].Scale
 	}
 	return false
-}
-
-// letters is what resembling values have in common: the letters and digits of a
-// text. Other types, and choices of a few, say nothing.
-func (c *comparer) letters(i int, value *string) string {
-	if value == nil {
-		return ""
-	}
-	switch c.spec[i].Type {
-	case "string", "textarea", "email", "phone", "url":
-	default:
-		return ""
-	}
-	text := strings.Join(strings.FieldsFunc(strings.ToLower(*value), func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r < 128
-	}), "")
-	if text == "" {
-		return ""
-	}
-	return fmt.Sprint(i, " ", text)
 }

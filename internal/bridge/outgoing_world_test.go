@@ -103,11 +103,11 @@ type outWorld struct {
 	before                 func() // is done when the next call has been claimed and not been sent
 	after                  func() // and when it has been answered
 	inCall, sending, dying bool
-	lateAll                bool          // not only inserts are given up
 	ran                    int           // requests that ran late
 	over                   bool          // what is not answered cannot take effect any more
 	giveUp                 bool          // the next call is given up before it runs
 	late                   *org.Injected // and one that has been
+	revives                bool          // one was an upsert, which makes a record that was deleted again
 	locked                 int           // how many of the next records are locked, by bits
 	fresh                  bool          // the session has not been revoked yet
 
@@ -234,11 +234,12 @@ func (d hooked) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 	if err := w.onlyChanged(ctx, call); err != nil {
 		return nil, err
 	}
-	if w.giveUp && (call.Op == outbox.Insert || w.lateAll) {
+	if w.giveUp {
 		// It is on its way, and the deadline comes.
 		w.sf.ClearFaults()
 		f := w.sf.Fault(org.Fault{Path: writesPath, Verb: org.Hold, Before: true, Times: 1})
 		w.giveUp, w.late = false, f
+		w.revives = w.revives || call.Op == outbox.Upsert
 		w.trail = append(w.trail, fmt.Sprintf("given up: %v %s", call.Op, call.Object))
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithCancel(ctx)
@@ -429,6 +430,9 @@ func (w *outWorld) fault(s step) {
 		verbs = append(verbs, org.FailAfterWrite, org.Cut, org.Garble, org.FailAfterWrite)
 	}
 	f := org.Fault{Path: writesPath, Verb: verbs[s.b%len(verbs)], Times: 1, After: s.a % 3}
+	if f.Verb == org.FailAfterWrite && s.b/8%3 == 0 {
+		f.Status, f.Body = 500, `[{"message":"An unexpected error occurred.","errorCode":"UNKNOWN_EXCEPTION"}]`
+	}
 	if !w.Doubt && f.Verb == org.Drop {
 		f.Verb = org.Reject // a request that did not arrive leaves the same doubt
 	}

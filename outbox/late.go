@@ -1,0 +1,109 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// late is a request that was not answered and may run on. It is repeated at once,
+// but what comes after it for the same fields waits: the late one would write its
+// old values over the newer ones.
+type late struct {
+	fields map[string]bool // columns that it writes; nil = any
+	makes  bool            // it would make the record again that was deleted meanwhile
+	until  time.Time       // when it cannot take effect any more
+}
+
+// undoes reports whether l would undo what i does.
+func (l *late) undoes(i *item) bool {
+	if i.op == Delete {
+		return l.makes
+	}
+	for column := range i.values {
+		if l.fields == nil || l.fields[column] {
+			return true
+		}
+	}
+	return false
+}
+
+// mayCome notes that a write of values, sent at a time, may still take effect.
+func (w *Worker) mayCome(k key, values map[string]*string, makes bool, sent time.Time) {
+	until := sent.Add(w.cfg.InDoubt)
+	if !time.Now().Before(until) {
+		return
+	}
+	l := w.lates[k]
+	if l == nil {
+		l = &late{fields: map[string]bool{}}
+		w.lates[k] = l
+	}
+	if values == nil {
+		l.fields = nil
+	}
+	for column := range values {
+		if l.fields != nil {
+			l.fields[column] = true
+		}
+	}
+	l.makes = l.makes || makes
+	if until.After(l.until) {
+		l.until = until
+	}
+}
+
+// runsOn is the write of a record that may still take effect, nil without one.
+func (w *Worker) runsOn(k key) *late {
+	l := w.lates[k]
+	if l != nil && !time.Now().Before(l.until) {
+		delete(w.lates, k)
+		return nil
+	}
+	return l
+}
+
+// loadLates brings in requests of before that may still take effect: of entries
+// that an earlier process has left to be repeated.
+func (w *Worker) loadLates(ctx context.Context, entries []*entry) error {
+	var unknown []*entry
+	for _, e := range entries {
+		// A plain insert overwrites nothing.
+		_, keyed := w.tables[e.key.table].ownReference(e.values)
+		writes := e.action == actionUpdate || e.action == actionInsert && keyed
+		if e.inDoubt() && writes && w.lates[e.key] == nil && w.retries[e.key].attempts == 0 {
+			unknown = append(unknown, e)
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	sent, err := w.attempted(ctx, [][]*entry{unknown})
+	if err != nil {
+		return err
+	}
+	for _, e := range unknown {
+		w.mayCome(e.key, e.values, e.action == actionInsert, sent[e.id])
+	}
+	return nil
+}
+
+// recoverLates brings in those that were repeated and answered: the archive tells.
+// Which fields they wrote it does not, as others may have been folded in.
+func (w *Worker) recoverLates(ctx context.Context) error {
+	rows, err := w.pool.Query(ctx, w.sql.repeated, w.cfg.InDoubt.Seconds())
+	if err != nil {
+		return fmt.Errorf("repeated: %w", err)
+	}
+	now := time.Now()
+	var k key
+	var action string
+	var age float64
+	_, err = pgx.ForEachRow(rows, []any{&k.table, &k.id, &action, &age}, func() error {
+		w.mayCome(k, nil, action == actionInsert, now.Add(-time.Duration(age*float64(time.Second))))
+		return nil
+	})
+	return err //nolint:wrapcheck // wrapped by Recover
+}
