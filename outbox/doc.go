@@ -53,7 +53,11 @@
 //
 // An entry is PENDING, committed, before its request leaves, and no transaction
 // is open while it travels. A crash therefore leaves PENDING entries whose fate
-// is unknown, as does every lost answer. Updates and deletes are repeated.
+// is unknown, as does every lost answer. Updates and deletes are repeated at once.
+// The first request may still run and write its old values after all, so newer
+// changes of the same fields wait until it cannot (late.go), also after a restart:
+// what was repeated is marked as such in log and archive. Where Salesforce itself
+// answered, with an internal error, nothing runs on, and nothing waits.
 //
 // A creation in doubt stays PENDING, for which the record's later changes wait,
 // and is looked for by the [Finder] (doubt.go): an upsert by its key, a plain

@@ -17,7 +17,8 @@
 // only after a 401, which says that nothing happened. When the answer to a write
 // was lost, cut, not readable, or does not match the request, the error (or the
 // record's result) is InDoubt: the write may have taken effect and must be looked
-// up before it is sent again.
+// up before it is sent again. So it is after an internal error of Salesforce, which
+// proves no rollback, but then nothing runs on (Ended).
 //
 // # Errors
 //
