@@ -176,7 +176,7 @@ func TestJobWithoutResults(t *testing.T) {
 		{"over", &Failure{Class: Permanent, Ended: true, Code: "NOT_ACCEPTABLE", Message: "no CSV"}, unreadFor, 2500, ""},
 		{"over, and not all done", &Failure{Class: Transient, Ended: true, Message: "500"}, unreadFor, 2490, "upsert Account 10"},
 		{"nobody knows", &Failure{Class: Transient, Message: "500"}, openFor, 2500, ""},
-		{"out of calls", &Failure{Class: Limit, Message: "no more"}, 0, 2500, ""},
+		{"out of calls", &Failure{Class: Limit, Message: "no more"}, 2 * openFor, 2500, ""}, // it is asked again when there are calls again
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -197,7 +197,7 @@ func TestJobWithoutResults(t *testing.T) {
 			since(0)
 			since(c.after - time.Minute)
 			b.want("states", b.list(`SELECT DISTINCT state || left(sf_message, 8) FROM salesforce._trigger_log`), "PENDINGBULK 750")
-			if c.after == 0 { // it is asked again when there are calls again
+			if c.problem.Class == Limit {
 				j.mute = nil
 			}
 			since(c.after)
