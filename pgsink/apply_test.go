@@ -117,11 +117,35 @@ func TestApply(t *testing.T) {
 		b.applyChanges(Result{Marked: 1}, b.change(Read, 2, at(1))) // of a load
 		// What was asked for after the deletion brings it back.
 		b.apply(Result{Inserted: 1}, Batch{Changes: []Change{b.change(Read, 1, at(2))}, Done: []Done{{Object: "Account", SFID: id(1), Seq: b.seq(1)}}})
-		b.exec(`UPDATE hcbridge.gone SET at = now() - interval '5 days'`)
+		b.exec(`UPDATE hcbridge.gone SET at = now() - interval '17 days'`)
 		if err := b.sink.Unbury(t.Context(), "Account"); err != nil {
 			t.Fatal(err)
 		}
 		b.applyChanges(Result{Inserted: 1}, b.change(Event, 2, at(1)))
+	})
+
+	// Fault 40: what the app refers to by the row's id is found again.
+	t.Run("GivesARecordThatComesBackTheIDThatItsRowHad", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		b.applyChanges(Result{Inserted: 3}, b.change(Event, 1, at(1)), b.change(Event, 2, at(1)), b.change(Event, 3, at(1)))
+		b.applyChanges(Result{Deleted: 2}, b.remove(1), b.remove(2))
+		if err := b.sink.Bury(t.Context(), "Account", []string{id(1)}); err != nil { // getDeleted names it too
+			t.Fatal(err)
+		}
+		b.applyChanges(Result{Unchanged: 1}, b.remove(1)) // and its event comes again
+		b.exec(`INSERT INTO salesforce.account (id, name) VALUES (2, 'of the app')`)
+		b.exec(`UPDATE hcbridge.gone SET at = now() - interval '15 days'`)
+		if err := b.sink.Unbury(t.Context(), "Account"); err != nil {
+			t.Fatal(err)
+		}
+		var done []Done
+		b.applyChanges(Result{Marked: 2}, b.change(Event, 1, at(2)), b.change(Event, 2, at(2)))
+		for _, n := range []int{1, 2} {
+			done = append(done, Done{Object: "Account", SFID: id(n), Seq: b.seq(n)})
+		}
+		b.apply(Result{Inserted: 2}, Batch{Changes: []Change{b.change(Read, 1, at(2)), b.change(Read, 2, at(2))}, Done: done})
+		b.want("1 4 3", `SELECT string_agg(id::text, ' ' ORDER BY sfid) FROM salesforce.account WHERE sfid IS NOT NULL`)
 	})
 
 	t.Run("DeletesOnlyRowsOfBeforeTheDeletion", func(t *testing.T) {

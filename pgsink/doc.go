@@ -30,9 +30,12 @@
 // set it, the Read, made too early, is not applied either. A patch renews a mark
 // like a delete: its row is newer than its stamp says.
 //
-// A deletion is remembered for some days (hcbridge.gone). An event or a loaded
+// A deletion is remembered for 16 days (hcbridge.gone). An event or a loaded
 // record of before it, which would bring the record back, is read back instead,
-// and a delete event of before the row's stamp does not remove the row.
+// and a delete event of before the row's stamp does not remove the row. A record
+// that is taken back from Salesforce's recycle bin, where it stays for 15 days,
+// gets the local id that its row had, if no other row has it by then. A row that
+// the app deleted itself gives its id up.
 //
 // A [Comparison] finds what differs between all records and all rows, in
 // constant memory and by the same canonical forms and casts, and writes nothing

@@ -49,7 +49,8 @@ func (s *Sink) bury(ctx context.Context, db executor, object string, ids []strin
 	return nil
 }
 
-// Unbury forgets deletions that no event can be older than any more.
+// Unbury forgets deletions that no event can be older than any more, and that
+// cannot be taken back either.
 func (s *Sink) Unbury(ctx context.Context, object string) error {
 	if _, err := s.pool.Exec(ctx, unburySQL, s.schema, object); err != nil {
 		return fmt.Errorf("pgsink: deleted records of %s: %w", object, err)

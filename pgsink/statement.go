@@ -254,7 +254,8 @@ func (t *Table) holds() []string {
 }
 
 // writeWrites locks and writes. _hc_lastop is set here too, because a table
-// may be without the status trigger.
+// may be without the status trigger. A record that comes back gets the id that
+// its row had, unless another row has taken it.
 func (t *Table) writeWrites(b *strings.Builder, columns []int, source string) {
 	var names, values, sets []string
 	for _, i := range columns {
@@ -275,11 +276,26 @@ locked AS MATERIALIZED (
     WHERE m.verdict IN ('update', 'delete') AND t.xmin = m.row_version
     FOR NO KEY UPDATE OF t SKIP LOCKED
 ),
-inserted AS (
+was AS MATERIALIZED (
+    SELECT m.sfid, (SELECT g.row_id FROM hcbridge.gone AS g
+        WHERE g.schema = $1 AND g.object = $2 AND g.sfid = m.sfid
+            AND NOT EXISTS (SELECT FROM %[1]s AS t WHERE t.id = g.row_id)) AS id
+    FROM m WHERE m.verdict = 'insert'
+),
+created AS (
     INSERT INTO %[1]s AS t (%[2]ssfid, _hc_lastop)
-    SELECT %[3]sm.sfid, 'SYNCED' FROM m WHERE m.verdict = 'insert'
+    SELECT %[3]sm.sfid, 'SYNCED' FROM m JOIN was ON was.sfid = m.sfid WHERE was.id IS NULL
     ON CONFLICT (sfid) DO NOTHING
     RETURNING t.sfid
+),
+revived AS (
+    INSERT INTO %[1]s AS t (%[2]sid, sfid, _hc_lastop)
+    SELECT %[3]swas.id, m.sfid, 'SYNCED' FROM m JOIN was ON was.sfid = m.sfid WHERE was.id IS NOT NULL
+    ON CONFLICT (sfid) DO NOTHING
+    RETURNING t.sfid
+),
+inserted AS (
+    SELECT sfid FROM created UNION ALL SELECT sfid FROM revived
 ),
 updated AS (
     UPDATE %[1]s AS t
@@ -327,11 +343,12 @@ marked AS (
         attempts = CASE excluded.reason WHEN 'held' THEN k.attempts + 1 ELSE 0 END
 ),
 buried AS (
-    INSERT INTO hcbridge.gone AS g (schema, object, sfid)
-    SELECT $1, $2, m.sfid FROM m
+    INSERT INTO hcbridge.gone AS g (schema, object, sfid, row_id)
+    SELECT $1, $2, m.sfid, m.row_id FROM m
     WHERE m.kind = 'delete' AND m.verdict IN ('delete', 'same')
     ORDER BY m.sfid
-    ON CONFLICT (schema, object, sfid) DO UPDATE SET at = now()
+    ON CONFLICT (schema, object, sfid) DO UPDATE
+    SET at = now(), row_id = coalesce(excluded.row_id, g.row_id)
 ),
 cleared AS (
     DELETE FROM hcbridge.read_error AS e

@@ -15,8 +15,9 @@ func newOnce() *sync.Once { return new(sync.Once) }
 type record struct {
 	object, id string
 	versions   []version
-	shown      int  // the newest version that its row has shown, -1 = none
-	row        bool // it has a row
+	shown      int   // the newest version that its row has shown, -1 = none
+	row        bool  // it has a row
+	local      int64 // the id of its first row, 0 = none yet
 }
 
 // version is what a row of a record may look like.
@@ -46,7 +47,7 @@ func (w *world) note() {
 
 // look checks every row against the history of its record: it must show what
 // the record has been, never what is older than what it has shown before, and
-// be gone only after a deletion.
+// be gone only after a deletion. A record that comes back has the row's id again.
 func (w *world) look(ctx context.Context) error {
 	if w.check != nil {
 		return w.check(ctx)
@@ -54,17 +55,18 @@ func (w *world) look(ctx context.Context) error {
 	type row struct {
 		value string
 		stamp time.Time
+		local int64
 	}
 	have := map[string]row{}
 	for _, name := range w.used {
-		rows, err := w.db.pool.Query(ctx, fmt.Sprintf("SELECT sfid::text, coalesce(%s, ''), systemmodstamp FROM salesforce.%s", named[name], name))
+		rows, err := w.db.pool.Query(ctx, fmt.Sprintf("SELECT sfid::text, coalesce(%s, ''), systemmodstamp, id FROM salesforce.%s", named[name], name))
 		if err != nil {
 			return err
 		}
 		for rows.Next() {
 			var id string
 			var r row
-			if err := rows.Scan(&id, &r.value, &r.stamp); err != nil {
+			if err := rows.Scan(&id, &r.value, &r.stamp, &r.local); err != nil {
 				return err
 			}
 			if _, twice := have[id]; twice {
@@ -92,7 +94,10 @@ func (w *world) look(ctx context.Context) error {
 			if found < r.shown {
 				return fmt.Errorf("%s shows version %d after version %d: %v", r.id, found, r.shown, r.versions)
 			}
-			r.shown, r.row = found, true
+			if r.local != 0 && r.local != now.local {
+				return fmt.Errorf("%s has row %d, had %d", r.id, now.local, r.local)
+			}
+			r.shown, r.row, r.local = found, true, now.local
 		case r.row:
 			r.row = false
 			found := -1

@@ -1,4 +1,5 @@
--- Forgets deletions of object $2 that are older than any event that may still
--- come: Salesforce keeps them for one day, those of Change Data Capture for three.
+-- Forgets deletions of object $2 that nothing can tell of any more: Salesforce
+-- keeps events for three days at the most, and gives a record back from the
+-- recycle bin for 15 days.
 DELETE FROM hcbridge.gone
-WHERE schema = $1 AND object = $2 AND at < now() - interval '4 days'
+WHERE schema = $1 AND object = $2 AND at < now() - interval '16 days'

@@ -60,11 +60,26 @@ locked AS MATERIALIZED (
     WHERE m.verdict IN ('update', 'delete') AND t.xmin = m.row_version
     FOR NO KEY UPDATE OF t SKIP LOCKED
 ),
-inserted AS (
+was AS MATERIALIZED (
+    SELECT m.sfid, (SELECT g.row_id FROM hcbridge.gone AS g
+        WHERE g.schema = $1 AND g.object = $2 AND g.sfid = m.sfid
+            AND NOT EXISTS (SELECT FROM "salesforce"."account" AS t WHERE t.id = g.row_id)) AS id
+    FROM m WHERE m.verdict = 'insert'
+),
+created AS (
     INSERT INTO "salesforce"."account" AS t ("name", "ext__c", "amount__c", "systemmodstamp", "isdeleted", sfid, _hc_lastop)
-    SELECT m.v0, m.v1, m.v2, m.v3, m.v4, m.sfid, 'SYNCED' FROM m WHERE m.verdict = 'insert'
+    SELECT m.v0, m.v1, m.v2, m.v3, m.v4, m.sfid, 'SYNCED' FROM m JOIN was ON was.sfid = m.sfid WHERE was.id IS NULL
     ON CONFLICT (sfid) DO NOTHING
     RETURNING t.sfid
+),
+revived AS (
+    INSERT INTO "salesforce"."account" AS t ("name", "ext__c", "amount__c", "systemmodstamp", "isdeleted", id, sfid, _hc_lastop)
+    SELECT m.v0, m.v1, m.v2, m.v3, m.v4, was.id, m.sfid, 'SYNCED' FROM m JOIN was ON was.sfid = m.sfid WHERE was.id IS NOT NULL
+    ON CONFLICT (sfid) DO NOTHING
+    RETURNING t.sfid
+),
+inserted AS (
+    SELECT sfid FROM created UNION ALL SELECT sfid FROM revived
 ),
 updated AS (
     UPDATE "salesforce"."account" AS t
@@ -112,11 +127,12 @@ marked AS (
         attempts = CASE excluded.reason WHEN 'held' THEN k.attempts + 1 ELSE 0 END
 ),
 buried AS (
-    INSERT INTO hcbridge.gone AS g (schema, object, sfid)
-    SELECT $1, $2, m.sfid FROM m
+    INSERT INTO hcbridge.gone AS g (schema, object, sfid, row_id)
+    SELECT $1, $2, m.sfid, m.row_id FROM m
     WHERE m.kind = 'delete' AND m.verdict IN ('delete', 'same')
     ORDER BY m.sfid
-    ON CONFLICT (schema, object, sfid) DO UPDATE SET at = now()
+    ON CONFLICT (schema, object, sfid) DO UPDATE
+    SET at = now(), row_id = coalesce(excluded.row_id, g.row_id)
 ),
 cleared AS (
     DELETE FROM hcbridge.read_error AS e
