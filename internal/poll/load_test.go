@@ -2,10 +2,16 @@ package poll
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -164,4 +170,60 @@ func TestReload(t *testing.T) {
 	if state, err = b.sink.ReadState(t.Context(), "Contact"); err != nil || !state.DeletedMark.Equal(deletedMark) || state.Loaded != records {
 		t.Errorf("state %+v, %v: deletes since the last poll would be missed", state, err)
 	}
+}
+
+// Results are asked for, and read, compressed: they are much smaller then, and
+// Salesforce sends them so to whoever can read it.
+func TestLoadOfCompressedResults(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	target, err := url.Parse(b.sf.URL())
+	b.must(err)
+	var packed atomic.Int64
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.SetXForwarded()
+		},
+		ModifyResponse: func(resp *http.Response) error {
+			switch path := resp.Request.URL.Path; {
+			case strings.HasSuffix(path, "/token"): // the instance is the proxy
+				body, err := io.ReadAll(resp.Body)
+				body = bytes.ReplaceAll(body, []byte(target.Host), []byte(resp.Request.Header.Get("X-Forwarded-Host")))
+				resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+				resp.Header.Del("Content-Length")
+				return err
+			case !strings.HasSuffix(path, "/results"), resp.StatusCode != http.StatusOK,
+				!strings.Contains(resp.Request.Header.Get("Accept-Encoding"), "gzip"):
+				return nil
+			}
+			packed.Add(1)
+			out, in := io.Pipe()
+			go func(body io.ReadCloser) {
+				z := gzip.NewWriter(in)
+				_, err := io.Copy(z, body)
+				in.CloseWithError(errors.Join(err, z.Close(), body.Close()))
+			}(resp.Body)
+			resp.Body, resp.ContentLength = out, -1
+			resp.Header.Set("Content-Encoding", "gzip")
+			resp.Header.Del("Content-Length")
+			return nil
+		},
+	})
+	t.Cleanup(proxy.Close)
+	client, err := salesforce.New(salesforce.Config{
+		LoginURL: proxy.URL, Auth: salesforce.AuthPassword, ClientID: org.DefaultClientID, ClientSecret: org.DefaultClientSecret,
+		Username: org.DefaultUsername, Password: org.DefaultPassword,
+	})
+	b.must(err)
+	_, err = client.Login(t.Context())
+	b.must(err)
+	b.r.sf = client
+	b.insertMany(5000)
+	b.r.loadPage = 2000
+	b.load()
+	if n := packed.Load(); n != 3 {
+		t.Errorf("%d pages came compressed, want 3", n)
+	}
+	b.equal()
 }
