@@ -1,7 +1,8 @@
 // Package load measures the first load of an object: the program itself, as a
 // process of its own, against psql's \copy of the same CSV into the same table,
-// and against what is written first, batches of INSERT. All run by turns on one
-// server with fsync on, so that only the ratios matter.
+// and against what is written first, batches of INSERT. All run by turns, now the
+// bridge first and now psql, on one server with fsync on, so that only the ratios
+// matter.
 package load
 
 import (
