@@ -290,6 +290,7 @@ created AS (
 ),
 revived AS (
     INSERT INTO %[1]s AS t (%[2]sid, sfid, _hc_lastop)
+    OVERRIDING SYSTEM VALUE
     SELECT %[3]swas.id, m.sfid, 'SYNCED' FROM m JOIN was ON was.sfid = m.sfid WHERE was.id IS NOT NULL
     ON CONFLICT (sfid) DO NOTHING
     RETURNING t.sfid

@@ -44,6 +44,7 @@ created AS (
 ),
 revived AS (
     INSERT INTO "salesforce"."account" AS t ("systemmodstamp", id, sfid, _hc_lastop)
+    OVERRIDING SYSTEM VALUE
     SELECT m.v3, was.id, m.sfid, 'SYNCED' FROM m JOIN was ON was.sfid = m.sfid WHERE was.id IS NOT NULL
     ON CONFLICT (sfid) DO NOTHING
     RETURNING t.sfid

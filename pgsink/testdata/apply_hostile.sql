@@ -68,6 +68,7 @@ created AS (
 ),
 revived AS (
     INSERT INTO "sales""force'\"."a""b'; drop table t; --" AS t ("x""; drop table t; --", "user", "systemmodstamp", id, sfid, _hc_lastop)
+    OVERRIDING SYSTEM VALUE
     SELECT m.v0, m.v1, m.v2, was.id, m.sfid, 'SYNCED' FROM m JOIN was ON was.sfid = m.sfid WHERE was.id IS NOT NULL
     ON CONFLICT (sfid) DO NOTHING
     RETURNING t.sfid

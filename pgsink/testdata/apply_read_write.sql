@@ -71,6 +71,7 @@ created AS (
 ),
 revived AS (
     INSERT INTO "salesforce"."account" AS t ("name", "ext__c", "amount__c", "systemmodstamp", "isdeleted", id, sfid, _hc_lastop)
+    OVERRIDING SYSTEM VALUE
     SELECT m.v0, m.v1, m.v2, m.v3, m.v4, was.id, m.sfid, 'SYNCED' FROM m JOIN was ON was.sfid = m.sfid WHERE was.id IS NOT NULL
     ON CONFLICT (sfid) DO NOTHING
     RETURNING t.sfid
