@@ -49,7 +49,7 @@ func TestCaptureEqualsRowByRow(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.exec(rowByRow)
-	b.exec(`ALTER TABLE salesforce.account DROP COLUMN unmapped; ALTER TABLE salesforce.account ADD COLUMN "_hc_row" integer; ALTER TABLE salesforce.account ADD COLUMN changed text`)
+	b.exec(`ALTER TABLE salesforce.account DROP COLUMN unmapped; ALTER TABLE salesforce.account ADD COLUMN "_hc_row" integer; ALTER TABLE salesforce.account ADD COLUMN changes text; ALTER TABLE salesforce.account ADD COLUMN image text; ALTER TABLE salesforce.account ADD COLUMN record_id integer`)
 	// Foreign keys of the app's own: a row may lose two parents by one statement.
 	// (One that is both set to null and deleted by it is logged as deleted first.)
 	b.exec(`CREATE TABLE public.parent (key integer PRIMARY KEY, code integer UNIQUE);

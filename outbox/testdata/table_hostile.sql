@@ -12,6 +12,8 @@ BEGIN
     IF pg_catalog.current_setting('xmlbinary') OPERATOR(pg_catalog.=) 'base64' THEN
         NEW._hc_lastop := 'PENDING';
         NEW._hc_err := NULL;
+    ELSIF NEW._hc_lastop::pg_catalog.text OPERATOR(pg_catalog.=) 'SYNCED' AND NEW._hc_err IS NULL THEN
+        NULL; -- as it would become below; most of what the bridge writes says so
     ELSIF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' AND NEW._hc_lastop IS NOT NULL
         AND (OLD._hc_lastop IS NULL OR NEW._hc_lastop::pg_catalog.text OPERATOR(pg_catalog.<>) OLD._hc_lastop::pg_catalog.text
             OR NEW._hc_err IS NOT NULL AND (OLD._hc_err IS NULL OR NEW._hc_err OPERATOR(pg_catalog.<>) OLD._hc_err)) THEN
@@ -32,35 +34,38 @@ CREATE OR REPLACE FUNCTION "s""1"."hc_a""b'c_logger"() RETURNS trigger
     SET datestyle = 'ISO, YMD' SET extra_float_digits = 1
     AS $body$
 DECLARE
-    changed pg_catalog.int8;
+    image "public".hstore;
+    changes "public".hstore;
+    record_id pg_catalog.int8;
 BEGIN
     IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
-        SELECT pg_catalog.count(*) INTO changed FROM _hc_after;
-        IF changed OPERATOR(pg_catalog.=) 0::pg_catalog.int8 THEN
-            RETURN NULL;
-        END IF;
-        IF changed OPERATOR(pg_catalog.=) 1::pg_catalog.int8 THEN
+        -- Most statements change one row, and what one costs is mostly what each
+        -- query in here costs. So there is no counting and no pairing for it: the
+        -- first query finds the row, and nothing where there is a second one.
+        SELECT "public".hstore(_hc_row.*), (SELECT "public".hstore(_hc_row.*) FROM _hc_before AS _hc_row)
+            INTO changes, image
+            FROM _hc_after AS _hc_row WHERE NOT EXISTS (SELECT FROM _hc_after OFFSET 1);
+        IF FOUND THEN
+            record_id := changes OPERATOR("public".->) 'id';
+            changes := "public".delete(changes OPERATOR("public".-) image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]);
             INSERT INTO "s""1"."_trigger_log" (txid, created_at, state, action, table_name, record_id, sfid, old, "values")
-            SELECT pg_catalog.txid_current(), pg_catalog.clock_timestamp(), CASE WHEN u.after OPERATOR("public".?|) ARRAY['x"; DROP TABLE t; --']::pg_catalog.text[] THEN 'NEW' ELSE 'IGNORE' END,
-                'UPDATE', 'a"b''c', u.id, u.sfid, u.before::pg_catalog.text, u.after::pg_catalog.text
-            FROM (
-            SELECT "public".delete(o.image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]) AS before, o.sfid, n.*,
-                "public".delete(n.image OPERATOR("public".-) o.image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]) AS after
-                FROM (SELECT _hc_row.id, "public".hstore(_hc_row.*) AS image FROM _hc_after AS _hc_row OFFSET 0) AS n,
-                    (SELECT _hc_row.sfid, "public".hstore(_hc_row.*) AS image FROM _hc_before AS _hc_row OFFSET 0) AS o
-                OFFSET 0) AS u;
-        ELSE
+            VALUES (pg_catalog.txid_current(), pg_catalog.clock_timestamp(),
+                CASE WHEN changes OPERATOR("public".?|) ARRAY['x"; DROP TABLE t; --']::pg_catalog.text[] THEN 'NEW' ELSE 'IGNORE' END,
+                'UPDATE', 'a"b''c', record_id, image OPERATOR("public".->) 'sfid',
+                "public".delete(image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[])::pg_catalog.text, changes::pg_catalog.text);
+        ELSIF EXISTS (SELECT FROM _hc_after) THEN
             -- Both tables hold the rows in the order in which they were changed.
             -- They are paired by it and not by id, which may have been changed,
             -- or appear twice: foreign keys can set a row to null two times. The
             -- outer join is one that is never done by nested loops, and log ids
             -- are drawn below it, in the order of the changes.
             INSERT INTO "s""1"."_trigger_log" (id, txid, created_at, state, action, table_name, record_id, sfid, old, "values")
-            SELECT u.log_id, pg_catalog.txid_current(), pg_catalog.clock_timestamp(), CASE WHEN u.after OPERATOR("public".?|) ARRAY['x"; DROP TABLE t; --']::pg_catalog.text[] THEN 'NEW' ELSE 'IGNORE' END,
+            SELECT u.log_id, pg_catalog.txid_current(), pg_catalog.clock_timestamp(),
+                CASE WHEN u.after OPERATOR("public".?|) ARRAY['x"; DROP TABLE t; --']::pg_catalog.text[] THEN 'NEW' ELSE 'IGNORE' END,
                 'UPDATE', 'a"b''c', u.id, u.sfid, u.before::pg_catalog.text, u.after::pg_catalog.text
             FROM (
-            SELECT "public".delete(o.image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]) AS before, o.sfid, n.*,
-                "public".delete(n.image OPERATOR("public".-) o.image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]) AS after
+                SELECT "public".delete(o.image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]) AS before, o.sfid, n.log_id, n.id,
+                    "public".delete(n.image OPERATOR("public".-) o.image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]) AS after
                 FROM (SELECT pg_catalog.nextval('"s""1"._trigger_log_id_seq'::pg_catalog.regclass) AS log_id, _hc_row.id,
                         "public".hstore(_hc_row.*) AS image, pg_catalog.row_number() OVER () AS nr FROM _hc_after AS _hc_row) AS n
                 FULL JOIN (SELECT _hc_row.sfid, "public".hstore(_hc_row.*) AS image, pg_catalog.row_number() OVER () AS nr FROM _hc_before AS _hc_row) AS o
@@ -70,23 +75,22 @@ BEGIN
     ELSE
         -- Who disables the trigger of Heroku Connect's name, for a load, means
         -- all three.
-        IF EXISTS (SELECT FROM pg_catalog.pg_trigger AS t
-            WHERE t.tgrelid OPERATOR(pg_catalog.=) TG_RELID AND t.tgname OPERATOR(pg_catalog.=) 'hc_a"b''c_logtrigger'::pg_catalog.name
-                AND t.tgenabled OPERATOR(pg_catalog.=) 'D'::pg_catalog."char") THEN
-            RETURN NULL;
-        END IF;
         IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
             INSERT INTO "s""1"."_trigger_log" (txid, created_at, state, action, table_name, record_id, "values")
             SELECT pg_catalog.txid_current(), pg_catalog.clock_timestamp(), 'NEW', 'INSERT', 'a"b''c', _hc_row.id,
                 "public".delete("public".hstore(_hc_row.*), ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[])::pg_catalog.text
-            FROM _hc_after AS _hc_row;
+            FROM _hc_after AS _hc_row WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_trigger AS t
+                WHERE t.tgrelid OPERATOR(pg_catalog.=) TG_RELID AND t.tgname OPERATOR(pg_catalog.=) 'hc_a"b''c_logtrigger'::pg_catalog.name
+                    AND t.tgenabled OPERATOR(pg_catalog.=) 'D'::pg_catalog."char");
         ELSE
             INSERT INTO "s""1"."_trigger_log" (txid, created_at, state, action, table_name, record_id, sfid, old)
             SELECT pg_catalog.txid_current(), pg_catalog.clock_timestamp(),
                 CASE WHEN _hc_row.sfid IS NULL THEN 'IGNORE' ELSE 'NEW' END,
                 'DELETE', 'a"b''c', _hc_row.id, _hc_row.sfid,
                 "public".delete("public".hstore(_hc_row.*), ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[])::pg_catalog.text
-            FROM _hc_before AS _hc_row;
+            FROM _hc_before AS _hc_row WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_trigger AS t
+                WHERE t.tgrelid OPERATOR(pg_catalog.=) TG_RELID AND t.tgname OPERATOR(pg_catalog.=) 'hc_a"b''c_logtrigger'::pg_catalog.name
+                    AND t.tgenabled OPERATOR(pg_catalog.=) 'D'::pg_catalog."char");
         END IF;
     END IF;
     IF FOUND THEN
