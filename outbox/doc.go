@@ -73,11 +73,19 @@
 // which nothing waits for. Their entries stay PENDING with the job's id, by which
 // a restart asks what became of them; what a job did not do goes by calls.
 //
+// # API calls
+//
+// Each call costs one of the org's daily allowance, whatever it carries. A plan that
+// carries few records for its calls therefore waits in turn when such plans have
+// come one after the other (governor.go, Config.Budget): its rows go together with
+// those that come meanwhile. The first after a lull goes at once, and so does what
+// fills its calls. Waiting counts as no attempt.
+//
 // # Errors
 //
 // What Salesforce refuses is a [Failure], and its [Class] decides: Transient
 // waits and is sent again, only that record; Limit stops the worker for a
-// while; Permanent and Conflict are written to the log (sf_message) and the row
+// while and counts as no attempt; Permanent and Conflict are written to the log (sf_message) and the row
 // (_hc_err). Errors that RunOnce returns are about the database or the link.
 //
 // # Concurrency

@@ -55,7 +55,10 @@
 // # API calls
 //
 // As the budget runs low, polls are stretched first, comparisons stop, and then
-// reading back slows down. Events and writes go on.
+// reading back slows down. Events go on, and writes at the pace that the outbox's
+// governor keeps. What the org refuses everybody, because its calls are used up or
+// because it is read only, the client of package salesforce keeps back for all
+// loops at once; each goes on trying, which costs nothing.
 //
 // # A deaf stream
 //

@@ -62,6 +62,7 @@ func TestThousandLostAnswers(t *testing.T) {
 	r.start()
 	r.synced()
 	lost := r.sf.Fault(org.Fault{Method: "POST", Path: inserts, Verb: org.FailAfterWrite})
+	r.sf.Fault(org.Fault{Path: "/composite$", Match: `"records":`, Verb: org.FailAfterWrite}) // several at once
 	most := r.watchRows("contact")
 	began := time.Now()
 	for i := range 10 { // a third of them cannot be told apart

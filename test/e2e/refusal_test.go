@@ -287,3 +287,39 @@ func TestCaseInsensitiveCollation(t *testing.T) {
 	r.equal("Account")
 	r.failed("Account")
 }
+
+// A parent that is named by its external id and is not there yet is waited for, and
+// one that never comes fails the record with Salesforce's words.
+func TestParentNotThere(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "HC_OBJECTS=Account,Contact", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_CONTACT_ACCESS=read_write",
+		"HC_OBJECT_CONTACT_FIELDS=LastName,Account.External_Id__c")
+	b := r.start()
+	r.synced()
+	r.exec(`INSERT INTO salesforce.contact (lastname, account__external_id__c) VALUES ('Early', 'soon'), ('Lost', 'never')`)
+	r.eventually("a refusal", 10*time.Second, func() error {
+		if !strings.Contains(b.log.String(), `"event":"write_retry"`) {
+			return errors.New("none yet")
+		}
+		return nil
+	})
+	r.insert("Account", map[string]any{"Name": "Parent", "External_Id__c": "soon"})
+	r.eventually("the child", 40*time.Second, func() error {
+		if r.count(`SELECT count(*) FROM salesforce.contact WHERE lastname = 'Early' AND sfid IS NOT NULL`) == 0 {
+			return errors.New("no record")
+		}
+		return nil
+	})
+	r.promised("the other to fail", 3*time.Minute, func() error {
+		if n := r.count(`SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED' AND sf_message LIKE 'Foreign key external ID: never not found%'`); n != 1 {
+			return fmt.Errorf("%d entries", n)
+		}
+		return nil
+	})
+	if n := r.count(`SELECT count(*) FROM salesforce.contact WHERE lastname = 'Lost' AND _hc_err LIKE '%INVALID_FIELD%'`); n != 1 {
+		t.Error("the row does not tell")
+	}
+	if strings.Contains(b.log.String(), `"event":"schema_changed"`) {
+		t.Error("it was taken for a change of the schema")
+	}
+}

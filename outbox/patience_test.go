@@ -1,0 +1,95 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// A refusal that may heal by itself is one only after several attempts, and then
+// with what Salesforce said.
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	missing := &Failure{Class: Permanent, Code: "INVALID_FIELD", Message: "Foreign key external ID: x not found", Retries: 3}
+	for name, heals := range map[string]int{"never": 0, "in time": 3} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			asked := 0
+			b.sf.script(func(_ context.Context, c Call) ([]Outcome, error, bool) {
+				if asked++; asked == heals {
+					return nil, nil, false
+				}
+				return []Outcome{{Failure: missing}}, nil, false
+			})
+			b.exec(`INSERT INTO salesforce.contact (lastname) VALUES ('child')`)
+			for range 10 {
+				b.run()
+				time.Sleep(2 * time.Millisecond) // Backoff is 1 ms
+			}
+			if heals > 0 {
+				b.want("log", b.live(), "")
+				b.want("attempts", fmt.Sprint(asked), fmt.Sprint(heals))
+				return
+			}
+			b.want("log", b.live(), "INSERT/FAILED")
+			b.want("attempts", fmt.Sprint(asked), "4")
+			b.want("message", b.one(`SELECT sf_message FROM salesforce._trigger_log`), missing.Message)
+		})
+	}
+}
+
+// Waits double up to a minute, and no two records that failed together, such as for
+// the lock of one parent, come back together (fault 65).
+func TestBackoffJitters(t *testing.T) {
+	t.Parallel()
+	for n, most := range map[int]time.Duration{1: 500 * time.Millisecond, 2: time.Second, 4: 4 * time.Second, 8: time.Minute, 1000: time.Minute} {
+		seen := map[time.Duration]bool{}
+		least := most
+		for range 200 {
+			d := backoff(n)
+			if d > most || d < most*3/4 {
+				t.Errorf("attempt %d waits %s, not between %s and %s", n, d, most*3/4, most)
+			}
+			seen[d], least = true, min(least, d)
+		}
+		if len(seen) < 190 || least > most*4/5 {
+			t.Errorf("attempt %d: %d different waits of 200, the shortest %s of %s", n, len(seen), least, most)
+		}
+	}
+}
+
+// When the purse is empty nothing is sent, nothing fails and nothing counts as an
+// attempt; deletes go in their turn, and many rows at once.
+func TestBudget(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *Config) { c.Budget = func() (int, int) { return 1000, 0 } })
+	b.exec(`INSERT INTO salesforce.account (name) VALUES ('first')`)
+	b.run()
+	b.want("the first row", b.sf.sent(), "insert Account 1")
+	for n := range 20 {
+		b.exec(`INSERT INTO salesforce.account (name) VALUES ($1)`, fmt.Sprint(n))
+		b.run()
+	}
+	most := int(burstLeast) / (callCost + readCost)
+	if n := len(b.sf.calls); n < most || n > most+1 { // a slow machine earns another
+		t.Errorf("%d calls, want %d", n, most)
+	}
+	b.want("waiting", b.list(`SELECT DISTINCT state FROM salesforce._trigger_log`), "NEW")
+	if wait := b.worker.Spaced(); wait <= 0 || wait > 10*time.Minute || len(b.worker.retries) > 0 {
+		t.Errorf("kept back for %s, attempts %v", wait, b.worker.retries)
+	}
+	b.exec(`INSERT INTO salesforce.account (name) SELECT 'many' FROM generate_series(1, 100)`)
+	b.run()
+	b.want("what is worth a call", b.live(), "")
+	b.exec(`DELETE FROM salesforce.account WHERE name = 'first'`)
+	b.run()
+	b.want("a delete waits", b.live(), "DELETE/NEW")
+	b.worker.governor.filled = b.worker.governor.filled.Add(-10 * time.Minute)
+	b.run()
+	b.want("for its turn", b.live(), "")
+	if b.worker.Spaced() > 0 {
+		t.Error("kept back after it went")
+	}
+}
