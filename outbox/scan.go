@@ -92,43 +92,43 @@ type scanner struct {
 func (s *scanner) page(ctx context.Context, after int64) (last int64, err error) {
 	limit := s.worker.cfg.Window
 	sql, args := s.worker.sql.window, []any{after, limit}
-	if tables, upTo := s.worker.guard.filter(); len(tables) > 0 {
-		sql, args = s.worker.sql.windowHeld, append(args, tables, upTo)
+	if tables, approved := s.worker.guard.filter(); len(tables) > 0 {
+		sql, args = s.worker.sql.windowHeld, append(args, tables, approved)
 	}
 	rows, err := s.worker.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return 0, err //nolint:wrapcheck // wrapped by load
 	}
-	var k key
-	var table, action *string
+	var table *string
 	var id *int64
-	n := 0
-	_, err = pgx.ForEachRow(rows, []any{&last, &table, &id, &action}, func() error {
-		n++
+	var upTo int64
+	n, all := 0, 0
+	_, err = pgx.ForEachRow(rows, []any{&upTo, &table, &id, &n}, func() error {
+		last, all = max(last, upTo), all+n
 		if table != nil && id != nil {
-			s.kinds[*table]++
-			k.table, k.id = *table, *id
-			s.add(k)
+			s.kinds[*table] += n
+			s.add(key{*table, *id}, n)
 		}
 		return nil
 	})
-	if n < limit {
+	if all < limit {
 		last = 0
 	}
 	return last, err //nolint:wrapcheck // wrapped by load
 }
 
-func (s *scanner) add(k key) {
+// add takes in n entries of a record.
+func (s *scanner) add(k key, n int) {
 	if t := s.worker.tables[k.table]; t == nil || !t.ReadWrite {
 		return
 	}
-	n := s.counts[k]
-	s.counts[k]++
-	if n == 0 {
+	before := s.counts[k]
+	s.counts[k] += n
+	if before == 0 {
 		s.keys = append(s.keys, k)
 	}
-	if n < perRecordOrdered && !s.worker.planner.waits(k) && s.worker.runsOn(k) == nil {
-		s.found++
+	if !s.worker.planner.waits(k) && s.worker.runsOn(k) == nil {
+		s.found += max(0, min(n, perRecordOrdered-before))
 	}
 }
 
