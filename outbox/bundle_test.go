@@ -88,7 +88,7 @@ func (b *bundle) install(tables []Table) {
 func (b *bundle) restart(change ...func(*Config)) {
 	b.Helper()
 	cfg := Config{
-		Schema: testSchema, Tables: testTables(), Sender: b.sf, Log: zerolog.Nop(), TidyEvery: time.Nanosecond,
+		Schema: testSchema, Tables: testTables(), Sender: b.sf, Log: zerolog.Nop(), TidyEvery: time.Nanosecond, Calls: 1,
 		Backoff: func(int) time.Duration { return time.Millisecond },
 	}
 	for _, c := range change {

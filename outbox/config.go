@@ -52,6 +52,7 @@ type Config struct {
 	Log zerolog.Logger
 
 	BatchSize  int           // records per call; default 200, the least that Salesforce takes for one
+	Calls      int           // most calls under way at a time, if Salesforce copes with them; default 5
 	Window     int           // entries looked at at once; default 1,000
 	IdlePoll   time.Duration // wait between runs with nothing to do; default 1 s
 	ArchiveFor time.Duration // how long the archive is kept; default 31 days
@@ -97,6 +98,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Limits = DefaultLimits
 	}
 	orInt(&c.BatchSize, 200)
+	orInt(&c.Calls, 5)
 	orInt(&c.Window, 1000)
 	orDur(&c.IdlePoll, time.Second)
 	orDur(&c.ArchiveFor, 31*24*time.Hour)

@@ -10,30 +10,6 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// deliver claims the items of a call, sends them and settles the answers. whole
-// is the failure of the call as a whole, nil if it was answered record by
-// record.
-//
-// From the claim on the call is ours: a stop does not tear it apart, since what
-// is PENDING without an answer is in doubt.
-func (w *Worker) deliver(ctx context.Context, c *call) (n int, whole *Failure, err error) {
-	ctx, cancel := hold(ctx, w.cfg.CallTimeout, w.cfg.StopGrace)
-	defer cancel()
-
-	s := &settlement{}
-	ready, records, err := w.prepare(ctx, c, s)
-	if err != nil {
-		return 0, nil, err
-	}
-	if len(ready) > 0 {
-		var answers []*result
-		answers, whole = w.send(ctx, c.request(records), ready)
-		s.results = append(s.results, answers...)
-	}
-	n, err = w.settle(ctx, s)
-	return n, whole, err
-}
-
 // prepare renders and claims what may go of a call. What needs no sending is
 // added to s.
 func (w *Worker) prepare(ctx context.Context, c *call, s *settlement) (ready []*item, records []Record, err error) {
@@ -49,6 +25,7 @@ func (w *Worker) prepare(ctx context.Context, c *call, s *settlement) (ready []*
 			s.results = append(s.results, r)
 			continue
 		}
+		i.twice = w.retries[i.key].duplicate
 		ready = append(ready, i)
 		records = append(records, Record{SFID: i.sfid, Fields: fields})
 	}
@@ -186,33 +163,34 @@ func idSet(rows pgx.Rows) (map[int64]bool, error) {
 }
 
 // send makes the request and judges the answer of every record.
-func (w *Worker) send(ctx context.Context, request Call, items []*item) (results []*result, whole *Failure) {
+func (w *Worker) send(ctx context.Context, f *flight) {
 	began := time.Now()
-	outcomes, err := w.cfg.Sender.Send(ctx, request)
-	if err == nil && len(outcomes) != len(items) {
-		err = &Failure{Class: Transient, InDoubt: true, Message: fmt.Sprintf("%d answers to %d records", len(outcomes), len(items))}
+	outcomes, err := w.cfg.Sender.Send(ctx, f.request)
+	f.took = time.Since(began)
+	if err == nil && len(outcomes) != len(f.ready) {
+		err = &Failure{Class: Transient, InDoubt: true, Message: fmt.Sprintf("%d answers to %d records", len(outcomes), len(f.ready))}
 	}
 	if err != nil {
-		whole = failureOf(err)
+		f.whole = failureOf(err)
 	}
-	for n, i := range items {
+	whole := f.whole
+	for n, i := range f.ready {
 		o := Outcome{Failure: whole}
 		if whole == nil {
 			o = outcomes[n]
 		}
-		r := w.judge(i, request.Op, w.mayOverlap(i, request.Op, o))
+		r := w.judge(i, f.request.Op, i.mayOverlap(f.request.Op, o))
 		r.sent = began
-		if f := o.Failure; f != nil && f.Class == Limit && whole == nil {
-			whole = f // nothing else will get through either
+		if o.Failure != nil && o.Failure.Class == Limit {
+			f.whole = o.Failure // nothing else will get through either
 		}
-		results = append(results, r)
+		f.results.results = append(f.results.results, r)
 	}
 	level := zerolog.DebugLevel
-	if whole != nil {
+	if f.whole != nil {
 		level = zerolog.WarnLevel
 	}
-	w.log.WithLevel(level).AnErr("error", cause(whole)).Str("event", "sent").Str("object", request.Object).Stringer("op", request.Op).Int("rows", len(items)).Dur("took_ms", time.Since(began)).Msg("call")
-	return results, whole
+	w.log.WithLevel(level).AnErr("error", cause(f.whole)).Str("event", "sent").Str("object", f.request.Object).Stringer("op", f.request.Op).Int("rows", len(f.ready)).Dur("took_ms", f.took).Msg("call")
 }
 
 // codeDuplicate is Salesforce's for a value that another record has already.
@@ -222,8 +200,8 @@ const codeDuplicate = "DUPLICATE_VALUE"
 // another request, maybe an earlier one of our own, may have made the record at
 // the same moment, and now it is found. If some other unique field is the reason,
 // it is refused again.
-func (w *Worker) mayOverlap(i *item, op Op, o Outcome) Outcome {
-	if op == Upsert && o.Failure != nil && o.Failure.Code == codeDuplicate && !w.retries[i.key].duplicate {
+func (i *item) mayOverlap(op Op, o Outcome) Outcome {
+	if op == Upsert && o.Failure != nil && o.Failure.Code == codeDuplicate && !i.twice {
 		f := *o.Failure
 		f.Class, f.InDoubt = Transient, true
 		o.Failure = &f

@@ -20,7 +20,9 @@
 //
 // [Install] makes log, functions and triggers. [Worker.Run] decides when;
 // [Worker.RunOnce] reads the oldest NEW entries, plans them (plan.go, pure) and
-// works through the calls of the plan: claim, send, settle. [Listener] turns
+// works through the calls of the plan: claim, send, settle. Up to [Config.Calls]
+// of those that have nothing to do with each other are under way at a time
+// (flight.go), fewer while Salesforce does not cope. [Listener] turns
 // notifications into wake-ups.
 //
 // # Capture
@@ -92,8 +94,9 @@
 //
 // One Worker per schema; Run, RunOnce and Recover must not overlap. [Worker.Suspect]
 // may be called beside them. The
-// functions of admin.go and users' SQL on the log may run beside it. Nothing
-// here starts a goroutine.
+// functions of admin.go and users' SQL on the log may run beside it. RunOnce
+// starts a goroutine for each call and returns when they have ended;
+// [Sender.Send] is called by several at a time, Config.Settle by one at a time.
 //
 // # Time
 //

@@ -105,16 +105,16 @@ func (p planner) jobs(group []*item) (jobs []*call, rest []*item) {
 
 // startJob hands a call over to Salesforce. What may not go as a job goes by
 // calls instead, in the next run.
-func (w *Worker) startJob(ctx context.Context, c *call) (n int, whole *Failure, err error) {
+func (w *Worker) startJob(ctx context.Context, c *call) (n int, err error) {
 	if len(w.jobs) >= maxJobs {
-		return 0, nil, nil
+		return 0, nil
 	}
 	ctx, cancel := hold(ctx, w.cfg.CallTimeout, w.cfg.StopGrace)
 	defer cancel()
 	s := &settlement{}
 	ready, records, err := w.prepare(ctx, c, s)
 	if err != nil {
-		return 0, nil, err
+		return 0, err
 	}
 	if len(ready) > 0 {
 		began := time.Now()
@@ -140,8 +140,7 @@ func (w *Worker) startJob(ctx context.Context, c *call) (n int, whole *Failure, 
 		}
 		w.log.Info().AnErr("error", err).Str("event", "bulk_started").Str("object", c.table.Object).Stringer("op", c.op).Str("job", j.id).Int("rows", len(ready)).Msg("job")
 	}
-	n, err = w.settle(ctx, s)
-	return n, nil, err
+	return w.settle(ctx, s)
 }
 
 // lighten forgets what a job's items need no more: all values but those that
@@ -247,7 +246,7 @@ func (w *Worker) endJobs(ctx context.Context) (n int, err error) {
 				results = append(results, &result{item: i, outcome: again, free: true})
 				continue
 			}
-			r := w.judge(i, i.op, w.mayOverlap(i, i.op, o))
+			r := w.judge(i, i.op, i.mayOverlap(i.op, o))
 			r.sent = j.began
 			results = append(results, r)
 		}

@@ -35,6 +35,7 @@ type call struct {
 	table *Table
 	op    Op
 	items []*item
+	level int  // after all calls of lower ones
 	bulk  bool // a job
 }
 
@@ -58,6 +59,7 @@ type item struct {
 	status status
 	gone   bool   // the row did not exist when the result was written
 	jobKey string // tells its record apart in the results of a job
+	twice  bool   // its last attempt was refused as a duplicate, too
 }
 
 // status is what became of an item in this run.
@@ -178,9 +180,12 @@ func (p planner) batches(items []*item) []*call {
 	var calls []*call
 	for _, g := range order {
 		jobs, rest := p.jobs(groups[g])
+		for _, j := range jobs {
+			j.level = g.level
+		}
 		calls = append(calls, jobs...)
 		for chunk := range slices.Chunk(rest, g.size) {
-			calls = append(calls, &call{table: chunk[0].table, op: g.op, items: chunk})
+			calls = append(calls, &call{table: chunk[0].table, op: g.op, items: chunk, level: g.level})
 		}
 	}
 	return calls

@@ -24,7 +24,7 @@ type Outcome struct {
 	Failure *Failure // nil = done
 }
 
-// Sender delivers calls to Salesforce.
+// Sender delivers calls to Salesforce. It is safe for concurrent use.
 type Sender interface {
 	// Send returns one outcome per record, in order. An error is about the
 	// whole call: a *Failure, or anything else, which counts as Transient and

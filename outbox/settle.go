@@ -49,46 +49,61 @@ func dropped(d drop) *result {
 	return &result{item: d.item, outcome: out, sfid: d.item.sfid, failure: d.failure}
 }
 
-// settle writes results down: rows, log, archive and whatever Config.Settle
-// adds, all or nothing. Results it cannot write yet are kept for finish: all
-// of them after an error, and those of rows that an app holds locked.
+// settle writes results down and remembers what the rest of the run goes by.
 func (w *Worker) settle(ctx context.Context, s *settlement) (n int, err error) {
+	return w.remember(w.write(ctx, s))
+}
+
+// written is what could be written down of a settlement: none of it after an
+// error, else all but the results of rows that an app holds locked.
+type written struct {
+	now, later []*result
+	err        error
+}
+
+// write writes results down: rows, log, archive and whatever Config.Settle adds,
+// all or nothing. It touches nothing but the database and what belongs to the
+// results, so that calls can do it by themselves, one at a time.
+func (w *Worker) write(ctx context.Context, s *settlement) (x written) {
 	if len(s.results) == 0 {
-		return 0, nil
+		return x
 	}
+	w.writing.Lock()
+	defer w.writing.Unlock()
 	// An answer is worth more than the deadline that it came in under.
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), 15*time.Second, errors.New("results not written within 15s"))
 	defer cancel()
-	var now, later []*result
-	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
-		if now, later, err = w.lockRows(ctx, tx, s.results); err != nil {
+	x.err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) (err error) {
+		if x.now, x.later, err = w.lockRows(ctx, tx, s.results); err != nil {
 			return fmt.Errorf("lock: %w", err)
 		}
-		if err := w.keepAnswers(ctx, tx, later); err != nil {
+		if err := w.keepAnswers(ctx, tx, x.later); err != nil {
 			return fmt.Errorf("answers: %w", err)
 		}
-		if err := w.writeRows(ctx, tx, now); err != nil {
-			return fmt.Errorf("rows: %w", err)
+		if err := w.writeResults(ctx, tx, x.now); err != nil {
+			return err
 		}
-		if err := w.writeLog(ctx, tx, now); err != nil {
-			return fmt.Errorf("log: %w", err)
-		}
-		if list := report(now); w.cfg.Settle != nil && len(list) > 0 {
+		if list := report(x.now); w.cfg.Settle != nil && len(list) > 0 {
 			return w.cfg.Settle(ctx, tx, list)
 		}
 		return nil
 	})
-	if err != nil {
-		w.unsettled = append(w.unsettled, s)
-		return 0, fmt.Errorf("settle %d records: %w", len(s.results), err)
+	if x.err != nil {
+		return written{later: s.results, err: fmt.Errorf("settle %d records: %w", len(s.results), x.err)}
 	}
-	if len(later) > 0 {
-		w.unsettled = append(w.unsettled, &settlement{later})
+	return x
+}
+
+// remember keeps what is to be written later for finish, and of what is written
+// what the rest of the run goes by. It returns how many entries are settled.
+func (w *Worker) remember(x written) (n int, err error) {
+	if len(x.later) > 0 {
+		w.unsettled = append(w.unsettled, &settlement{x.later})
 	}
-	for _, r := range now {
-		n += w.remember(r)
+	for _, r := range x.now {
+		n += w.note(r)
 	}
-	return n, nil
+	return n, x.err
 }
 
 // lockRows locks the rows that results are written to, and tells apart those
@@ -173,7 +188,41 @@ func (b *rowWrite) add(r *result, sfid *string, lastOp string, err *string) {
 	b.errs = append(b.errs, err)
 }
 
-func (w *Worker) writeRows(ctx context.Context, tx pgx.Tx, results []*result) error {
+// writeResults writes to rows and log in one round trip. Where a row does not
+// take its result it begins again, so that the others are not undone.
+func (w *Worker) writeResults(ctx context.Context, tx pgx.Tx, results []*result) error {
+	writes := rowWrites(results)
+	batch := &pgx.Batch{}
+	if len(writes) > 0 {
+		batch.Queue("SAVEPOINT results")
+	}
+	for table, b := range writes {
+		batch.Queue(w.sql.row[table], b.ids, b.sfids, b.lastOps, b.errs)
+	}
+	w.queueLog(batch, results)
+	err := tx.SendBatch(ctx, batch).Close()
+	if err == nil || len(writes) == 0 || !rowFault(err) {
+		return err //nolint:wrapcheck // wrapped by settle
+	}
+	if _, err := tx.Exec(ctx, "ROLLBACK TO SAVEPOINT results"); err != nil {
+		return err //nolint:wrapcheck // wrapped by settle
+	}
+	for table, b := range writes {
+		err := w.tryRows(ctx, tx, table, b)
+		if err != nil && rowFault(err) {
+			err = w.singly(ctx, tx, table, b.results)
+		}
+		if err != nil {
+			return fmt.Errorf("rows: %w", err)
+		}
+	}
+	batch = &pgx.Batch{}
+	w.queueLog(batch, results)
+	return tx.SendBatch(ctx, batch).Close() //nolint:wrapcheck // wrapped by settle
+}
+
+// rowWrites is what is to be written to rows, by table.
+func rowWrites(results []*result) map[string]*rowWrite {
 	writes := map[string]*rowWrite{}
 	for _, r := range results {
 		if !r.touchesRow() || r.item.gone {
@@ -184,27 +233,23 @@ func (w *Worker) writeRows(ctx context.Context, tx pgx.Tx, results []*result) er
 			b = &rowWrite{}
 			writes[r.item.key.table] = b
 		}
-		if r.outcome == accepted {
-			lastOp := "UPDATED"
-			if r.op.creates() {
-				lastOp = "INSERTED"
-			}
-			b.add(r, &r.sfid, lastOp, nil)
-			continue
-		}
+		b.result(r)
+	}
+	return writes
+}
+
+// result adds what a result shows at its row.
+func (b *rowWrite) result(r *result) {
+	if r.outcome != accepted {
 		text := r.failure.column(time.Now())
 		b.add(r, nil, "FAILED", &text)
+		return
 	}
-	for table, b := range writes {
-		err := w.tryRows(ctx, tx, table, b)
-		if err != nil && rowFault(err) {
-			err = w.singly(ctx, tx, table, b.results)
-		}
-		if err != nil {
-			return err
-		}
+	lastOp := "UPDATED"
+	if r.op.creates() {
+		lastOp = "INSERTED"
 	}
-	return nil
+	b.add(r, &r.sfid, lastOp, nil)
 }
 
 // tryRows writes in a savepoint, so that a row which does not take its result
@@ -235,16 +280,7 @@ func rowFault(err error) bool {
 func (w *Worker) singly(ctx context.Context, tx pgx.Tx, table string, results []*result) error {
 	for _, r := range results {
 		one := &rowWrite{}
-		if r.outcome == accepted {
-			lastOp := "UPDATED"
-			if r.op.creates() {
-				lastOp = "INSERTED"
-			}
-			one.add(r, &r.sfid, lastOp, nil)
-		} else {
-			text := r.failure.column(time.Now())
-			one.add(r, nil, "FAILED", &text)
-		}
+		one.result(r)
 		err := w.tryRows(ctx, tx, table, one)
 		if err == nil {
 			continue
@@ -280,9 +316,9 @@ func report(results []*result) []Settled {
 	return list
 }
 
-// remember keeps what the rest of the run, and the back-off, go by. It returns
-// how many entries are settled.
-func (w *Worker) remember(r *result) int {
+// note keeps of a result what the rest of the run, and the back-off, go by. It
+// returns how many entries are settled.
+func (w *Worker) note(r *result) int {
 	i := r.item
 	switch r.outcome {
 	case again:

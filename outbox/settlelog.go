@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"context"
 	"fmt"
 	"strings"
 
@@ -27,12 +26,12 @@ type logWrite struct {
 	goneSFIDs map[string][]string
 }
 
-func (w *Worker) writeLog(ctx context.Context, tx pgx.Tx, results []*result) error {
+// queueLog adds to a batch what becomes of the entries of results.
+func (w *Worker) queueLog(batch *pgx.Batch, results []*result) {
 	b := &logWrite{goneRows: map[string][]int64{}, goneSFIDs: map[string][]string{}}
 	for _, r := range results {
 		b.add(r)
 	}
-	batch := &pgx.Batch{}
 	if len(b.done) > 0 {
 		batch.Queue(w.sql.archive, b.done, b.states, b.sfids, b.messages, b.carriers)
 	}
@@ -42,7 +41,6 @@ func (w *Worker) writeLog(ctx context.Context, tx pgx.Tx, results []*result) err
 	for table, ids := range b.goneRows {
 		batch.Queue(w.sql.revive, table, ids, b.goneSFIDs[table])
 	}
-	return tx.SendBatch(ctx, batch).Close() //nolint:wrapcheck // wrapped by settle
 }
 
 func (b *logWrite) add(r *result) {

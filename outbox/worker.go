@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,8 @@ type Worker struct {
 	guard     guard
 	governor  governor
 	turns     turns
+	pace      pace
+	writing   sync.Mutex // held while results are written down
 	window    window
 	jobs      map[string]*job
 	jobPace   time.Duration        // per record, of the last job
@@ -63,6 +66,7 @@ func New(pool *pgxpool.Pool, cfg Config) (*Worker, error) {
 	w := &Worker{
 		pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, retries: map[key]retry{}, doubts: map[int64]*doubt{}, lates: map[key]*late{},
 		jobs: map[string]*job{}, jobPace: jobPace, noBulk: map[string]time.Time{},
+		pace:  newPace(cfg.Calls),
 		guard: guard{gate: cfg.Gate, limits: cfg.Limits, sent: map[string][]sentIn{}}, governor: governor{budget: cfg.Budget},
 	}
 	if w.sql, err = statementsFor(cfg.Schema, cfg.Tables); err != nil {
@@ -134,34 +138,8 @@ func (w *Worker) drain(ctx context.Context) (n int, err error) {
 	if !w.afford(p) {
 		return n, nil
 	}
-	lost := 0 // whole calls in a row
-	for _, c := range p.calls {
-		if ctx.Err() != nil {
-			return n, nil //nolint:nilerr // a requested stop is not a failure
-		}
-		deliver := w.deliver
-		if c.bulk {
-			deliver = w.startJob
-		}
-		settled, whole, failed := deliver(ctx, c)
-		if n += settled; failed != nil {
-			return n, failed
-		}
-		switch {
-		case whole == nil:
-			lost, w.down = 0, false
-		case whole.Class == Limit:
-			return n, whole
-		default:
-			// One call may break by what is in it; two in a row, or one more
-			// after that, are an outage.
-			if lost++; lost == 2 || w.down {
-				w.down = true
-				return n, whole
-			}
-		}
-	}
-	return n, nil
+	settled, err := w.work(ctx, p.calls)
+	return n + settled, err
 }
 
 // forget drops the back-off of records whose time has come and of which nothing

@@ -188,7 +188,7 @@ func (w *outWorld) rebirth(ctx context.Context) error {
 	var err error
 	cfg := outbox.Config{
 		Schema: "salesforce", Algorithm: algorithm, Tables: w.s.outboxTables(), Sender: hooked{sender{w.s}, w}, Settle: w.settled,
-		Log: zerolog.Nop(), TidyEvery: 1, Backoff: func(int) time.Duration { return 0 },
+		Log: zerolog.Nop(), TidyEvery: 1, Calls: 1, Backoff: func(int) time.Duration { return 0 },
 	}
 	w.resolve(&cfg)
 	if w.worker, err = outbox.New(w.db.pool, cfg); err != nil {

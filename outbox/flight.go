@@ -1,0 +1,182 @@
+package outbox
+
+import (
+	"context"
+	"time"
+)
+
+// Several calls are under way at a time, while one goroutine, that of RunOnce,
+// plans, claims and keeps the books:
+//
+//	            ┌▶ send ─▶ write down ─┐
+//	plan ─▶ claim ─▶ send ─▶ write down ─▶ landed ─▶ remember
+//	            └▶ send ─▶ write down ─┘
+//
+// Calls of one level of a plan have nothing to do with each other: a record is in
+// one of them, and what it depends on in none. The next level begins when all of
+// one have landed, and RunOnce returns when all have, so no plan is made while
+// anything is on its way.
+
+// flight is a call under way. It belongs to its goroutine until it has landed.
+type flight struct {
+	request  Call
+	ready    []*item
+	results  settlement // of what needed no sending; then the answers too
+	took     time.Duration
+	whole    *Failure // of the call as a whole
+	written  written
+	panicked any // what the sender, or Config.Settle, panicked with
+}
+
+// traffic is what is under way of one plan.
+type traffic struct {
+	*Worker
+
+	landed chan *flight
+	flying int
+	level  int
+	n      int // entries settled
+	lost   int // whole calls in a row
+}
+
+// work goes through the calls of a plan. It returns when all that it began have
+// landed, with the first reason to begin no more.
+func (w *Worker) work(ctx context.Context, calls []*call) (n int, err error) {
+	t := &traffic{Worker: w, landed: make(chan *flight)}
+	for _, c := range calls {
+		for err == nil && t.flying > 0 && (c.level > t.level || t.flying >= w.pace.calls()) {
+			err = t.land()
+		}
+		if err != nil || ctx.Err() != nil { // a requested stop is not a failure
+			break
+		}
+		t.level = c.level
+		if c.bulk {
+			var settled int
+			settled, err = w.startJob(ctx, c)
+			t.n += settled
+		} else {
+			err = t.launch(ctx, c)
+		}
+		if err != nil {
+			break
+		}
+	}
+	for t.flying > 0 {
+		if failed := t.land(); err == nil {
+			err = failed
+		}
+	}
+	return t.n, err
+}
+
+// launch claims the items of a call and lets it go.
+//
+// From the claim on the call is ours: a stop does not tear it apart, since what
+// is PENDING without an answer is in doubt.
+func (t *traffic) launch(ctx context.Context, c *call) error {
+	ctx, cancel := hold(ctx, t.cfg.CallTimeout, t.cfg.StopGrace)
+	f := &flight{}
+	var records []Record
+	var err error
+	if f.ready, records, err = t.prepare(ctx, c, &f.results); err != nil {
+		cancel()
+		return err
+	}
+	f.request = c.request(records)
+	t.flying++
+	go func() {
+		returned := false
+		defer func() {
+			if !returned { // or the goroutine was ended, as a test that fails does
+				f.panicked = recover()
+			}
+			cancel()
+			t.landed <- f
+		}()
+		if len(f.ready) > 0 {
+			t.send(ctx, f)
+		}
+		f.written = t.write(ctx, &f.results)
+		returned = true
+	}()
+	return nil
+}
+
+// land waits for a call and takes down what came of it. An error says that no
+// other should follow.
+func (t *traffic) land() error {
+	f := <-t.landed
+	t.flying--
+	if f.panicked != nil {
+		for ; t.flying > 0; t.flying-- {
+			<-t.landed
+		}
+		panic(f.panicked)
+	}
+	t.pace.note(f)
+	settled, err := t.remember(f.written)
+	t.n += settled
+	switch {
+	case err != nil:
+		return err
+	case len(f.ready) == 0:
+	case f.whole == nil:
+		t.lost, t.down = 0, false
+	case f.whole.Class == Limit:
+		return f.whole
+	default:
+		// One call may break by what is in it; two in a row, or one more
+		// after that, are an outage.
+		if t.lost++; t.lost == 2 || t.down {
+			t.down = true
+			return f.whole
+		}
+	}
+	return nil
+}
+
+// codeLocked is Salesforce's for a record, or the parent of one, that another
+// request keeps locked.
+const codeLocked = "UNABLE_TO_LOCK_ROW"
+
+// slow is from when on Salesforce counts a request among the long ones, of which
+// an org may have few.
+const slow = 20 * time.Second
+
+// pace is how many calls are under way at a time: one more after as many that
+// went well, half as many where Salesforce is overwhelmed or calls get into each
+// other's way.
+type pace struct {
+	most int
+	now  float64
+	cut  time.Time // what began before does not count again
+}
+
+func newPace(most int) pace { return pace{most: most, now: min(2, float64(most))} }
+
+func (p *pace) calls() int { return max(1, int(p.now)) }
+
+func (p *pace) note(f *flight) {
+	switch {
+	case f.troubled():
+		if began := time.Now().Add(-f.took); began.After(p.cut) {
+			p.now, p.cut = max(1, p.now/2), time.Now()
+		}
+	case len(f.ready) > 0 && f.took < slow:
+		p.now = min(float64(p.most), p.now+1/p.now)
+	}
+}
+
+// troubled reports whether fewer calls at a time would have been better.
+func (f *flight) troubled() bool {
+	if f.whole != nil {
+		return f.whole.Class == Transient || f.whole.Class == Limit
+	}
+	for _, r := range f.results.results {
+		if r.failure != nil && r.failure.Code == codeLocked {
+			return true
+		}
+	}
+	return false
+}
