@@ -44,7 +44,7 @@ type traffic struct {
 func (w *Worker) work(ctx context.Context, calls []*call) (n int, err error) {
 	t := &traffic{Worker: w, landed: make(chan *flight)}
 	for _, c := range calls {
-		for err == nil && t.flying > 0 && (c.level > t.level || t.flying >= w.pace.calls()) {
+		for err == nil && t.flying > 0 && (c.level > t.level || t.flying >= w.pace.now) {
 			err = t.land()
 		}
 		if err != nil || ctx.Err() != nil { // a requested stop is not a failure
@@ -149,22 +149,23 @@ const slow = 20 * time.Second
 // other's way.
 type pace struct {
 	most int
-	now  float64
+	now  int
+	good int       // calls since it was changed
 	cut  time.Time // what began before does not count again
 }
 
-func newPace(most int) pace { return pace{most: most, now: min(2, float64(most))} }
-
-func (p *pace) calls() int { return max(1, int(p.now)) }
+func newPace(most int) pace { return pace{most: most, now: min(2, most)} }
 
 func (p *pace) note(f *flight) {
 	switch {
 	case f.troubled():
 		if began := time.Now().Add(-f.took); began.After(p.cut) {
-			p.now, p.cut = max(1, p.now/2), time.Now()
+			p.now, p.good, p.cut = max(1, p.now/2), 0, time.Now()
 		}
 	case len(f.ready) > 0 && f.took < slow:
-		p.now = min(float64(p.most), p.now+1/p.now)
+		if p.good++; p.good >= p.now {
+			p.now, p.good = min(p.most, p.now+1), 0
+		}
 	}
 }
 

@@ -184,11 +184,52 @@ func (p planner) batches(items []*item) []*call {
 			j.level = g.level
 		}
 		calls = append(calls, jobs...)
+		if len(rest) > g.size {
+			rest = byParent(rest)
+		}
 		for chunk := range slices.Chunk(rest, g.size) {
 			calls = append(calls, &call{table: chunk[0].table, op: g.op, items: chunk, level: g.level})
 		}
 	}
 	return calls
+}
+
+// byParent puts records of one parent next to each other, in the order of the
+// first of each: Salesforce locks the parent while it writes them, so in two calls
+// they would get into each other's way.
+func byParent(items []*item) []*item {
+	first := map[string]int{}
+	rank := make(map[*item]int, len(items))
+	for n, i := range items {
+		rank[i] = n
+		parent := i.parent()
+		if parent == "" {
+			continue
+		}
+		if at, known := first[parent]; known {
+			rank[i] = at
+		} else {
+			first[parent] = n
+		}
+	}
+	slices.SortStableFunc(items, func(x, y *item) int { return cmp.Compare(rank[x], rank[y]) })
+	return items
+}
+
+// parent is the first record that the item refers to, now or before; "" without
+// one.
+func (i *item) parent() string {
+	for _, c := range i.table.Columns {
+		if !c.reference() && c.Relationship == "" {
+			continue
+		}
+		for _, v := range []*string{i.values[c.Name], i.old[c.Name]} {
+			if set(v) {
+				return c.Name + " " + *v
+			}
+		}
+	}
+	return ""
 }
 
 // size is the largest call a record may be part of.

@@ -178,7 +178,8 @@ func (w *Worker) finish(ctx context.Context) (n int, err error) {
 // ends. It returns nil exactly then; whatever goes wrong is waited out.
 //
 // It looks at the log after every wake-up, 20, 100 and 250 ms later for
-// transactions that were not yet committed then, and every Config.IdlePoll.
+// transactions that were not yet committed then, and every Config.IdlePoll. While
+// changes keep coming it looks every few milliseconds, so that they share calls.
 func (w *Worker) Run(ctx context.Context) error {
 	r := runner{Worker: w, timer: time.NewTimer(0)}
 	defer r.timer.Stop()
@@ -209,12 +210,25 @@ func (r *runner) wait(ctx context.Context) bool {
 	select {
 	case <-ctx.Done():
 	case <-wake:
-		now := time.Now()
-		r.echoes = []time.Time{now.Add(20 * time.Millisecond), now.Add(100 * time.Millisecond), now.Add(250 * time.Millisecond)}
+		r.woken()
 	case <-r.timer.C:
+		select {
+		case <-r.cfg.Wake: // meanwhile; it has been waited for
+			r.woken()
+		default:
+		}
 	}
 	return ctx.Err() == nil
 }
+
+func (r *runner) woken() {
+	now := time.Now()
+	r.echoes = []time.Time{now.Add(20 * time.Millisecond), now.Add(100 * time.Millisecond), now.Add(250 * time.Millisecond)}
+}
+
+// gather is the pause before the next plan where the last made no full call. The
+// first change of a lull does not wait for it.
+const gather = 3 * time.Millisecond
 
 func (r *runner) step(ctx context.Context) {
 	n, err := 0, error(nil)
@@ -232,6 +246,7 @@ func (r *runner) step(ctx context.Context) {
 		r.stalled(err)
 	default:
 		r.flowing()
+		r.held = n > 0 && n < r.cfg.BatchSize
 		r.timer.Reset(r.next(n))
 	}
 }
@@ -261,6 +276,9 @@ func (r *runner) flowing() {
 
 // next is the wait before the log is looked at again.
 func (r *runner) next(n int) time.Duration {
+	if r.held {
+		return gather
+	}
 	if n > 0 {
 		return 0
 	}

@@ -1,0 +1,240 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func calls(n, batch int) func(*Config) {
+	return func(c *Config) { c.Calls, c.BatchSize = n, batch }
+}
+
+// accounts makes n records that are in both places.
+func (b *bundle) accounts(n int) {
+	b.Helper()
+	b.hex(fmt.Sprintf(`INSERT INTO salesforce.account (name, external_id__c, sfid) SELECT 'a' || n, 'x' || n, 'acc' || lpad(n::text, 12, '0') || 'AAA' FROM generate_series(1, %d) AS n`, n))
+	b.sf.next = n
+	for i := range n {
+		b.sf.records[fmt.Sprintf("acc%012dAAA", i+1)] = map[string]any{"Name": fmt.Sprint("a", i+1), "External_Id__c": fmt.Sprint("x", i+1)}
+		b.sf.objects[fmt.Sprintf("acc%012dAAA", i+1)] = "Account"
+	}
+}
+
+// Unrelated records do not wait for each other: one call is settled while another,
+// that left before it, is still on its way.
+func TestCallsSideBySide(t *testing.T) {
+	t.Parallel()
+	b := setup(t, calls(5, 1))
+	b.accounts(3)
+	b.sf.script(func(_ context.Context, c Call) ([]Outcome, error, bool) {
+		if c.Records[0].SFID == "acc000000000001AAA" {
+			for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+				var n int
+				err := b.pool.QueryRow(context.Background(), `SELECT count(*) FROM salesforce._trigger_log_archive WHERE state = 'SUCCESS' AND record_id <> 1`).Scan(&n)
+				if err != nil || n == 2 {
+					return nil, err, false
+				}
+				if time.Now().After(deadline) {
+					return nil, errors.New("nothing is settled meanwhile"), false
+				}
+			}
+		}
+		return nil, nil, false
+	})
+	b.exec(`UPDATE salesforce.account SET industry = 'i'`)
+	b.run()
+	b.want("log", b.live(), "")
+}
+
+// However calls end, RunOnce takes down all that it began.
+func TestCallsThatFail(t *testing.T) {
+	t.Parallel()
+	t.Run("an outage", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, calls(3, 1))
+		b.accounts(8)
+		b.sf.script(func(context.Context, Call) ([]Outcome, error, bool) {
+			return nil, &Failure{Class: Transient, Code: "SERVER_UNAVAILABLE"}, false
+		})
+		b.exec(`UPDATE salesforce.account SET industry = 'i'`)
+		if _, err := b.worker.RunOnce(t.Context()); err == nil {
+			t.Error("no error")
+		}
+		b.want("waiting", strings.TrimSpace(strings.ReplaceAll(b.live(), "UPDATE/NEW", "")), "")
+		if n := len(b.sf.calls); n > 4 {
+			t.Errorf("%d calls into an outage", n)
+		}
+	})
+	t.Run("a panic", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, calls(3, 1))
+		b.accounts(4)
+		b.sf.script(func(_ context.Context, c Call) ([]Outcome, error, bool) {
+			if c.Records[0].SFID == "acc000000000002AAA" {
+				panic("at the disco")
+			}
+			return nil, nil, false
+		})
+		b.exec(`UPDATE salesforce.account SET industry = 'i'`)
+		defer func() { b.want("panic", fmt.Sprint(recover()), "at the disco") }()
+		b.run()
+	})
+}
+
+// Random transactions over parents and children, with calls and records that fail
+// for a while and answers that are lost: no record is in two calls at a time, no
+// child goes before its parent, changes of a record keep their order, and at the
+// end both sides are equal.
+func TestCallsAtRandom(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			atRandom(t, rand.New(rand.NewPCG(seed, 7)))
+		})
+	}
+}
+
+func atRandom(t *testing.T, rng *rand.Rand) {
+	t.Helper()
+	algorithm := []string{Ordered, Merged}[rng.IntN(2)]
+	b := setup(t, withExternalID, calls(5, 1+rng.IntN(3)), func(c *Config) { c.Algorithm = algorithm })
+	b.accounts(6)
+	var mu sync.Mutex
+	flying, most := map[string]bool{}, 0
+	total := 0
+	b.sf.script(func(_ context.Context, c Call) (outcomes []Outcome, err error, apply bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		total++
+		names := make([]string, len(c.Records))
+		for i, r := range c.Records {
+			names[i] = r.SFID + fmt.Sprint(r.Fields["External_Id__c"], r.Fields["LastName"])
+			if r.SFID != "" {
+				names[i] = r.SFID
+			}
+			if flying[names[i]] {
+				t.Errorf("%s is in two calls", names[i])
+			}
+			flying[names[i]] = true
+		}
+		most = max(most, total)
+		fate := rng.IntN(12)
+		mu.Unlock()
+		time.Sleep(time.Millisecond) // so that calls overlap
+		mu.Lock()
+		total--
+		for _, name := range names {
+			delete(flying, name)
+		}
+		switch {
+		case fate == 0:
+			return nil, &Failure{Class: Transient, Code: "SERVER_UNAVAILABLE"}, false
+		case fate == 1 && c.Op != Insert: // an insert would be parked
+			return nil, errors.New("connection reset"), true
+		case fate == 2:
+			outcomes = make([]Outcome, len(c.Records))
+			for i := range outcomes {
+				outcomes[i].Failure = &Failure{Class: Transient, Code: codeLocked}
+			}
+			return outcomes, nil, false
+		}
+		return nil, nil, false
+	})
+	value, contacts := 0, 0
+	for range 12 {
+		var tx strings.Builder
+		for range 1 + rng.IntN(5) {
+			value++
+			switch account := 1 + rng.IntN(6); rng.IntN(4) {
+			case 0:
+				contacts++
+				fmt.Fprintf(&tx, `INSERT INTO salesforce.contact (lastname, account__external_id__c) VALUES ('c%d', 'new%d');
+					INSERT INTO salesforce.account (name, external_id__c) VALUES ('p%[2]d', 'new%[2]d');`, contacts, value)
+			case 1:
+				fmt.Fprintf(&tx, `INSERT INTO salesforce.account (name, external_id__c, parentid) VALUES ('k%d', 'kid%d', 'acc%012dAAA');`, value, value, account)
+			default:
+				fmt.Fprintf(&tx, `UPDATE salesforce.account SET numberofemployees = %d WHERE id = %d;`, value, account)
+			}
+		}
+		b.exec(tx.String())
+		_, _ = b.worker.RunOnce(t.Context())
+	}
+	for range 300 {
+		_, _ = b.worker.RunOnce(t.Context())
+		if b.one(`SELECT count(*) FROM salesforce._trigger_log`) == "0" {
+			break
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	b.want("log", b.live(), "")
+	b.want("refused", b.one(`SELECT count(*) FROM salesforce.account WHERE _hc_err IS NOT NULL`)+b.one(`SELECT count(*) FROM salesforce.contact WHERE _hc_err IS NOT NULL OR sfid IS NULL`), "00")
+	b.want("accounts", fmt.Sprint(b.sf.count("Account")), b.one(`SELECT count(*) FROM salesforce.account`))
+	b.want("contacts", fmt.Sprint(b.sf.count("Contact")), fmt.Sprint(contacts))
+	for id, list := range b.sf.history {
+		if !strings.HasPrefix(id, "acc0000000000") || b.sf.records[id] == nil {
+			continue
+		}
+		last := 0
+		for _, what := range list {
+			n := last
+			_, _ = fmt.Sscanf(what, "update map[NumberOfEmployees:%d]", &n)
+			if n < last {
+				t.Errorf("%s: %d after %d", id, n, last)
+			}
+			last = n
+		}
+	}
+	for n := range 6 {
+		id := fmt.Sprintf("acc%012dAAA", n+1)
+		now := b.one(fmt.Sprintf(`SELECT numberofemployees FROM salesforce.account WHERE sfid = '%s'`, id))
+		if got := fmt.Sprint(b.sf.records[id]["NumberOfEmployees"]); now != "NULL" && got != now {
+			t.Errorf("%s: %s in Salesforce, %s here", id, got, now)
+		}
+	}
+	if most < 2 {
+		t.Error("calls never overlapped")
+	}
+}
+
+func TestPace(t *testing.T) {
+	t.Parallel()
+	p := newPace(5)
+	good, bad := &flight{ready: []*item{{}}}, &flight{ready: []*item{{}}, whole: &Failure{Class: Transient}}
+	slowly := &flight{ready: []*item{{}}, took: time.Minute}
+	locked := &flight{ready: []*item{{}}, results: settlement{results: []*result{{}, {failure: &Failure{Class: Transient, Code: codeLocked}}}}}
+	for n, step := range []struct {
+		f    *flight
+		want int
+	}{
+		{good, 2},
+		{slowly, 2},
+		{good, 3},
+		{good, 3},
+		{good, 3},
+		{good, 4},
+		{good, 4},
+		{good, 4},
+		{good, 4},
+		{good, 5},
+		{good, 5},
+		{bad, 2},
+		{&flight{ready: bad.ready, whole: bad.whole, took: time.Hour}, 2}, // it began before the cut
+		{locked, 1},
+		{bad, 1},
+		{good, 2},
+	} {
+		if p.note(step.f); p.now != step.want {
+			t.Errorf("step %d: %d calls, want %d", n, p.now, step.want)
+		}
+	}
+	if p := newPace(1); p.now != 1 {
+		t.Error("more calls than wanted")
+	}
+}
