@@ -238,3 +238,36 @@ func TestPace(t *testing.T) {
 		t.Error("more calls than wanted")
 	}
 }
+
+// Salesforce locks the parent of a record that is written: children of one are in
+// the same call as far as they fit, and otherwise in the order of the log.
+func TestPlanGathersChildren(t *testing.T) {
+	t.Parallel()
+	p := testPlanner(true, testTables())
+	p.batch = 2
+	b := logOf(t,
+		"UPDATE contact/1 c1 : lastname=>a | accountid=>p1", "UPDATE contact/2 c2 : lastname=>a | accountid=>p2", "UPDATE contact/3 c3 : lastname=>a",
+		"UPDATE contact/4 c4 : lastname=>a,accountid=>p1 | accountid=>p9", "UPDATE contact/5 c5 : lastname=>a | accountid=>p2")
+	if got, want := show(p.plan(b)), "update contact 1 4; update contact 2 5; update contact 3"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// A run that sent less than a full call is followed by a pause, so that the next
+// has more; one that found nothing, or a backlog, is not.
+func TestGathering(t *testing.T) {
+	t.Parallel()
+	b := setup(t, calls(1, 2))
+	b.accounts(2)
+	r := runner{Worker: b.worker, timer: time.NewTimer(time.Hour)}
+	defer r.timer.Stop()
+	for _, step := range []struct {
+		rows int
+		held bool
+	}{{1, true}, {0, false}, {2, false}} {
+		b.exec(fmt.Sprintf(`UPDATE salesforce.account SET industry = clock_timestamp() WHERE id <= %d`, step.rows))
+		if r.step(t.Context()); r.held != step.held {
+			t.Errorf("after %d rows: held %v", step.rows, r.held)
+		}
+	}
+}
