@@ -41,7 +41,7 @@ func (r *rig) appsFor(n int) *apps {
 	r.t.Helper()
 	cfg, err := pgxpool.ParseConfig(r.url)
 	r.must(err)
-	cfg.MaxConns = int32(n) //nolint:gosec // few
+	cfg.MaxConns = int32(n)                                //nolint:gosec // few
 	cfg.ConnConfig.RuntimeParams["enable_seqscan"] = "off" // or it reads all of a small table
 	ctx, cancel := context.WithCancel(r.t.Context())
 	pool, err := pgxpool.NewWithConfig(r.t.Context(), cfg)
@@ -57,7 +57,7 @@ func (r *rig) appsFor(n int) *apps {
 					return write(context.WithoutCancel(ctx), tx, levels[w%len(levels)], w, i)
 				})
 				a.note(time.Since(began), err)
-				time.Sleep(time.Duration(rand.IntN(40)) * time.Millisecond) // an app's pace
+				time.Sleep(time.Duration(300+rand.IntN(300)) * time.Millisecond) // an app's pace
 			}
 		})
 	}
@@ -120,7 +120,7 @@ func (a *apps) stop() {
 // started again, in the middle of whatever it does; everything arrives afterwards.
 func TestAppsOutliveTheBridge(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, readWrite...)
+	r := newRig(t, append([]string{"HC_WRITE_ALGORITHM=merged"}, readWrite...)...)
 	b := r.start()
 	r.synced()
 	b.end(syscall.SIGTERM)
