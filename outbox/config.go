@@ -24,7 +24,7 @@ type Config struct {
 	Algorithm string // Ordered (default) or Merged
 	Tables    []Table
 	Sender    Sender
-	Bulk      Bulk // for runs of 2,000 and more like changes; nil = none
+	Bulk      Bulk // for long runs of like changes; nil = none
 
 	// Finder tells what became of creations whose answer was lost. nil means that
 	// nobody can: plain inserts are parked at once, upserts are repeated.
@@ -57,6 +57,9 @@ type Config struct {
 	IdlePoll   time.Duration // wait between runs with nothing to do; default 1 s
 	ArchiveFor time.Duration // how long the archive is kept; default 31 days
 	TidyEvery  time.Duration // pause between rounds of archiving, requeueing and purging; default 1 s
+
+	BulkFrom int           // like changes at once from which on they go by a job; default 2,000
+	BulkAsk  time.Duration // wait before a job is asked for first, which grows to 30 times that; default 1 s
 
 	CallTimeout time.Duration // longest a call may take; default 2 min
 	InDoubt     time.Duration // from being sent, until a request that was not answered cannot take effect any more; default CallTimeout and 11 min
@@ -100,6 +103,8 @@ func (c Config) withDefaults() (Config, error) {
 	orInt(&c.BatchSize, 200)
 	orInt(&c.Calls, 5)
 	orInt(&c.Window, 1000)
+	orInt(&c.BulkFrom, 2000)
+	orDur(&c.BulkAsk, time.Second)
 	orDur(&c.IdlePoll, time.Second)
 	orDur(&c.ArchiveFor, 31*24*time.Hour)
 	orDur(&c.TidyEvery, time.Second)

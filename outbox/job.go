@@ -18,9 +18,8 @@ import (
 // takes it over instead of sending anything again. Only what can be told apart in
 // the answer goes this way: updates, deletes and upserts, not plain inserts.
 const (
-	bulkLeast = 2_000
-	bulkMost  = 10_000 // records of a job, as many as Salesforce takes into one internal batch
-	maxJobs   = 10     // at a time
+	bulkMost = 10_000 // records of a job, as many as Salesforce takes into one internal batch
+	maxJobs  = 10     // at a time
 
 	bulkValue = 100_000          // longest value, in bytes; the limit is 131,072 characters
 	bulkNull  = "#N/A"           // means null in a job, whatever was meant
@@ -47,15 +46,15 @@ const jobPace = time.Millisecond
 
 // first is when to ask for a job first: when it should be over. Each question is
 // an API call.
-func (j *job) first(pace time.Duration) {
+func (j *job) first(pace, least time.Duration) {
 	j.since = time.Now()
-	j.due = j.since.Add(min(max(time.Second, pace*time.Duration(len(j.items))), 5*time.Minute))
+	j.due = j.since.Add(min(max(least, pace*time.Duration(len(j.items))), 5*time.Minute))
 }
 
 // later is when to ask again: after half as long as it has been waited for.
-func (j *job) later() {
+func (j *job) later(least time.Duration) {
 	now := time.Now()
-	j.due = now.Add(min(max(time.Second, now.Sub(j.since)/2), 5*time.Minute))
+	j.due = now.Add(min(max(least, now.Sub(j.since)/2), 5*time.Minute))
 }
 
 // job returns the id of the job that carries the entry, "" without one.
@@ -82,7 +81,7 @@ func (w *Worker) bulkable(i *item) bool {
 
 // jobs splits a group of like items into jobs and the rest, which goes by calls.
 func (p planner) jobs(group []*item) (jobs []*call, rest []*item) {
-	if p.bulk == nil || len(group) < bulkLeast {
+	if p.bulk == nil || len(group) < p.bulkFrom {
 		return nil, group
 	}
 	var fit []*item
@@ -94,7 +93,7 @@ func (p planner) jobs(group []*item) (jobs []*call, rest []*item) {
 		}
 	}
 	for chunk := range slices.Chunk(fit, bulkMost) {
-		if len(chunk) < bulkLeast {
+		if len(chunk) < p.bulkFrom {
 			rest = append(rest, chunk...)
 			continue
 		}
@@ -119,7 +118,7 @@ func (w *Worker) startJob(ctx context.Context, c *call) (n int, err error) {
 	if len(ready) > 0 {
 		began := time.Now()
 		j := &job{table: c.table.Name, items: ready, began: began}
-		j.first(w.jobPace)
+		j.first(w.jobPace, w.cfg.BulkAsk)
 		var ids []int64
 		for _, i := range ready {
 			for _, e := range i.entries {
@@ -229,7 +228,7 @@ func (w *Worker) endJobs(ctx context.Context) (n int, err error) {
 		outcomes, done, unread := w.cfg.Bulk.Result(ctx, id)
 		failure := j.silent(unread)
 		if failure == nil && (unread != nil || !done) {
-			j.later()
+			j.later(w.cfg.BulkAsk)
 			continue
 		}
 		w.jobPace = time.Since(j.since) / time.Duration(max(len(j.items), 1))

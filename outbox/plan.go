@@ -14,7 +14,8 @@ type planner struct {
 	waits    func(key) bool  // the record's back-off is not over
 	late     func(key) *late // a request of the record that may still take effect; nil = none
 
-	bulk func(*item) bool // may go by a job; nil = there are none
+	bulk     func(*item) bool // may go by a job; nil = there are none
+	bulkFrom int              // items of a job at least
 }
 
 // plan is what to do about a backlog. Entries in neither list wait.

@@ -87,7 +87,7 @@ func New(pool *pgxpool.Pool, cfg Config) (*Worker, error) {
 		late:     w.runsOn,
 	}
 	if cfg.Bulk != nil {
-		w.planner.bulk = w.bulkable
+		w.planner.bulk, w.planner.bulkFrom = w.bulkable, cfg.BulkFrom
 	}
 	return w, nil
 }

@@ -24,15 +24,10 @@ type hooked struct {
 
 func (d hooked) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, error) {
 	w := d.w
-	hook := func(fn *func()) {
-		if do := *fn; do != nil {
-			*fn = nil
-			w.inCall = true
-			defer func() { w.inCall = false }()
-			do()
-		}
+	w.hook(&w.before)
+	if w.stopping && w.Hasty {
+		<-ctx.Done() // else the request might be out before
 	}
-	hook(&w.before)
 	if err := w.onlyChanged(ctx, call); err != nil {
 		return nil, err
 	}
@@ -52,7 +47,7 @@ func (d hooked) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 			}
 		}()
 		outcomes, err := d.sender.Send(ctx, call)
-		hook(&w.after)
+		w.hook(&w.after)
 		return outcomes, err
 	}
 	outcomes, err := d.sender.Send(ctx, call)
@@ -69,8 +64,42 @@ func (d hooked) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 		fmt.Fprint(&text, call.Records[i].SFID, call.Records[i].Fields, " ")
 	}
 	w.trail = append(w.trail, text.String())
-	hook(&w.after)
+	w.hook(&w.after)
 	return outcomes, err
+}
+
+// hook does what happens during a call.
+func (w *outWorld) hook(fn *func()) {
+	if do := *fn; do != nil {
+		*fn = nil
+		w.inCall = true
+		defer func() { w.inCall = false }()
+		do()
+	}
+}
+
+// hookedBulk is the bridge's way to make jobs. The org works on them while nothing
+// else happens.
+type hookedBulk struct {
+	bulk
+
+	w *outWorld
+}
+
+func (b hookedBulk) Start(ctx context.Context, call outbox.Call, opened func(string) error) error {
+	b.w.hook(&b.w.before)
+	err := b.bulk.Start(ctx, call, opened)
+	b.w.sf.Jobs().Wait()
+	b.w.trail = append(b.w.trail, fmt.Sprintf("job: %v %s %v %v", call.Op, call.Object, call.Records, err))
+	b.w.hook(&b.w.after)
+	return err
+}
+
+func (b hookedBulk) Result(ctx context.Context, id string) (map[string]outbox.Outcome, bool, error) {
+	outcomes, done, err := b.bulk.Result(ctx, id)
+	b.w.sf.Jobs().Wait()
+	b.w.trail = append(b.w.trail, fmt.Sprint("job: ", outcomes, done, err))
+	return outcomes, done, err
 }
 
 // onlyChanged checks that an update sends no more than what was changed.
@@ -107,6 +136,7 @@ func (w *outWorld) onlyChanged(ctx context.Context, call outbox.Call) error {
 // writes are the requests that write, reads those that read.
 const (
 	writesPath = `/composite/sobjects(\?|$|/\w+/\w+)`
+	jobsPath   = `/jobs/ingest`
 	readsPath  = `/query|/composite/sobjects/\w+$|/deleted|/updated`
 )
 
@@ -122,7 +152,7 @@ func (w *outWorld) healAll() {
 
 // refuse is the org's trigger: it has locked records and a validation rule.
 func (w *outWorld) refuse(d *sobject.Draft) error {
-	if d.Tx.Origin.API != "rest" {
+	if api := d.Tx.Origin.API; api != "rest" && api != "bulk" {
 		return nil
 	}
 	if _, mapped := subjects[d.Object.Name]; !mapped {
@@ -159,6 +189,9 @@ func (w *outWorld) fault(s step) {
 	if f.Verb == org.Garble && s.b%5 == 0 {
 		f.Path = readsPath
 	}
+	if w.Bulk && s.a/3%2 == 0 {
+		f.Path = jobsPath
+	}
 	w.sf.Fault(f)
 }
 
@@ -180,9 +213,17 @@ func (w *outWorld) send(ctx context.Context) (err error) {
 			panic(r)
 		}
 	}()
-	_, err = w.runOnce(ctx)
-	if f := (*outbox.Failure)(nil); errors.As(err, &f) {
-		return nil
+	run, stop := context.WithCancel(ctx)
+	defer stop()
+	w.stop, w.stopping = stop, false
+	_, err = w.runOnce(run)
+	if f := (*outbox.Failure)(nil); errors.As(err, &f) || w.stopping && errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	if w.stopping && err == nil {
+		w.stopping = false
+		w.trail = append(w.trail, "stopped")
+		return w.startAgain(ctx, true)
 	}
 	return err
 }
@@ -200,9 +241,16 @@ func (w *outWorld) runOnce(ctx context.Context) (int, error) {
 // crash ends the process: at once, or in the call or the transaction to come.
 func (w *outWorld) crash(ctx context.Context, s step) error {
 	if w.inCall {
-		if s.a%3 == 0 {
+		switch s.a % 3 {
+		case 0:
 			w.dying = true
 			return nil
+		case 1:
+			if s.b/2%2 == 0 {
+				w.stopping = true
+				w.stop()
+				return nil
+			}
 		}
 		panic(crashed{})
 	}

@@ -13,7 +13,9 @@ import (
 // or for a limit, with sessions that end; records whose events come before the
 // answer, late, again or never; other users who change and delete the same
 // records; and processes that end at any moment, in the middle of a call or of
-// the transaction that writes its answer down.
+// the transaction that writes its answer down, or are stopped in good order, with
+// or without time for the call in hand. In a quarter of them like changes go by Bulk
+// API jobs, whose requests are spoilt, too.
 //
 // Whatever happens, no record has two rows, none is created twice, no row loses
 // a change that is not sent, and Salesforce sees the values of a field in the
@@ -55,6 +57,8 @@ type outPlot struct {
 	Bad    bool     // apps write values that Salesforce refuses
 	Doubt  bool     // answers to inserts may be lost
 	Remote bool     // others delete records
+	Bulk   bool     // like changes go by jobs
+	Hasty  bool     // a process that is stopped does not wait for its call
 }
 
 var outVerbs = []struct {
@@ -89,6 +93,7 @@ func outPlotOf(seed uint64) plot {
 	r := rand.New(rand.NewPCG(seed, 2))
 	out := &outPlot{Merged: r.IntN(2) == 0, Bad: r.IntN(3) == 0, Doubt: r.IntN(3) > 0, Remote: r.IntN(4) == 0}
 	out.Used = [][]string{{"Account"}, {"Account", "Contact"}, {"Account", "Invoice__c"}, {"Account", "Contact", "Invoice__c"}}[r.IntN(4)]
+	out.Bulk, out.Hasty = seed%4 == 3, seed%2 == 1
 	p := plot{Seed: seed, Polled: r.IntN(8) == 0, Out: out}
 	for range 10 + r.IntN(25) {
 		p.Steps = append(p.Steps, outStep(r, true))

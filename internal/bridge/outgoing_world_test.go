@@ -100,6 +100,8 @@ type outWorld struct {
 	before                 func() // is done when the next call has been claimed and not been sent
 	after                  func() // and when it has been answered
 	inCall, sending, dying bool
+	stop                   context.CancelFunc // ends the process in good order
+	stopping               bool
 	ran                    int           // requests that ran late
 	over                   bool          // what is not answered cannot take effect any more
 	giveUp                 bool          // the next call is given up before it runs
@@ -189,6 +191,12 @@ func (w *outWorld) rebirth(ctx context.Context) error {
 	cfg := outbox.Config{
 		Schema: "salesforce", Algorithm: algorithm, Tables: w.s.outboxTables(), Sender: hooked{sender{w.s}, w}, Settle: w.settled,
 		Log: zerolog.Nop(), TidyEvery: 1, Calls: 1, Backoff: func(int) time.Duration { return 0 },
+	}
+	if w.Bulk {
+		cfg.Bulk, cfg.BulkFrom, cfg.BulkAsk = hookedBulk{bulk{w.s}, w}, 2, 1
+	}
+	if w.Hasty {
+		cfg.StopGrace = 1
 	}
 	w.resolve(&cfg)
 	if w.worker, err = outbox.New(w.db.pool, cfg); err != nil {

@@ -115,6 +115,9 @@ func (s *Server) Close() {
 	s.jobs, s.order, s.prepared = map[string]*job{}, nil, map[string]*spool{}
 }
 
+// Wait returns when no job is at work. None may be started meanwhile.
+func (s *Server) Wait() { s.work.Wait() }
+
 // start runs a job in the background: it waits in UploadComplete, then in
 // InProgress, and does the work. It needs the server's lock.
 func (s *Server) start(j *job, delay func(string) time.Duration, work func(context.Context) error) {
