@@ -118,6 +118,9 @@ func (w *Worker) orphaned(ctx context.Context, bundles [][]*entry) ([]*result, e
 		i := w.sentTogether(entries, sfids[entries[0].key])
 		r := &result{item: i, sfid: i.sfid, outcome: again, free: true, sent: sent[i.carrier.id]}
 		e := i.carrier
+		if e.inDoubt() && (i.op == Update || i.op == Upsert) { // it may be the second request that was in flight
+			w.mayCome(i.key, i.values, i.op.creates(), r.sent)
+		}
 		lost := &Failure{Class: Transient, InDoubt: true, Message: "the bridge stopped before it arrived"}
 		switch {
 		case i.op == Delete || e.action == actionDelete:
