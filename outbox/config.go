@@ -59,10 +59,11 @@ type Config struct {
 	TidyEvery  time.Duration // pause between rounds of archiving, requeueing and purging; default 1 s
 
 	BulkFrom int           // like changes at once from which on they go by a job; default 2,000
-	BulkAsk  time.Duration // wait before a job is asked for first, which grows to 30 times that; default 1 s
+	BulkAsk  time.Duration // least wait before a job is asked for; default 1 s
 
 	CallTimeout time.Duration // longest a call may take; default 2 min
 	InDoubt     time.Duration // from being sent, until a request that was not answered cannot take effect any more; default CallTimeout and 11 min
+	Late        time.Duration // the same for a request whose connection was cut, as far as newer values wait for it; default 15 s
 	StopGrace   time.Duration // longest a call in hand may take once Run's context ended; default 20 s
 
 	// Backoff is the wait before attempt n+1 (n counts from 1) of a record, or
@@ -74,6 +75,9 @@ type Config struct {
 // inDoubtFor is how long a request may run on without us: ten minutes, after
 // which Salesforce ends any transaction, and one for clocks.
 const inDoubtFor = 11 * time.Minute
+
+// lateFor is how long newer values wait for a write whose connection was cut.
+const lateFor = 15 * time.Second
 
 // withDefaults fills in what is not set and reports every mistake at once.
 func (c Config) withDefaults() (Config, error) {
@@ -110,6 +114,7 @@ func (c Config) withDefaults() (Config, error) {
 	orDur(&c.TidyEvery, time.Second)
 	orDur(&c.CallTimeout, 2*time.Minute)
 	orDur(&c.InDoubt, c.CallTimeout+inDoubtFor)
+	orDur(&c.Late, min(lateFor, c.InDoubt))
 	orDur(&c.StopGrace, 20*time.Second)
 	if c.Backoff == nil {
 		c.Backoff = backoff

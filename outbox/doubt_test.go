@@ -44,7 +44,7 @@ func (o *fakeOrg) Find(_ context.Context, object, externalID string, attempts []
 
 // finding gives the worker the org to look things up in, and a short window.
 func (b *bundle) finding(window time.Duration) func(*Config) {
-	return func(c *Config) { c.Finder, c.InDoubt = b.sf, window }
+	return func(c *Config) { c.Finder, c.InDoubt, c.Late = b.sf, window, window }
 }
 
 var errLost = errors.New("connection reset by peer")

@@ -63,7 +63,7 @@ func (s *trickle) run(t *testing.T, length time.Duration, arrive func(at time.Du
 // look plans what waits as the worker does, and reports whether it went.
 func (s *trickle) look() bool {
 	c := &call{op: Update, items: noItems[:min(s.rows, 1000)]}
-	if s.rows >= bulkLeast {
+	if s.rows >= 2000 {
 		c.items, c.bulk = noItems[:min(s.rows, bulkMost)], true
 	}
 	p := plan{calls: []*call{c}}

@@ -10,7 +10,9 @@ import (
 
 // late is a request that was not answered and may run on. It is repeated at once,
 // but what comes after it for the same fields waits: the late one would write its
-// old values over the newer ones.
+// old values over the newer ones. How long depends on how the answer was lost. A
+// connection that is cut says little of the request, which is hardly ever a slow
+// one: Config.Late. One that brought nothing for long is: Config.InDoubt.
 type late struct {
 	fields map[string]bool // columns that it writes; nil = any
 	makes  bool            // it would make the record again that was deleted meanwhile
@@ -30,9 +32,17 @@ func (l *late) undoes(i *item) bool {
 	return false
 }
 
-// mayCome notes that a write of values, sent at a time, may still take effect.
-func (w *Worker) mayCome(k key, values map[string]*string, makes bool, sent time.Time) {
-	until := sent.Add(w.cfg.InDoubt)
+// unanswered notes that there is no answer to a write that has just ended for us.
+func (w *Worker) unanswered(i *item, makes bool, sent time.Time) {
+	window := w.cfg.Late
+	if time.Since(sent) >= slow {
+		window = w.cfg.InDoubt
+	}
+	w.mayCome(i.key, i.values, makes, sent.Add(window))
+}
+
+// mayCome notes that a write of values may still take effect until a time.
+func (w *Worker) mayCome(k key, values map[string]*string, makes bool, until time.Time) {
 	if !time.Now().Before(until) {
 		return
 	}
@@ -85,7 +95,7 @@ func (w *Worker) loadLates(ctx context.Context, entries []*entry) error {
 		return err
 	}
 	for _, e := range unknown {
-		w.mayCome(e.key, e.values, e.action == actionInsert, sent[e.id])
+		w.mayCome(e.key, e.values, e.action == actionInsert, sent[e.id].Add(w.cfg.Late))
 	}
 	return nil
 }
@@ -93,7 +103,7 @@ func (w *Worker) loadLates(ctx context.Context, entries []*entry) error {
 // recoverLates brings in those that were repeated and answered: the archive tells.
 // Which fields they wrote it does not, as others may have been folded in.
 func (w *Worker) recoverLates(ctx context.Context) error {
-	rows, err := w.pool.Query(ctx, w.sql.repeated, w.cfg.InDoubt.Seconds())
+	rows, err := w.pool.Query(ctx, w.sql.repeated, w.cfg.Late.Seconds())
 	if err != nil {
 		return fmt.Errorf("repeated: %w", err)
 	}
@@ -102,7 +112,7 @@ func (w *Worker) recoverLates(ctx context.Context) error {
 	var action string
 	var age float64
 	_, err = pgx.ForEachRow(rows, []any{&k.table, &k.id, &action, &age}, func() error {
-		w.mayCome(k, nil, action == actionInsert, now.Add(-time.Duration(age*float64(time.Second))))
+		w.mayCome(k, nil, action == actionInsert, now.Add(w.cfg.Late-time.Duration(age*float64(time.Second))))
 		return nil
 	})
 	return err //nolint:wrapcheck // wrapped by Recover

@@ -119,7 +119,7 @@ func (w *Worker) orphaned(ctx context.Context, bundles [][]*entry) ([]*result, e
 		r := &result{item: i, sfid: i.sfid, outcome: again, free: true, sent: sent[i.carrier.id]}
 		e := i.carrier
 		if e.inDoubt() && (i.op == Update || i.op == Upsert) { // it may be the second request that was in flight
-			w.mayCome(i.key, i.values, i.op.creates(), r.sent)
+			w.mayCome(i.key, i.values, i.op.creates(), r.sent.Add(w.cfg.Late))
 		}
 		lost := &Failure{Class: Transient, InDoubt: true, Message: "the bridge stopped before it arrived"}
 		switch {

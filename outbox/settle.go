@@ -331,7 +331,7 @@ func (w *Worker) note(r *result) int {
 				w.retries[i.key] = w.retries[i.key].since(r.sent)
 			}
 			if r.failure.InDoubt && r.op != Delete {
-				w.mayCome(i.key, i.values, r.op.creates(), r.sent)
+				w.unanswered(i, r.op.creates(), r.sent)
 			}
 			w.log.Debug().Str("event", "write_retry").Str("object", i.table.Object).Int64("entry", i.carrier.id).Int("attempt", n).Dur("wait_ms", wait).
 				Str("error", r.failure.Code).Msg("will be sent again")

@@ -15,9 +15,9 @@ func (w *outWorld) resolve(c *outbox.Config) {
 			o.poll.Me = w.s.userID
 		}
 	}
-	c.Finder, c.InDoubt = aged{finder{w.s}, w}, time.Hour
+	c.Finder, c.InDoubt, c.Late = aged{finder{w.s}, w}, time.Hour, time.Hour
 	if w.over {
-		c.InDoubt = 1
+		c.InDoubt, c.Late = 1, 1
 	}
 }
 
