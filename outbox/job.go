@@ -202,7 +202,7 @@ func (w *Worker) adopt(e *entry, sfid string) {
 	switch {
 	case e.action == actionDelete:
 		i.op = Delete
-	case i.sfid == "":
+	case i.op == Upsert, i.sfid == "", e.action == actionInsert && sfid == "": // e.sfid may be an answer that the row was locked to
 		i.op = Upsert
 	default:
 		i.op = Update

@@ -147,6 +147,35 @@ func TestJobs(t *testing.T) {
 		b.want("records", fmt.Sprint(b.sf.count("Account")), "2500")
 	})
 
+	t.Run("a row that is deleted while a job's answer waits for it is deleted in Salesforce, also after a restart", func(t *testing.T) {
+		t.Parallel()
+		b, j := setupJobs(t)
+		b.exec(load)
+		b.run()
+		tx, err := b.pool.Begin(t.Context())
+		if err == nil {
+			defer func() { _ = tx.Rollback(t.Context()) }()
+			_, err = tx.Exec(t.Context(), `DELETE FROM salesforce.account WHERE external_id__c = 'x7'`)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.hurryJobs()
+		b.run()
+		b.want("waits", b.list(`SELECT state || (sfid IS NOT NULL) FROM salesforce._trigger_log`), "PENDINGtrue")
+		b.restart(withExternalID, func(c *Config) { c.Bulk = j })
+		if err := b.worker.Recover(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.hurryJobs()
+		b.drain()
+		b.want("log", b.live(), "")
+		b.want("records", fmt.Sprint(b.sf.count("Account")), "2499")
+	})
+
 	t.Run("what a job says is taken is looked up as of the job's time", func(t *testing.T) {
 		t.Parallel()
 		b, j := setupJobs(t)
