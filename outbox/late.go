@@ -54,8 +54,8 @@ func (w *Worker) mayCome(k key, values map[string]*string, makes bool, until tim
 	if values == nil {
 		l.fields = nil
 	}
-	for column := range values {
-		if l.fields != nil {
+	for column, v := range values {
+		if l.fields != nil && (v != nil || !makes) { // an upsert sends no nulls, see fieldsOf
 			l.fields[column] = true
 		}
 	}

@@ -170,6 +170,18 @@ func TestLateRequests(t *testing.T) {
 		b.want("b", fmt.Sprint(b.sf.records["acc000000000002AAA"]), "map[Industry:i Name:b1]")
 	})
 
+	t.Run("what an upsert left empty does not wait for it", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.restart(b.finding(time.Hour), withExternalID)
+		b.sf.script(loseAnswers(1, false))
+		b.exec(`INSERT INTO salesforce.account (name, external_id__c) VALUES ('a', 'x')`)
+		b.tryRun()
+		b.exec(`UPDATE salesforce.account SET industry = 'i'`)
+		b.done()
+		b.want("record", fmt.Sprint(b.sf.records["acc000000000001AAA"]), "map[External_Id__c:x Industry:i Name:a]")
+	})
+
 	t.Run("a delete waits for an upsert that would make the record again, not for an update", func(t *testing.T) {
 		t.Parallel()
 		for _, op := range []Op{Update, Upsert} {
