@@ -63,9 +63,6 @@ func tableSQL(schema, hstore, sequence string, t Table) (string, error) {
 		"Sequence":       sequence,
 		"Table":          t.Name,
 		"LogTrigger":     logTrigger(t.Name),
-		"Channel":        Channel(schema),
-		"GateClass":      gateClass,
-		"GateKey":        lockKey(Channel(schema)),
 		"ReadWrite":      t.ReadWrite,
 		"State":          state,
 		"Mapped":         mapped,
@@ -118,8 +115,7 @@ func notifyTrigger(schema string) trigger {
 }
 
 // render executes a template of sql/. Within it, {{body "x"}} is the template x
-// as a string constant: no name in it can end it early. {{template "wake" .}} is
-// at hand in all.
+// as a string constant: no name in it can end it early.
 func render(file string, data any) (string, error) {
 	t := template.New(file)
 	t.Funcs(template.FuncMap{
@@ -136,7 +132,7 @@ func render(file string, data any) (string, error) {
 			return literal(b.String()), nil
 		},
 	})
-	t, err := t.ParseFS(files, "sql/wake.sql.tmpl", "sql/"+file)
+	t, err := t.ParseFS(files, "sql/"+file)
 	if err != nil {
 		return "", fmt.Errorf("template %s: %w", file, err)
 	}

@@ -36,7 +36,7 @@
 // An app's transaction never waits for another writer or fails because of
 // capture: functions only append, take no lock that is waited for, look up no
 // name by the app's search_path, and notify only if nobody else is about to. A
-// server that allows prepared transactions is never notified, see wake.sql.tmpl.
+// server that allows prepared transactions is never notified, see log.sql.tmpl.
 // [Inspect] shows whether what captures is still there.
 //
 // # Delivery

@@ -246,7 +246,7 @@ func (r *runner) step(ctx context.Context) {
 		r.stalled(err)
 	default:
 		r.flowing()
-		r.held = n > 0 && n < r.cfg.BatchSize
+		r.held = n > 0 && n < r.cfg.BatchSize && !r.window.more
 		r.timer.Reset(r.next(n))
 	}
 }

@@ -93,13 +93,6 @@ BEGIN
                     AND t.tgenabled OPERATOR(pg_catalog.=) 'D'::pg_catalog."char");
         END IF;
     END IF;
-    IF FOUND THEN
-        IF pg_catalog.current_setting('max_prepared_transactions') OPERATOR(pg_catalog.=) '0' THEN
-            IF pg_catalog.pg_try_advisory_xact_lock(1751348336, 1133738976) THEN
-                PERFORM pg_catalog.pg_notify('s"1.hc_trigger_log', 'ping');
-            END IF;
-        END IF;
-    END IF;
     RETURN NULL;
 END
 $body$;
