@@ -52,6 +52,17 @@ func TestCallsSideBySide(t *testing.T) {
 	b.want("log", b.live(), "")
 }
 
+// What depends on a call waits for it, and for no other run.
+func TestCallsInLevels(t *testing.T) {
+	t.Parallel()
+	b := setup(t, withExternalID, calls(5, 2))
+	b.exec(`INSERT INTO salesforce.contact (lastname, account__external_id__c) SELECT 'c', 'n' || n FROM generate_series(1, 4) AS n;
+		INSERT INTO salesforce.account (name, external_id__c) SELECT 'a', 'n' || n FROM generate_series(1, 4) AS n`)
+	b.run()
+	b.want("calls", b.sf.sent(), "upsert Account 2, upsert Account 2, insert Contact 2, insert Contact 2")
+	b.want("log", b.live(), "")
+}
+
 // However calls end, RunOnce takes down all that it began.
 func TestCallsThatFail(t *testing.T) {
 	t.Parallel()
@@ -69,6 +80,8 @@ func TestCallsThatFail(t *testing.T) {
 		b.want("waiting", strings.TrimSpace(strings.ReplaceAll(b.live(), "UPDATE/NEW", "")), "")
 		if n := len(b.sf.calls); n > 4 {
 			t.Errorf("%d calls into an outage", n)
+		} else if len(b.worker.retries) != n {
+			t.Errorf("%d of %d calls were taken down", len(b.worker.retries), n)
 		}
 	})
 	t.Run("a panic", func(t *testing.T) {
