@@ -55,11 +55,11 @@ func TestCallsSideBySide(t *testing.T) {
 // What depends on a call waits for it, and for no other run.
 func TestCallsInLevels(t *testing.T) {
 	t.Parallel()
-	b := setup(t, withExternalID, calls(5, 2))
+	b := setup(t, withExternalID, calls(5, 4))
 	b.exec(`INSERT INTO salesforce.contact (lastname, account__external_id__c) SELECT 'c', 'n' || n FROM generate_series(1, 4) AS n;
 		INSERT INTO salesforce.account (name, external_id__c) SELECT 'a', 'n' || n FROM generate_series(1, 4) AS n`)
 	b.run()
-	b.want("calls", b.sf.sent(), "upsert Account 2, upsert Account 2, insert Contact 2, insert Contact 2")
+	b.want("calls", b.sf.sent(), "upsert Account 4, insert Contact 4")
 	b.want("log", b.live(), "")
 }
 
@@ -80,9 +80,27 @@ func TestCallsThatFail(t *testing.T) {
 		b.want("waiting", strings.TrimSpace(strings.ReplaceAll(b.live(), "UPDATE/NEW", "")), "")
 		if n := len(b.sf.calls); n > 4 {
 			t.Errorf("%d calls into an outage", n)
-		} else if len(b.worker.retries) != n {
-			t.Errorf("%d of %d calls were taken down", len(b.worker.retries), n)
 		}
+	})
+	t.Run("a limit while another call is on its way", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, calls(2, 1))
+		b.accounts(4)
+		refused := make(chan struct{})
+		b.sf.script(func(_ context.Context, c Call) ([]Outcome, error, bool) {
+			if c.Records[0].SFID == "acc000000000001AAA" {
+				<-refused
+				return nil, nil, false
+			}
+			close(refused)
+			return nil, &Failure{Class: Limit, Code: "REQUEST_LIMIT_EXCEEDED"}, false
+		})
+		b.exec(`UPDATE salesforce.account SET industry = 'i'`)
+		n, err := b.worker.RunOnce(t.Context())
+		if f, ok := errors.AsType[*Failure](err); !ok || f.Class != Limit || n != 1 {
+			t.Errorf("%d, %v", n, err)
+		}
+		b.want("log", b.live(), "UPDATE/NEW UPDATE/NEW UPDATE/NEW")
 	})
 	t.Run("a panic", func(t *testing.T) {
 		t.Parallel()
