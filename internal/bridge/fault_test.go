@@ -1,10 +1,26 @@
 package bridge
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
+
+// What passes by itself is waited out, what a person must change is told (faults 87
+// to 92).
+func TestTroubleThatPasses(t *testing.T) {
+	t.Parallel()
+	for code, passes := range map[string]bool{
+		"53300": true, "53100": true, "57P01": true, "57P03": true, "08006": true, "40001": true, "55P03": true, "25006": true, "25P03": true,
+		"42501": false, "23505": false, "28P01": false, "25P02": false,
+	} {
+		if got := isDatabaseDown(fmt.Errorf("set up: %w", &pgconn.PgError{Code: code})); got != passes {
+			t.Errorf("%s passes by itself: %t", code, got)
+		}
+	}
+}
 
 // A primary that became read only, as one that another has taken over from, is
 // left: every connection is replaced, so that the next ones find the new primary,

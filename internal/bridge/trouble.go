@@ -16,7 +16,8 @@ func isDatabase(err error) bool {
 }
 
 // isDatabaseDown reports trouble with Postgres that passes: no connection, a
-// restart, too many connections.
+// restart, too many connections, a full disk, a primary that another has taken over
+// from, a transaction that we left idle because this machine stood still.
 func isDatabaseDown(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
@@ -24,7 +25,7 @@ func isDatabaseDown(err error) bool {
 		case "08", "53", "57", "40", "55":
 			return true
 		}
-		return false
+		return pg.Code == "25006" || pg.Code == "25P03"
 	}
 	var se *salesforce.Error
 	var ce *ConfigError
