@@ -41,7 +41,7 @@ func (r *rig) appsFor(n int) *apps {
 	r.t.Helper()
 	cfg, err := pgxpool.ParseConfig(r.url)
 	r.must(err)
-	cfg.MaxConns = int32(n)                                //nolint:gosec // few
+	cfg.MaxConns = int32(n)
 	cfg.ConnConfig.RuntimeParams["enable_seqscan"] = "off" // or it reads all of a small table
 	ctx, cancel := context.WithCancel(r.t.Context())
 	pool, err := pgxpool.NewWithConfig(r.t.Context(), cfg)
