@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -32,6 +33,7 @@ type flight struct {
 type traffic struct {
 	*Worker
 
+	group  sync.WaitGroup
 	landed chan *flight
 	flying int
 	level  int
@@ -43,6 +45,7 @@ type traffic struct {
 // landed, with the first reason to begin no more.
 func (w *Worker) work(ctx context.Context, calls []*call) (n int, err error) {
 	t := &traffic{Worker: w, landed: make(chan *flight)}
+	defer t.group.Wait()
 	for _, c := range calls {
 		for err == nil && t.flying > 0 && (c.level > t.level || t.flying >= w.pace.now) {
 			err = t.land()
@@ -85,7 +88,7 @@ func (t *traffic) launch(ctx context.Context, c *call) error {
 	}
 	f.request = c.request(records)
 	t.flying++
-	go func() {
+	t.group.Go(func() {
 		returned := false
 		defer func() {
 			if !returned { // or the goroutine was ended, as a test that fails does
@@ -99,7 +102,7 @@ func (t *traffic) launch(ctx context.Context, c *call) error {
 		}
 		f.written = t.write(ctx, &f.results)
 		returned = true
-	}()
+	})
 	return nil
 }
 
