@@ -261,7 +261,7 @@ func (w *outWorld) crash(ctx context.Context, s step) error {
 }
 
 func (w *outWorld) startAgain(ctx context.Context, connect bool) error {
-	w.dying, w.before, w.after = false, nil, nil
+	w.dying, w.stopping, w.before, w.after = false, false, nil, nil
 	w.over = w.late == nil && !w.giveUp && !connect
 	if err := w.rebirth(ctx); err != nil {
 		return err
