@@ -31,7 +31,7 @@ func (d hooked) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 	if err := w.onlyChanged(ctx, call); err != nil {
 		return nil, err
 	}
-	if w.giveUp {
+	if w.giveUp && ctx.Err() == nil {
 		// It is on its way, and the deadline comes.
 		w.sf.ClearFaults()
 		f := w.sf.Fault(org.Fault{Path: writesPath, Verb: org.Hold, Before: true, Times: 1})
