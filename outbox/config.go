@@ -59,7 +59,7 @@ type Config struct {
 	TidyEvery  time.Duration // pause between rounds of archiving, requeueing and purging; default 1 s
 
 	BulkFrom int           // like changes at once from which on they go by a job; default 2,000
-	BulkAsk  time.Duration // least wait before a job is asked for; default 1 s
+	BulkAsk  time.Duration // least wait before a job is asked for, at most 300 times that; default 1 s
 
 	CallTimeout time.Duration // longest a call may take; default 2 min
 	InDoubt     time.Duration // from being sent, until a request that was not answered cannot take effect any more; default CallTimeout and 11 min

@@ -44,17 +44,20 @@ type job struct {
 // jobPace is how long a record of a job takes Salesforce, until a job has shown it.
 const jobPace = time.Millisecond
 
+// mostAsk is how many times Config.BulkAsk the wait for a job is at most.
+const mostAsk = 300
+
 // first is when to ask for a job first: when it should be over. Each question is
 // an API call.
 func (j *job) first(pace, least time.Duration) {
 	j.since = time.Now()
-	j.due = j.since.Add(min(max(least, pace*time.Duration(len(j.items))), 5*time.Minute))
+	j.due = j.since.Add(min(max(least, pace*time.Duration(len(j.items))), mostAsk*least))
 }
 
 // later is when to ask again: after half as long as it has been waited for.
 func (j *job) later(least time.Duration) {
 	now := time.Now()
-	j.due = now.Add(min(max(least, now.Sub(j.since)/2), 5*time.Minute))
+	j.due = now.Add(min(max(least, now.Sub(j.since)/2), mostAsk*least))
 }
 
 // job returns the id of the job that carries the entry, "" without one.
