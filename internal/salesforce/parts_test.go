@@ -143,7 +143,7 @@ func TestPackedWrites(t *testing.T) {
 		o := newCollectionsOrg(t)
 		o.broken = 2
 		results, err := o.insert(500, "")
-		if err != nil || count(results, done) != 300 || results[200].Success || results[200].Errors[0].Class != Transient || results[200].Errors[0].InDoubt {
+		if err != nil || count(results, done) != 300 || results[200].Success || results[200].Errors[0].Class != Transient || !results[200].Errors[0].InDoubt || !results[200].Errors[0].Ended {
 			t.Errorf("%d done, %v", count(results, done), err)
 		}
 		if _, err := o.insert(300, ""); err != nil {
