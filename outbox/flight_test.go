@@ -135,7 +135,7 @@ func TestCallsAtRandom(t *testing.T) {
 func atRandom(t *testing.T, rng *rand.Rand) {
 	t.Helper()
 	algorithm := []string{Ordered, Merged}[rng.IntN(2)]
-	b := setup(t, withExternalID, calls(5, 1+rng.IntN(3)), func(c *Config) { c.Algorithm = algorithm })
+	b := setup(t, withExternalID, calls(5, 1+rng.IntN(3)), func(c *Config) { c.Algorithm, c.Late = algorithm, 1 })
 	b.accounts(6)
 	var mu sync.Mutex
 	flying, most := map[string]bool{}, 0

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -46,11 +47,14 @@ func (w *Worker) mayCome(k key, values map[string]*string, makes bool, until tim
 	if !time.Now().Before(until) {
 		return
 	}
-	l := w.lates[k]
-	if l == nil {
-		l = &late{fields: map[string]bool{}}
-		w.lates[k] = l
+	w.latesMu.Lock()
+	defer w.latesMu.Unlock()
+	l := &late{fields: map[string]bool{}}
+	if was := w.lates[k]; was != nil {
+		*l = *was
+		l.fields = maps.Clone(was.fields)
 	}
+	w.lates[k] = l
 	if values == nil {
 		l.fields = nil
 	}
@@ -65,8 +69,11 @@ func (w *Worker) mayCome(k key, values map[string]*string, makes bool, until tim
 	}
 }
 
-// runsOn is the write of a record that may still take effect, nil without one.
+// runsOn is the write of a record that may still take effect, nil without one. It
+// may be called beside calls under way, and what it returns does not change.
 func (w *Worker) runsOn(k key) *late {
+	w.latesMu.Lock()
+	defer w.latesMu.Unlock()
 	l := w.lates[k]
 	if l != nil && !time.Now().Before(l.until) {
 		delete(w.lates, k)
@@ -83,7 +90,7 @@ func (w *Worker) loadLates(ctx context.Context, entries []*entry) error {
 		// A plain insert overwrites nothing.
 		_, keyed := w.tables[e.key.table].ownReference(e.values)
 		writes := e.action == actionUpdate || e.action == actionInsert && keyed
-		if e.inDoubt() && writes && w.lates[e.key] == nil && w.retries[e.key].attempts == 0 {
+		if e.inDoubt() && writes && w.runsOn(e.key) == nil && w.retries[e.key].attempts == 0 {
 			unknown = append(unknown, e)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,10 +36,11 @@ type Worker struct {
 	retries   map[key]retry        // records whose last attempt failed for now
 	doubts    map[int64]*doubt     // creations whose answer was lost, by the entry that carries them
 	lates     map[key]*late        // requests that may still take effect, though they were repeated
-	suspect   atomic.Bool          // a record has come in that may be of one of them
-	unsettled []*settlement        // answers that are not written down yet
-	down      bool                 // the last calls failed as a whole
-	planned   time.Time            // when the last plan was made
+	latesMu   sync.Mutex
+	suspect   atomic.Bool   // a record has come in that may be of one of them
+	unsettled []*settlement // answers that are not written down yet
+	down      bool          // the last calls failed as a whole
+	planned   time.Time     // when the last plan was made
 	lastTidy  time.Time
 	lastPurge time.Time
 }
@@ -150,9 +152,9 @@ func (w *Worker) forget(b backlog) {
 	for _, e := range b.entries {
 		waiting[e.key] = true
 	}
-	for k := range w.lates {
-		w.runsOn(k)
-	}
+	w.latesMu.Lock()
+	maps.DeleteFunc(w.lates, func(_ key, l *late) bool { return !now.Before(l.until) })
+	w.latesMu.Unlock()
 	for k, r := range w.retries {
 		if !waiting[k] && !now.Before(r.due) {
 			delete(w.retries, k)

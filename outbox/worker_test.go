@@ -303,7 +303,7 @@ func TestWorker(t *testing.T) {
 		b.exec(`UPDATE salesforce.account SET score__c = 1`)
 		b.run()
 		b.want("archive", b.archived(), "UPDATE/IGNORED")
-		b.want("settled", fmt.Sprint(got), "[{account 1 001 update true <nil>}]")
+		b.want("settled", fmt.Sprint(got), "[{account 1 001 update false true <nil>}]")
 	})
 
 	t.Run("Settle is part of the transaction", func(t *testing.T) {
