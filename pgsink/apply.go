@@ -140,7 +140,7 @@ func (s *Sink) pipelined(ctx context.Context, p *plan) (Result, error) {
 	}
 	steps = append(append(steps, s.after(p)...), step{sql: "COMMIT"})
 
-	conn, err := s.pool.Acquire(ctx)
+	conn, err := s.acquire(ctx)
 	if err != nil {
 		return Result{}, err
 	}

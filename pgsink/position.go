@@ -12,10 +12,20 @@ import (
 //go:embed sql/position.sql
 var positionSQL string
 
+// Querier is a pool or a connection.
+type Querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
 // Positions returns the stored position of every channel.
 func (s *Sink) Positions(ctx context.Context) (map[string]Position, error) {
-	rows, err := s.pool.Query(ctx, `SELECT channel, coalesce(topic_id, ''), replay_id, event_at
-		FROM hcbridge.position WHERE schema = $1`, s.schema)
+	return Positions(ctx, s.pool, s.schema)
+}
+
+// Positions is [Sink.Positions] on a connection of the caller's.
+func Positions(ctx context.Context, db Querier, schema string) (map[string]Position, error) {
+	rows, err := db.Query(ctx, `SELECT channel, coalesce(topic_id, ''), replay_id, event_at
+		FROM hcbridge.position WHERE schema = $1`, schema)
 	if err != nil {
 		return nil, fmt.Errorf("pgsink: positions: %w", err)
 	}

@@ -23,6 +23,10 @@ type Sink struct {
 	// first use.
 	Durable bool
 
+	// Greet, if set, is asked about each connection before it applies anything; an
+	// error means that it must not. Set it before the first Apply.
+	Greet func(ctx context.Context, conn *pgx.Conn) error
+
 	pool   *pgxpool.Pool
 	schema string
 	log    zerolog.Logger
@@ -67,6 +71,23 @@ func (s *Sink) settings(sql string) step {
 		return step{sql: sql}
 	}
 	return step{sql: sql + atEase}
+}
+
+// acquire returns a connection that has been greeted.
+func (s *Sink) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil || s.Greet == nil {
+		return conn, err //nolint:wrapcheck // wrapped by Apply
+	}
+	const greeted = "greeted"
+	if known := conn.Conn().PgConn().CustomData(); known[greeted] != s {
+		if err := s.Greet(ctx, conn.Conn()); err != nil {
+			conn.Release()
+			return nil, err
+		}
+		known[greeted] = s
+	}
+	return conn, nil
 }
 
 // fence wraps a refusal; a lost connection or a server going down is none.

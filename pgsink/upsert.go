@@ -139,7 +139,7 @@ func (s *Sink) alone(ctx context.Context, p *plan) (Result, error) {
 		sql: sql, args: slices.Concat(s.positionArgs(p.positions), []any{g.table.Object}, g.arrays()),
 		read: func(rows pgx.Rows) error { return res.readUpsert(g.table.Object, rows, written) },
 	})
-	conn, err := s.pool.Acquire(ctx)
+	conn, err := s.acquire(ctx)
 	if err != nil {
 		return Result{}, err
 	}
@@ -194,7 +194,7 @@ func (s *Sink) together(ctx context.Context, p *plan) (Result, error) {
 			return res.readUpsert(g.table.Object, rows, written[i])
 		}})
 	}
-	conn, err := s.pool.Acquire(ctx)
+	conn, err := s.acquire(ctx)
 	if err != nil {
 		return Result{}, err
 	}

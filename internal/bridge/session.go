@@ -42,12 +42,13 @@ type session struct {
 	capture outbox.Capture // what captures changes, as installed; of install
 	marked  chan struct{}  // capacity 1: there are marks to read back
 	unsafe  string         // why nothing is sent; "" if it may be
+	back    chan struct{}  // capacity 1: the database has gone back
 	id      identity
 	trouble atomic.Pointer[string] // connection state that the last answer of Salesforce calls for; empty if none
 }
 
 func newSession(b *Bridge, pool *pgxpool.Pool, sf *salesforce.Client) *session {
-	s := &session{Bridge: b, pool: pool, sf: sf, byTable: map[string]*object{}, aside: map[string]error{}, schema: newSchemaWatch(), marked: make(chan struct{}, 1)}
+	s := &session{Bridge: b, pool: pool, sf: sf, byTable: map[string]*object{}, aside: map[string]error{}, schema: newSchemaWatch(), marked: make(chan struct{}, 1), back: make(chan struct{}, 1)}
 	s.sink = pgsink.New(pool, b.cfg.Schema, b.log)
 	s.sink.Durable = b.cfg.SynchronousCommit
 	s.reader = poll.New(sf, s.sink, b.log)
@@ -83,6 +84,7 @@ func (s *session) run(ctx context.Context) error {
 		return err
 	}
 	s.stream = st
+	s.sink.Greet = s.greet
 	writer, listener, err := s.outbound(ctx)
 	if err != nil {
 		return ignoreEnd(ctx, err)

@@ -85,7 +85,7 @@ func TestReadOnlyOrg(t *testing.T) {
 		return nil
 	})
 	time.Sleep(6 * time.Second)
-	if n := closed.Hits(); n > 1 {
+	if n := closed.Hits(); n > 2 { // as many as are under way at first
 		t.Errorf("%d writes within seconds", n)
 	}
 	closed.Remove()
