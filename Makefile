@@ -29,7 +29,7 @@ demo:
 .PHONY: test
 test:
 	@scripts/need.sh go postgres cc node pgbouncer
-	go test -race $(PKG)
+	go test -race -timeout 20m $(PKG)
 
 ## test/one: run one test again and again: make test/one PKG=./outbox RUN=TestOrder
 .PHONY: test/one
@@ -56,7 +56,7 @@ check:
 	scripts/gofumpt.sh $(GOFUMPT)
 	go vet ./...
 	$(GOLANGCI) run --allow-parallel-runners
-	go test -race ./...
+	go test -race -timeout 20m ./...
 
 ## lint: run the linters alone
 .PHONY: lint
