@@ -9,13 +9,12 @@ import (
 )
 
 // collectionsOrg takes collections, alone and packed, and notes how they came: "200"
-// for one of that many records, "200+200" for two in one call. Records get numbered
-// ids in the order in which they came. What spoils may answer instead.
+// for one of that many records, "200+200" for two in one call. Ids are made of the
+// records' names, which are numbers. What spoils may answer instead.
 type collectionsOrg struct {
 	*Client
 	t      *testing.T
 	came   []string
-	next   int
 	spoils func(w http.ResponseWriter, r *http.Request, packed bool) bool
 	broken int // the subrequest, from 1, that fails as a whole
 }
