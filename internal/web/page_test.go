@@ -85,7 +85,7 @@ func TestLive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := s.Client().Do(req) //nolint:bodyclose // when the test ends
+	resp, err := s.Client().Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
