@@ -11,9 +11,9 @@ import (
 // Plans are paid from a purse. What it holds and what fills it in a day together
 // are the outbound share of the budget, so that no 24 hours cost more. While it is
 // half full everything goes at once, for hours as a rule: nobody saves for its own
-// sake. Below, plans are further and further apart, up to what fills the purse again,
-// and the more so the fewer records their calls carry: there is no cliff, and always
-// something left for full calls and for the first rows after a lull. A plan may overdraw the
+// sake. Below, plans are further and further apart, and the more so the fewer records
+// their calls carry: there is no cliff, and always something left for full calls and
+// for the first rows after a lull. A plan may overdraw the
 // purse; the next waits until that is made up.
 //
 // Others use the org's calls as well. When little of the budget is left, plans are
@@ -100,11 +100,12 @@ func (g *governor) take(now time.Time, p plan) (wait time.Duration) {
 }
 
 // spacing is how long after the last plan the next may go: at once while the purse
-// holds easyShare, or if its calls are full, and else up to what pays for it when the
-// purse is empty.
+// holds easyShare, or if its calls are full. Small plans are as far apart as pays for
+// them when it holds half of that, where a trickle settles, and further below: what
+// is left is for full calls, and comes back after them.
 func (g *governor) spacing(full, rate, cost, fullness float64) time.Duration {
 	short := max(0, 1-max(0, g.purse)/(full*easyShare))
-	return seconds(cost / rate * short * short * (1 - fullness))
+	return seconds(cost / rate * 4 * short * short * (1 - fullness))
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
