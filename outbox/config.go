@@ -51,7 +51,7 @@ type Config struct {
 
 	Log zerolog.Logger
 
-	BatchSize  int           // records per call; default 200, the least that Salesforce takes for one
+	BatchSize  int           // records per call; default 200, what one collection of Salesforce takes
 	Calls      int           // most calls under way at a time, if Salesforce copes with them; default 5
 	Window     int           // entries looked at at once; default 1,000
 	IdlePoll   time.Duration // wait between runs with nothing to do; default 1 s

@@ -74,7 +74,8 @@
 // configuration wants it: that is most of what an event would wait for. A crash
 // may take the last such commits back, each whole and only the last ones, so the
 // tables and the positions in them stay of one time. Only this process then
-// remembers more than the database holds: every two seconds the two are compared.
+// remembers more than the database holds: the two are compared before a new
+// connection applies anything, and every two seconds.
 //
 // # Topics
 //
