@@ -77,11 +77,11 @@
 //
 // # API calls
 //
-// Each call costs one of the org's daily allowance, whatever it carries. A plan that
-// carries few records for its calls therefore waits in turn when such plans have
-// come one after the other (governor.go, Config.Budget): its rows go together with
-// those that come meanwhile. The first after a lull goes at once, and so does what
-// fills its calls. Waiting counts as no attempt.
+// Each call costs one of the org's daily allowance, whatever it carries. Plans are
+// paid from a purse (governor.go, Config.Budget). While it is half full all go at
+// once; below, a plan waits the longer the emptier the purse is and the less full its
+// calls are, and its rows go together with those that come meanwhile. Waiting counts
+// as no attempt.
 //
 // # Errors
 //

@@ -38,7 +38,12 @@ type set interface {
 // records that Postgres refuses by halving.
 func (s *Sink) isolated(ctx context.Context, p *plan) (Result, error) {
 	res := Result{Marked: len(p.marks)}
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	conn, err := s.acquire(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer conn.Release()
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if err := s.run(ctx, tx, s.before(p)); err != nil {
 			return err
 		}
