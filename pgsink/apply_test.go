@@ -1,9 +1,12 @@
 package pgsink
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 func TestApply(t *testing.T) {
@@ -260,5 +263,29 @@ func TestApplyWaitsForTheDisk(t *testing.T) {
 		b.applyChanges(Result{Inserted: 1}, b.change(Read, 2, at(1), "Name", "read"))
 		b.want(want, `SELECT string_agg(is_now, ',' ORDER BY n) FROM seen`)
 		b.want("on", `SELECT current_setting('synchronous_commit')`)
+	}
+}
+
+// No connection applies anything, whichever way, before it was asked about, and it
+// is asked about once.
+func TestApplyGreetsConnections(t *testing.T) {
+	t.Parallel()
+	b := setup(t, account())
+	closed := errors.New("not this one")
+	var asked int
+	b.sink.Greet = func(context.Context, *pgx.Conn) error { asked++; return closed }
+	for _, kind := range []Kind{Event, Read} {
+		if _, err := b.sink.Apply(t.Context(), Batch{Changes: []Change{b.change(kind, 1, at(1), "Name", "one")}}); !errors.Is(err, closed) {
+			t.Errorf("kind %v: %v, want that it is refused", kind, err)
+		}
+	}
+	b.want("0", `SELECT count(*) FROM salesforce.account`)
+	asked = 0
+	b.sink.Greet = func(context.Context, *pgx.Conn) error { asked++; return nil }
+	for n := range 5 {
+		b.applyChanges(Result{Inserted: 1}, b.change(Event, n+1, at(1), "Name", "one"))
+	}
+	if most := int(b.sink.pool.Stat().TotalConns()); asked < 1 || asked > most {
+		t.Errorf("asked %d times about %d connections", asked, most)
 	}
 }
