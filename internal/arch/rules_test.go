@@ -38,8 +38,15 @@ var layers = []layer{
 	{"cmd/orgsim", []string{"test/org/..."}},
 	{"cmd/demo", []string{"config", "internal/bridge", "internal/status", "test/pgtest", "test/compare", "test/org/..."}},
 
+	{"test/rig", []string{"internal/status", "test/pgtest", "test/compare", "test/org/..."}},
+
 	// Folders of tests only.
 	{"test/e2e/...", []string{"..."}},
+	{"test/browser/...", []string{"..."}},
+	{"test/container/...", []string{"..."}},
+	{"test/deploy/...", []string{"..."}},
+	{"test/standby/...", []string{"..."}},
+	{"test/takeover/...", []string{"..."}},
 	{"test/chaos/...", []string{"..."}},
 	{"test/peers/...", []string{"..."}},
 	{"test/orm/...", []string{"..."}},

@@ -20,29 +20,29 @@ func TestBulkWrites(t *testing.T) {
 		n = 100_000
 	}
 	r := newRig(t, readWrite...)
-	first := r.start()
-	r.synced()
-	before := r.sf.Calls()
+	first := r.Start()
+	r.Synced()
+	before := r.SF.Calls()
 	began := time.Now()
-	r.exec(`INSERT INTO salesforce.contact (lastname, title, external_id__c)
+	r.Exec(`INSERT INTO salesforce.contact (lastname, title, external_id__c)
 		SELECT 'Load ' || n, CASE n % 3 WHEN 0 THEN E'say "hi",\nthere' WHEN 1 THEN ' , ' END, 'load-' || n FROM generate_series(1, $1::int) AS n`, n)
-	r.eventually("a job at work", time.Minute, func() error {
-		if r.count(`SELECT count(*) FROM salesforce._trigger_log WHERE state = 'PENDING' AND sf_message LIKE 'BULK 750%'`) == 0 {
+	r.Eventually("a job at work", time.Minute, func() error {
+		if r.Count(`SELECT count(*) FROM salesforce._trigger_log WHERE state = 'PENDING' AND sf_message LIKE 'BULK 750%'`) == 0 {
 			return fmt.Errorf("no entry names a job")
 		}
 		return nil
 	})
-	first.end(syscall.SIGKILL)
-	second := r.start()
-	r.eventually("the log to be done", 3*time.Minute, func() error {
-		if left := r.count(`SELECT count(*) FROM salesforce._trigger_log WHERE state <> 'IGNORE'`); left > 0 {
+	first.End(syscall.SIGKILL)
+	second := r.Start()
+	r.Eventually("the log to be done", 3*time.Minute, func() error {
+		if left := r.Count(`SELECT count(*) FROM salesforce._trigger_log WHERE state <> 'IGNORE'`); left > 0 {
 			return fmt.Errorf("%d entries", left)
 		}
 		return nil
 	})
 	took := time.Since(began)
 	calls, kinds := 0, map[string]int{}
-	for kind, count := range r.sf.Calls() {
+	for kind, count := range r.SF.Calls() {
 		if count -= before[kind]; count > 0 {
 			kinds[kind] = count
 		}
@@ -54,23 +54,23 @@ func TestBulkWrites(t *testing.T) {
 	if calls > 120 {
 		t.Errorf("%d calls", calls)
 	}
-	if got := len(r.sf.Records("Contact")); got != n {
+	if got := len(r.SF.Records("Contact")); got != n {
 		t.Errorf("%d records for %d rows", got, n)
 	}
 	r.once("Contact", "contact")
-	r.equal("Contact")
+	r.Equal("Contact")
 
-	r.exec(`UPDATE salesforce.contact SET title = NULL`)
-	r.equal("Contact")
-	r.exec(`DELETE FROM salesforce.contact`)
-	r.eventually("so many deletes to be held", 30*time.Second, func() error {
-		if !strings.Contains(second.log.String(), `"event":"held"`) {
+	r.Exec(`UPDATE salesforce.contact SET title = NULL`)
+	r.Equal("Contact")
+	r.Exec(`DELETE FROM salesforce.contact`)
+	r.Eventually("so many deletes to be held", 30*time.Second, func() error {
+		if !strings.Contains(second.Log.String(), `"event":"held"`) {
 			return errors.New("not yet")
 		}
 		return nil
 	})
 	r.ran(fmt.Sprintf("contact: %d entries are released", n), "approve", "Contact")
-	r.equal("Contact")
+	r.Equal("Contact")
 }
 
 // A backlog of one object takes few API calls, whatever it is made of: plain
@@ -84,8 +84,8 @@ func TestBacklogCalls(t *testing.T) {
 	}
 	limit := max(12, 120*n/100_000)
 	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_POLL_INTERVAL=24h")
-	r.start()
-	r.synced()
+	r.Start()
+	r.Synced()
 	for _, step := range []struct{ op, sql string }{
 		{"insert", fmt.Sprintf(`INSERT INTO salesforce.account (name) SELECT 'Load ' || n FROM generate_series(1, %d) AS n`, n)},
 		{"update", `UPDATE salesforce.account SET phone = id::text`},
@@ -93,18 +93,18 @@ func TestBacklogCalls(t *testing.T) {
 	} {
 		before, _ := r.settled()
 		began := time.Now()
-		r.exec(step.sql)
-		r.until("the log to be done", 10*time.Minute, func() error {
+		r.Exec(step.sql)
+		r.Until("the log to be done", 10*time.Minute, func() error {
 			if step.op == "delete" {
-				r.command("approve", "Account")
+				r.Command("approve", "Account")
 			}
-			if left := r.count(`SELECT (SELECT count(*) FROM salesforce._trigger_log WHERE state <> 'IGNORE') + (SELECT count(*) FROM hcbridge.mark)`); left > 0 {
+			if left := r.Count(`SELECT (SELECT count(*) FROM salesforce._trigger_log WHERE state <> 'IGNORE') + (SELECT count(*) FROM hcbridge.mark)`); left > 0 {
 				return fmt.Errorf("%d entries and marks", left)
 			}
 			return nil
 		})
 		took := time.Since(began)
-		r.equal("Account")
+		r.Equal("Account")
 		after, _ := r.settled()
 		calls, reads, kinds := 0, 0, map[string]int{}
 		for kind, count := range after {
@@ -128,15 +128,15 @@ func TestBacklogCalls(t *testing.T) {
 func TestTrickleIsSpaced(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_POLL_INTERVAL=24h", "HC_API_DAILY_BUDGET=200")
-	r.start()
-	r.synced()
+	r.Start()
+	r.Synced()
 	before, _ := r.settled()
 	insert := func(from, to int) {
-		r.exec("INSERT INTO salesforce.account (name) SELECT 'Row ' || n FROM generate_series($1::int, $2::int) AS n", from, to)
+		r.Exec("INSERT INTO salesforce.account (name) SELECT 'Row ' || n FROM generate_series($1::int, $2::int) AS n", from, to)
 	}
 	insert(1, 1)
-	r.eventually("the first row", time.Second, func() error {
-		if n := len(r.sf.Records("Account")); n != 1 {
+	r.Eventually("the first row", time.Second, func() error {
+		if n := len(r.SF.Records("Account")); n != 1 {
 			return fmt.Errorf("%d records", n)
 		}
 		return nil
@@ -146,20 +146,20 @@ func TestTrickleIsSpaced(t *testing.T) {
 		insert(2+n, 2+n)
 		time.Sleep(20 * time.Millisecond) // what the app does between its writes
 	}
-	r.eventually("status to tell", 5*time.Second, func() error {
-		if st, _ := r.status(); !strings.Contains(st.Connection.Message, "writes are spaced") {
+	r.Eventually("status to tell", 5*time.Second, func() error {
+		if st, _ := r.Status(); !strings.Contains(st.Connection.Message, "writes are spaced") {
 			return fmt.Errorf("message %q", st.Connection.Message)
 		}
 		return nil
 	})
 	insert(2+rows, 1001+rows) // as many as a call can carry
-	r.eventually("what waits", 20*time.Second, func() error {
-		if left := r.count("SELECT count(*) FROM salesforce._trigger_log WHERE state IN ('NEW', 'PENDING')"); left > 0 {
+	r.Eventually("what waits", 20*time.Second, func() error {
+		if left := r.Count("SELECT count(*) FROM salesforce._trigger_log WHERE state IN ('NEW', 'PENDING')"); left > 0 {
 			return fmt.Errorf("%d entries", left)
 		}
 		return nil
 	})
-	r.equal("Account")
+	r.Equal("Account")
 	after, _ := r.settled()
 	writes, kinds := 0, map[string]int{}
 	for kind, n := range after {
@@ -184,27 +184,27 @@ func TestInterleavedChanges(t *testing.T) {
 	named := map[string]string{"Account": "Name", "Contact": "LastName", "Invoice__c": "Name"}
 	r := newRig(t, append(readWrite, "HC_OBJECTS="+strings.Join(objects, ","), "HC_OBJECT_INVOICE__C_ACCESS=read_write")...)
 	for _, object := range objects {
-		_, err := r.sf.InsertMany(object, func(yield func(map[string]any) bool) {
+		_, err := r.SF.InsertMany(object, func(yield func(map[string]any) bool) {
 			for i := range 334 {
 				if !yield(map[string]any{named[object]: fmt.Sprint(i)}) {
 					return
 				}
 			}
 		})
-		r.must(err)
+		r.Must(err)
 	}
-	r.start()
-	r.synced()
+	r.Start()
+	r.Synced()
 	before, _ := r.settled()
-	tx, err := r.pool.Begin(t.Context())
-	r.must(err)
+	tx, err := r.Pool.Begin(t.Context())
+	r.Must(err)
 	for i := range 1000 {
 		set := []string{"account SET name", "contact SET lastname", "invoice__c SET name"}[i%3]
 		_, err := tx.Exec(t.Context(), fmt.Sprintf("UPDATE salesforce.%s = $1 WHERE id = (SELECT min(id) + $2 FROM salesforce.%s)", set, strings.Fields(set)[0]), fmt.Sprintf("n%d", i), i/3)
-		r.must(err)
+		r.Must(err)
 	}
-	r.must(tx.Commit(t.Context()))
-	r.equal(objects...)
+	r.Must(tx.Commit(t.Context()))
+	r.Equal(objects...)
 	after, _ := r.settled()
 	writes, calls := 0, map[string]int{}
 	for kind, n := range after {

@@ -14,11 +14,11 @@ import (
 func TestCaptureIsWatched(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_FIELDS=Name", "HC_HTTP_ADDR="+freeAddr(t))
-	r.start()
-	r.synced()
+	r.Start()
+	r.Synced()
 	noticed := func(what string) {
 		t.Helper()
-		r.until(what, time.Minute, func() error {
+		r.Until(what, time.Minute, func() error {
 			if code, body := r.get("/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, what) {
 				return fmt.Errorf("%d %s", code, body)
 			}
@@ -27,7 +27,7 @@ func TestCaptureIsWatched(t *testing.T) {
 	}
 	ready := func() {
 		t.Helper()
-		r.until("ready", time.Minute, func() error {
+		r.Until("ready", time.Minute, func() error {
 			if code, body := r.get("/readyz"); code != http.StatusOK {
 				return fmt.Errorf("%d %s", code, body)
 			}
@@ -36,26 +36,26 @@ func TestCaptureIsWatched(t *testing.T) {
 	}
 	repaired := func(sql string, want int) {
 		t.Helper()
-		r.until("repaired", time.Minute, func() error {
-			if n := r.count(sql); n != want {
+		r.Until("repaired", time.Minute, func() error {
+			if n := r.Count(sql); n != want {
 				return fmt.Errorf("%d, want %d", n, want)
 			}
 			return nil
 		})
 	}
-	r.exec(`ALTER TABLE salesforce.account DISABLE TRIGGER hc_account_logtrigger`)
+	r.Exec(`ALTER TABLE salesforce.account DISABLE TRIGGER hc_account_logtrigger`)
 	noticed("hc_account_logtrigger of account is disabled")
-	r.exec(`ALTER TABLE salesforce.account ENABLE REPLICA TRIGGER hc_account_logtrigger`)
+	r.Exec(`ALTER TABLE salesforce.account ENABLE REPLICA TRIGGER hc_account_logtrigger`)
 	noticed("left to replication")
-	r.exec(`ALTER TABLE salesforce.account ENABLE TRIGGER hc_account_logtrigger`)
+	r.Exec(`ALTER TABLE salesforce.account ENABLE TRIGGER hc_account_logtrigger`)
 	ready()
 
 	triggers := `SELECT count(*) FROM pg_trigger WHERE tgrelid = 'salesforce.account'::regclass AND NOT tgisinternal`
-	r.exec(`DROP TRIGGER hc_account_logtrigger ON salesforce.account; DROP TRIGGER hc_account_truncate_trigger ON salesforce.account; DROP FUNCTION salesforce.hc_account_status() CASCADE`)
-	r.exec(`CREATE OR REPLACE FUNCTION salesforce.hc_account_logger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$`)
+	r.Exec(`DROP TRIGGER hc_account_logtrigger ON salesforce.account; DROP TRIGGER hc_account_truncate_trigger ON salesforce.account; DROP FUNCTION salesforce.hc_account_status() CASCADE`)
+	r.Exec(`CREATE OR REPLACE FUNCTION salesforce.hc_account_logger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$`)
 	repaired(triggers, 5)
 	repaired(`SELECT count(*) FROM pg_proc WHERE proname = 'hc_account_logger' AND prosecdef`, 1)
 	ready()
-	r.exec(`INSERT INTO salesforce.account (name) VALUES ('captured')`)
-	r.equal("Account")
+	r.Exec(`INSERT INTO salesforce.account (name) VALUES ('captured')`)
+	r.Equal("Account")
 }

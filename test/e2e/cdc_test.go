@@ -29,7 +29,7 @@ func newCDC(t *testing.T, selected []string, settings ...string) *cdcRig {
 		Now:     func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) },
 		Objects: append(sobject.Standard(), sobject.Asset()),
 	}, append([]string{"HC_OBJECT_ACCOUNT_MODE=cdc", "HC_OBJECT_ACCOUNT_FIELDS=Name,Phone,Site,NumberOfEmployees,External_Id__c,BillingCity,Description"}, settings...)...)}
-	r.must(r.sf.Select(selected...))
+	r.Must(r.SF.Select(selected...))
 	return r
 }
 
@@ -38,17 +38,17 @@ func (r *cdcRig) later() { r.ahead.Add(int64(2 * time.Second)) }
 
 // heard waits until the bridge is subscribed and has applied an event.
 func (r *cdcRig) heard(channel string, makes func() string) (id string) {
-	r.t.Helper()
-	r.synced()
-	r.eventually("subscription", 30*time.Second, func() error {
+	r.T.Helper()
+	r.Synced()
+	r.Eventually("subscription", 30*time.Second, func() error {
 		if len(r.accepted(channel)) == 0 {
 			return fmt.Errorf("not subscribed")
 		}
 		return nil
 	})
 	id = makes()
-	r.eventually("position", 15*time.Second, func() error {
-		if r.count("SELECT count(*) FROM hcbridge.position WHERE channel = $1", channel) == 0 {
+	r.Eventually("position", 15*time.Second, func() error {
+		if r.Count("SELECT count(*) FROM hcbridge.position WHERE channel = $1", channel) == 0 {
 			return fmt.Errorf("no event has been applied")
 		}
 		return nil
@@ -58,15 +58,15 @@ func (r *cdcRig) heard(channel string, makes func() string) (id string) {
 }
 
 func (r *cdcRig) account(fields map[string]any) func() string {
-	return func() string { return r.insert("Account", fields) }
+	return func() string { return r.Insert("Account", fields) }
 }
 
 // becomes waits until an expression over a record's row has a value.
 func (r *cdcRig) becomes(table, id, expr, want string) {
-	r.t.Helper()
-	r.eventually(expr+" of "+id, 10*time.Second, func() error {
+	r.T.Helper()
+	r.Eventually(expr+" of "+id, 10*time.Second, func() error {
 		var got *string
-		err := r.pool.QueryRow(r.t.Context(), "SELECT max("+expr+") FROM salesforce."+table+" WHERE sfid = $1", id).Scan(&got)
+		err := r.Pool.QueryRow(r.T.Context(), "SELECT max("+expr+") FROM salesforce."+table+" WHERE sfid = $1", id).Scan(&got)
 		if text := str(got); err == nil && text != want {
 			err = fmt.Errorf("it is %q, want %q", text, want)
 		}
@@ -86,34 +86,34 @@ func str(p *string) string {
 func TestChangeDataCapture(t *testing.T) {
 	t.Parallel()
 	r := newCDC(t, []string{"Account"})
-	r.start()
+	r.Start()
 	id := r.heard(accountChanges, r.account(map[string]any{"Name": "First", "Phone": "1", "Site": "S", "BillingCity": "Ulm"}))
 	r.becomes("account", id, "concat_ws(',', name, phone, site, billingcity)", "First,1,S,Ulm")
 	r.shows("streaming by change events", 10*time.Second, func(_ status.Connection, o status.Object) bool { return o.ModeEffective == "cdc" && o.Message == "" })
-	r.equal("Account") // the first record may have come by the first poll
+	r.Equal("Account") // the first record may have come by the first poll
 
 	// All other ways are refused: a poll may mark records at any time, and on a
 	// slow machine reading them back would hide what events do.
-	refused := r.sf.Fault(org.Fault{Path: "/composite/sobjects/|/jobs/query", Verb: org.Reject})
-	second := r.insert("Account", map[string]any{"Name": "Second"})
+	refused := r.SF.Fault(org.Fault{Path: "/composite/sobjects/|/jobs/query", Verb: org.Reject})
+	second := r.Insert("Account", map[string]any{"Name": "Second"})
 	r.becomes("account", second, "concat_ws(',', name, phone, isdeleted::text)", "Second,false")
-	stamp := r.count("SELECT extract(epoch FROM systemmodstamp)::int FROM salesforce.account WHERE sfid = $1", second)
+	stamp := r.Count("SELECT extract(epoch FROM systemmodstamp)::int FROM salesforce.account WHERE sfid = $1", second)
 	r.later()
-	r.must(r.sf.Update("Account", second, map[string]any{"Phone": "2", "BillingCity": "Bonn"}))
+	r.Must(r.SF.Update("Account", second, map[string]any{"Phone": "2", "BillingCity": "Bonn"}))
 	r.becomes("account", second, "concat_ws(',', name, phone, billingcity)", "Second,2,Bonn")
 	r.later()
-	r.must(r.sf.Update("Account", second, map[string]any{"Phone": nil, "BillingCity": nil}))
+	r.Must(r.SF.Update("Account", second, map[string]any{"Phone": nil, "BillingCity": nil}))
 	r.becomes("account", second, "concat_ws(',', name, phone, billingcity)", "Second")
-	if now := r.count("SELECT extract(epoch FROM systemmodstamp)::int FROM salesforce.account WHERE sfid = $1", second); now != stamp {
+	if now := r.Count("SELECT extract(epoch FROM systemmodstamp)::int FROM salesforce.account WHERE sfid = $1", second); now != stamp {
 		t.Errorf("a patch moved the stamp, so no poll would look again")
 	}
 	// One event of two records, by a bulk load.
 	r.later()
-	bulk := r.sf.AsBulk("loader@hc.example")
-	r.must(bulk.Update("Account", second, map[string]any{"Site": "bulk"}))
+	bulk := r.SF.AsBulk("loader@hc.example")
+	r.Must(bulk.Update("Account", second, map[string]any{"Site": "bulk"}))
 	r.becomes("account", second, "site", "bulk")
 	r.later()
-	for _, res := range r.sf.Org().Commit(sobject.Origin{API: "apex"}, true, []sobject.Op{
+	for _, res := range r.SF.Org().Commit(sobject.Origin{API: "apex"}, true, []sobject.Op{
 		{Kind: sobject.Update, Object: "Account", ID: id, Fields: map[string]any{"Site": "both"}},
 		{Kind: sobject.Update, Object: "Account", ID: second, Fields: map[string]any{"Site": "both"}},
 	}) {
@@ -124,32 +124,32 @@ func TestChangeDataCapture(t *testing.T) {
 	r.becomes("account", id, "site", "both")
 	r.becomes("account", second, "site", "both")
 	r.later()
-	r.must(r.sf.Delete("Account", second))
+	r.Must(r.SF.Delete("Account", second))
 	r.becomes("account", second, "name", "<null>")
 	refused.Release()
 
-	r.must(r.sf.Undelete("Account", second))
+	r.Must(r.SF.Undelete("Account", second))
 	r.becomes("account", second, "concat_ws(',', name, site)", "Second,both")
 	r.later()
 	text := strings.Repeat("0123456789\n", 200)
-	r.must(r.sf.Update("Account", id, map[string]any{"Description": text}))
+	r.Must(r.SF.Update("Account", id, map[string]any{"Description": text}))
 	r.becomes("account", id, "md5(description)", md5Of(r, text))
 	r.later()
 	text = strings.Replace(text, "0123456789\n", "other\n", 1)
-	r.must(r.sf.Update("Account", id, map[string]any{"Description": text, "Phone": "3"})) // comes as a difference
+	r.Must(r.SF.Update("Account", id, map[string]any{"Description": text, "Phone": "3"})) // comes as a difference
 	r.becomes("account", id, "md5(description) || phone", md5Of(r, text)+"3")
 	r.later()
-	r.sf.GapEvents("Account", true)
-	r.must(r.sf.Update("Account", id, map[string]any{"Name": "After a gap"}))
+	r.SF.GapEvents("Account", true)
+	r.Must(r.SF.Update("Account", id, map[string]any{"Name": "After a gap"}))
 	r.becomes("account", id, "name", "After a gap")
-	r.must(r.sf.Delete("Account", second))
+	r.Must(r.SF.Delete("Account", second))
 	r.becomes("account", second, "name", "<null>")
-	r.equal("Account")
+	r.Equal("Account")
 }
 
 func md5Of(r *cdcRig, text string) (sum string) {
-	r.t.Helper()
-	r.must(r.pool.QueryRow(r.t.Context(), "SELECT md5($1)", strings.TrimSpace(text)).Scan(&sum))
+	r.T.Helper()
+	r.Must(r.Pool.QueryRow(r.T.Context(), "SELECT md5($1)", strings.TrimSpace(text)).Scan(&sum))
 	return sum
 }
 
@@ -157,18 +157,18 @@ func md5Of(r *cdcRig, text string) (sum string) {
 func TestChangeEventLost(t *testing.T) {
 	t.Parallel()
 	r := newCDC(t, []string{"Account"})
-	b := r.start()
+	b := r.Start()
 	id := r.heard(accountChanges, r.account(map[string]any{"Name": "A", "Phone": "1", "Site": "1"}))
-	r.equal("Account")
-	r.sf.LoseChanges("Account", 1)
-	r.must(r.sf.Update("Account", id, map[string]any{"Phone": "2"})) // lost for good
+	r.Equal("Account")
+	r.SF.LoseChanges("Account", 1)
+	r.Must(r.SF.Update("Account", id, map[string]any{"Phone": "2"})) // lost for good
 	r.later()
-	r.must(r.sf.Update("Account", id, map[string]any{"Site": "2"}))
+	r.Must(r.SF.Update("Account", id, map[string]any{"Site": "2"}))
 	r.becomes("account", id, "concat_ws(',', phone, site)", "1,2")
-	b.end(syscall.SIGTERM)
-	r.start() // polls at once
+	b.End(syscall.SIGTERM)
+	r.Start() // polls at once
 	r.becomes("account", id, "concat_ws(',', phone, site)", "2,2")
-	r.equal("Account")
+	r.Equal("Account")
 }
 
 // Where Salesforce says that it cannot tell what changed, everything is looked
@@ -177,43 +177,43 @@ func TestChangeOverflow(t *testing.T) {
 	t.Parallel()
 	for name, cause := range map[string]func(r *cdcRig, ids []string){
 		"TooManyChanges": func(r *cdcRig, ids []string) {
-			r.sf.OverflowAbove(1)
+			r.SF.OverflowAbove(1)
 			var ops []sobject.Op
 			for i, id := range ids[:len(ids)-1] {
 				ops = append(ops, sobject.Op{Kind: sobject.Update, Object: "Account", ID: id, Fields: map[string]any{"Phone": fmt.Sprint("new", i)}})
 			}
 			ops = append(ops, sobject.Op{Kind: sobject.Delete, Object: "Account", ID: ids[len(ids)-1]},
 				sobject.Op{Kind: sobject.Insert, Object: "Account", Fields: map[string]any{"Name": "born"}})
-			for _, res := range r.sf.Org().Commit(sobject.Origin{API: "apex"}, true, ops) {
+			for _, res := range r.SF.Org().Commit(sobject.Origin{API: "apex"}, true, ops) {
 				if res.Err != nil {
-					r.t.Fatal(res.Err)
+					r.T.Fatal(res.Err)
 				}
 			}
 		},
 		// Changes of the schema need not move stamps, so polls find nothing.
 		"Conversion": func(r *cdcRig, ids []string) {
-			r.exec("SET xmlbinary = 'hex'; UPDATE salesforce.account SET phone = 'unlike Salesforce' WHERE sfid = '" + ids[2] + "'")
-			r.sf.Convert("Account")
+			r.Exec("SET xmlbinary = 'hex'; UPDATE salesforce.account SET phone = 'unlike Salesforce' WHERE sfid = '" + ids[2] + "'")
+			r.SF.Convert("Account")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newCDC(t, []string{"Account"})
-			r.start()
+			r.Start()
 			ids := []string{r.heard(accountChanges, r.account(map[string]any{"Name": "A"}))}
 			for i := range 9 {
-				ids = append(ids, r.insert("Account", map[string]any{"Name": fmt.Sprint(i)}))
+				ids = append(ids, r.Insert("Account", map[string]any{"Name": fmt.Sprint(i)}))
 			}
-			r.equal("Account")
+			r.Equal("Account")
 			r.later()
 			cause(r, ids)
-			r.eventually("gap", 15*time.Second, func() error {
+			r.Eventually("gap", 15*time.Second, func() error {
 				if all, open := r.gaps("many changes"); all != 1 || open != 0 {
 					return fmt.Errorf("%d gaps, %d open", all, open)
 				}
 				return nil
 			})
-			r.equal("Account")
+			r.Equal("Account")
 		})
 	}
 }
@@ -222,30 +222,30 @@ func TestChangeOverflow(t *testing.T) {
 func TestChangeReplay(t *testing.T) {
 	t.Parallel()
 	r := newCDC(t, []string{"Account"})
-	b := r.start()
+	b := r.Start()
 	id := r.heard(accountChanges, r.account(map[string]any{"Name": "A"}))
-	r.equal("Account")
-	position := r.count("SELECT replay_id FROM hcbridge.position WHERE channel = $1", accountChanges)
-	b.end(syscall.SIGTERM)
-	r.must(r.sf.Update("Account", id, map[string]any{"Phone": "while down"}))
+	r.Equal("Account")
+	position := r.Count("SELECT replay_id FROM hcbridge.position WHERE channel = $1", accountChanges)
+	b.End(syscall.SIGTERM)
+	r.Must(r.SF.Update("Account", id, map[string]any{"Phone": "while down"}))
 	r.ahead.Add(int64(71 * time.Hour))
-	r.start()
-	r.eventually("replay", 30*time.Second, func() error {
+	r.Start()
+	r.Eventually("replay", 30*time.Second, func() error {
 		list := r.accepted(accountChanges)
 		if last := string(list[len(list)-1].Replay); len(list) < 2 || last != fmt.Sprint(position) {
 			return fmt.Errorf("%d subscriptions, the last from %s, want %d", len(list), last, position)
 		}
-		if r.count("SELECT replay_id FROM hcbridge.position WHERE channel = $1", accountChanges) <= position {
+		if r.Count("SELECT replay_id FROM hcbridge.position WHERE channel = $1", accountChanges) <= position {
 			return fmt.Errorf("the event of the pause has not come")
 		}
 		return nil
 	})
-	r.equal("Account")
-	r.sf.ExpireReplay()
-	r.sf.Forget()
+	r.Equal("Account")
+	r.SF.ExpireReplay()
+	r.SF.Forget()
 	r.gapClosed("no longer holds")
 	r.later()
-	r.must(r.sf.Update("Account", id, map[string]any{"Phone": "after the gap"}))
+	r.Must(r.SF.Update("Account", id, map[string]any{"Phone": "after the gap"}))
 	r.becomes("account", id, "phone", "after the gap")
 }
 
@@ -255,17 +255,17 @@ func TestChangeEventsRefused(t *testing.T) {
 	t.Parallel()
 	r := newCDC(t, []string{"Contact", "Asset"}, "HC_OBJECTS=Account,Contact,Asset", "HC_OBJECT_CONTACT_MODE=cdc", "HC_OBJECT_ASSET_MODE=cdc",
 		"HC_OBJECT_ACCOUNT_POLL_INTERVAL=1s", "HC_OBJECT_CONTACT_POLL_INTERVAL=1s")
-	r.sf.DenyCapture("Contact", true)
-	b := r.start()
+	r.SF.DenyCapture("Contact", true)
+	b := r.Start()
 	// Asset is one that PushTopics do not support.
-	id := r.heard("/data/AssetChangeEvent", func() string { return r.insert("Asset", map[string]any{"Name": "Pump", "SerialNumber": "1"}) })
-	r.must(r.sf.Update("Asset", id, map[string]any{"SerialNumber": "2"}))
+	id := r.heard("/data/AssetChangeEvent", func() string { return r.Insert("Asset", map[string]any{"Name": "Pump", "SerialNumber": "1"}) })
+	r.Must(r.SF.Update("Asset", id, map[string]any{"SerialNumber": "2"}))
 	r.becomes("asset", id, "serialnumber", "2")
 	for object, want := range map[string]string{
 		"Account": "select it in Setup → Change Data Capture", "Contact": "grant View All Records on Contact",
 	} {
-		r.eventually("reason", 20*time.Second, func() error {
-			st, _ := r.status()
+		r.Eventually("reason", 20*time.Second, func() error {
+			st, _ := r.Status()
 			for _, o := range st.Objects {
 				if o.Object == object && o.Mode == "cdc" && o.ModeEffective == "polling" && strings.Contains(o.Message, want) {
 					return nil
@@ -273,13 +273,13 @@ func TestChangeEventsRefused(t *testing.T) {
 			}
 			return fmt.Errorf("status %+v", st.Objects)
 		})
-		if n := strings.Count(b.log.String(), want); n != 1 {
+		if n := strings.Count(b.Log.String(), want); n != 1 {
 			t.Errorf("%s: said %d times", object, n)
 		}
 	}
-	account := r.insert("Account", map[string]any{"Name": "Polled"})
+	account := r.Insert("Account", map[string]any{"Name": "Polled"})
 	r.becomes("account", account, "name", "Polled")
-	r.equal("Account", "Contact")
+	r.Equal("Account", "Contact")
 }
 
 // What the app writes comes back as change events and causes nothing more, and
@@ -288,28 +288,28 @@ func TestChangeDataCaptureBothWays(t *testing.T) {
 	t.Parallel()
 	r := newCDC(t, []string{"Account", "Line__c", "Invoice__c"}, "HC_OBJECTS=Account,Invoice__c,Line__c", "HC_OBJECT_ACCOUNT_ACCESS=read_write",
 		"HC_OBJECT_INVOICE__C_MODE=cdc", "HC_OBJECT_LINE__C_MODE=cdc", "HC_OBJECT_LINE__C_FIELDS=Name,Quantity__c,Label__c,Invoice__c")
-	r.start()
+	r.Start()
 	r.heard(accountChanges, r.account(map[string]any{"Name": "A"}))
 	for i := range 20 {
-		r.exec("INSERT INTO salesforce.account (name, phone) VALUES ($1, '0')", fmt.Sprint("local ", i))
+		r.Exec("INSERT INTO salesforce.account (name, phone) VALUES ($1, '0')", fmt.Sprint("local ", i))
 	}
-	r.exec("UPDATE salesforce.account SET phone = '1' WHERE name LIKE 'local %'")
-	r.equal("Account")
+	r.Exec("UPDATE salesforce.account SET phone = '1' WHERE name LIKE 'local %'")
+	r.Equal("Account")
 	r.later()
-	r.exec("UPDATE salesforce.account SET phone = '2' WHERE name = 'local 7'")
-	r.equal("Account")
-	if n := r.count("SELECT count(*) FROM salesforce.account"); n != 21 {
+	r.Exec("UPDATE salesforce.account SET phone = '2' WHERE name = 'local 7'")
+	r.Equal("Account")
+	if n := r.Count("SELECT count(*) FROM salesforce.account"); n != 21 {
 		t.Errorf("%d rows, want 21", n)
 	}
-	if n := r.sf.WritesBy()["rest"]; n < 41 || n > 62 {
+	if n := r.SF.WritesBy()["rest"]; n < 41 || n > 62 {
 		t.Errorf("%d writes by the bridge, for 20 inserts and 21 updates", n)
 	}
 
-	invoice := r.insert("Invoice__c", map[string]any{"Name": "I"})
-	line := r.insert("Line__c", map[string]any{"Invoice__c": invoice, "Quantity__c": 2})
+	invoice := r.Insert("Invoice__c", map[string]any{"Name": "I"})
+	line := r.Insert("Line__c", map[string]any{"Invoice__c": invoice, "Quantity__c": 2})
 	r.becomes("line__c", line, "label__c", "2 pieces")
 	r.later()
-	r.must(r.sf.Update("Line__c", line, map[string]any{"Quantity__c": 3}))
+	r.Must(r.SF.Update("Line__c", line, map[string]any{"Quantity__c": 3}))
 	r.becomes("line__c", line, "label__c", "3 pieces")
-	r.equal("Line__c", "Invoice__c")
+	r.Equal("Line__c", "Invoice__c")
 }

@@ -28,19 +28,19 @@ func TestChaos(t *testing.T) {
 	t.Logf("HCBRIDGE_SEED=%d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
 	r := newRig(t, "HC_POLL_INTERVAL=2s")
-	b := r.start()
-	r.synced()
+	b := r.Start()
+	r.Synced()
 	records := map[string][]string{}
 	change := func() {
-		by := r.sf.As(org.DefaultOther)
+		by := r.SF.As(org.DefaultOther)
 		if random.IntN(4) == 0 {
-			by = r.sf.AsBulk("loader@example.com")
+			by = r.SF.AsBulk("loader@example.com")
 		}
 		object, name := "Account", "Name"
 		fields := map[string]any{}
 		if random.IntN(2) == 0 {
 			object, name = "Contact", "LastName"
-			if accounts := r.sf.Records("Account"); len(accounts) > 0 {
+			if accounts := r.SF.Records("Account"); len(accounts) > 0 {
 				fields["AccountId"] = accounts[random.IntN(len(accounts))].ID
 			}
 		}
@@ -48,7 +48,7 @@ func TestChaos(t *testing.T) {
 		ids := records[object]
 		if len(ids) < 5 || random.IntN(5) == 0 {
 			id, err := by.Insert(object, fields)
-			r.must(err)
+			r.Must(err)
 			records[object] = append(ids, id)
 			return
 		}
@@ -69,19 +69,19 @@ func TestChaos(t *testing.T) {
 	verbs := []org.Verb{org.Reject, org.FailAfterWrite, org.HTML, org.Cut, org.Garble, org.Drop}
 	spoil := []func(){
 		func() {
-			r.sf.Fault(org.Fault{Path: []string{"/query", "/composite", "^/cometd/", ""}[random.IntN(4)], Verb: verbs[random.IntN(len(verbs))], Times: 1 + random.IntN(3)})
+			r.SF.Fault(org.Fault{Path: []string{"/query", "/composite", "^/cometd/", ""}[random.IntN(4)], Verb: verbs[random.IntN(len(verbs))], Times: 1 + random.IntN(3)})
 		},
-		r.sf.Forget,
-		r.sf.ExpireReplay,
-		r.sf.RevokeTokens,
-		r.sf.Stream().DisconnectAll,
-		func() { r.sf.Mute(true); change(); r.sf.Mute(false) },
-		func() { r.sf.Stream().Duplicate(random.IntN(5)) },
-		func() { r.sf.ReverseEvents(true); change(); change(); r.sf.ReverseEvents(false) },
+		r.SF.Forget,
+		r.SF.ExpireReplay,
+		r.SF.RevokeTokens,
+		r.SF.Stream().DisconnectAll,
+		func() { r.SF.Mute(true); change(); r.SF.Mute(false) },
+		func() { r.SF.Stream().Duplicate(random.IntN(5)) },
+		func() { r.SF.ReverseEvents(true); change(); change(); r.SF.ReverseEvents(false) },
 		func() {
 			if random.IntN(4) == 0 {
-				b.end(syscall.SIGKILL)
-				b = r.start()
+				b.End(syscall.SIGKILL)
+				b = r.Start()
 			}
 		},
 	}
@@ -92,7 +92,7 @@ func TestChaos(t *testing.T) {
 		}
 		time.Sleep(time.Duration(random.IntN(40)) * time.Millisecond) // the pace of the people in the org
 	}
-	r.sf.ClearFaults()
-	r.sf.Stream().Duplicate(0)
-	r.equal("Account", "Contact")
+	r.SF.ClearFaults()
+	r.SF.Stream().Duplicate(0)
+	r.Equal("Account", "Contact")
 }

@@ -30,9 +30,9 @@ func TestConfigurationErrors(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, c.setting)
 			if c.name == "NoSuchDatabase" {
-				r.env["DATABASE_URL"] = r.url[:strings.LastIndex(r.url, "/")] + "/nowhere?" + afterQuestion(r.url)
+				r.Env["DATABASE_URL"] = r.URL[:strings.LastIndex(r.URL, "/")] + "/nowhere?" + afterQuestion(r.URL)
 			}
-			code, _, stderr := r.command("run")
+			code, _, stderr := r.Command("run")
 			if code != 2 {
 				t.Errorf("exit code %d, want 2", code)
 			}
@@ -57,10 +57,10 @@ func afterQuestion(url string) string {
 func TestMappingErrors(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Account,Nonsense__c,Contact,Lead", "HC_OBJECT_CONTACT_FIELDS=LastName,Favourite__c", "HC_OBJECT_LEAD_EXTERNAL_ID=LastName")
-	r.insert("Account", map[string]any{"Name": "Good"})
-	r.start()
-	r.eventually("status", 30*time.Second, func() error {
-		st, ok := r.status()
+	r.Insert("Account", map[string]any{"Name": "Good"})
+	r.Start()
+	r.Eventually("status", 30*time.Second, func() error {
+		st, ok := r.Status()
 		if !ok {
 			return fmt.Errorf("no status")
 		}
@@ -82,8 +82,8 @@ func TestMappingErrors(t *testing.T) {
 		}
 		return nil
 	})
-	r.equal("Account")
-	code, out, _ := r.command("check")
+	r.Equal("Account")
+	code, out, _ := r.Command("check")
 	if code != 1 || !strings.Contains(out, "✗ Nonsense__c") || !strings.Contains(out, "✓ Account") {
 		t.Errorf("check exits with %d:\n%s", code, out)
 	}
@@ -96,7 +96,7 @@ func TestCheck(t *testing.T) {
 	t.Run("GoodSetupIsAllGood", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, readWrite...)
-		code, out, stderr := r.command("check")
+		code, out, stderr := r.Command("check")
 		for line := range strings.Lines(out) {
 			if !strings.HasPrefix(line, "✓") {
 				t.Errorf("not good: %s", line)
@@ -110,8 +110,8 @@ func TestCheck(t *testing.T) {
 	t.Run("DatabaseDown", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t)
-		r.env["DATABASE_URL"] = "postgres://nobody@" + freeAddr(t) + "/none"
-		code, out, _ := r.command("check")
+		r.Env["DATABASE_URL"] = "postgres://nobody@" + freeAddr(t) + "/none"
+		code, out, _ := r.Command("check")
 		if code != 1 || !strings.Contains(out, "✗ Postgres: no connection") || !strings.Contains(out, "✓ Salesforce") {
 			t.Errorf("exit code %d:\n%s", code, out)
 		}
@@ -120,7 +120,7 @@ func TestCheck(t *testing.T) {
 	t.Run("LoginRefused", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, "HC_SALESFORCE_PASSWORD=wrong")
-		code, out, _ := r.command("check")
+		code, out, _ := r.Command("check")
 		if code != 1 || !strings.Contains(out, "✗ Salesforce: HC_SALESFORCE_USERNAME, HC_SALESFORCE_PASSWORD") || !strings.Contains(out, "✓ Postgres") {
 			t.Errorf("exit code %d:\n%s", code, out)
 		}
@@ -129,7 +129,7 @@ func TestCheck(t *testing.T) {
 	t.Run("NoExternalID", func(t *testing.T) { // of an object that is written, or not a unique one (fault 57)
 		t.Parallel()
 		r := newRig(t, "HC_OBJECTS=Contact,Every__c", "HC_OBJECT_CONTACT_ACCESS=read_write", "HC_OBJECT_EVERY__C_ACCESS=read_write", "HC_OBJECT_EVERY__C_EXTERNAL_ID=Legacy_Key__c")
-		code, out, _ := r.command("check")
+		code, out, _ := r.Command("check")
 		for _, want := range []string{
 			"! Contact: no external id", "HC_OBJECT_CONTACT_EXTERNAL_ID=HC_Key__c", "<length>36</length>", "<externalId>true</externalId>", "<unique>true</unique>",
 			"<caseSensitive>true</caseSensitive>", "! Every__c: Legacy_Key__c is not unique",
@@ -143,8 +143,8 @@ func TestCheck(t *testing.T) {
 	t.Run("NoPushTopicPermission", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t)
-		r.sf.DenyPushTopics(true)
-		code, out, _ := r.command("check")
+		r.SF.DenyPushTopics(true)
+		code, out, _ := r.Command("check")
 		if code != 0 || !strings.Contains(out, "! Streaming: no permission for PushTopics") || !strings.Contains(out, "grant the user Read and Create on PushTopic") {
 			t.Errorf("exit code %d:\n%s", code, out)
 		}
@@ -155,14 +155,14 @@ func TestUsage(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	for _, args := range [][]string{{"nonsense"}, {"status", "--nonsense"}, {"run", "extra"}, {"retry"}} {
-		if code, _, stderr := r.command(args...); code != 2 || stderr == "" {
+		if code, _, stderr := r.Command(args...); code != 2 || stderr == "" {
 			t.Errorf("hcbridge %v exits with %d and says %q, want 2 and why", args, code, stderr)
 		}
 	}
-	if code, out, _ := r.command("version"); code != 0 || !strings.Contains(out, "go1.") {
+	if code, out, _ := r.Command("version"); code != 0 || !strings.Contains(out, "go1.") {
 		t.Errorf("version exits with %d and prints %q", code, out)
 	}
-	if code, _, stderr := r.command("status"); code != 1 || !strings.Contains(stderr, "no bridge has run") {
+	if code, _, stderr := r.Command("status"); code != 1 || !strings.Contains(stderr, "no bridge has run") {
 		t.Errorf("status without a bridge exits with %d and says %q", code, stderr)
 	}
 }
@@ -172,14 +172,14 @@ func TestUsage(t *testing.T) {
 func TestCaptureOutlivesAMappingError(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, readWrite...)
-	first := r.start()
-	r.synced()
-	first.end(syscall.SIGTERM)
+	first := r.Start()
+	r.Synced()
+	first.End(syscall.SIGTERM)
 
-	r.sf.DenyObject("Contact", true)
-	second := r.start()
-	r.eventually("mapping error", 30*time.Second, func() error {
-		st, ok := r.status()
+	r.SF.DenyObject("Contact", true)
+	second := r.Start()
+	r.Eventually("mapping error", 30*time.Second, func() error {
+		st, ok := r.Status()
 		if !ok {
 			return fmt.Errorf("no status")
 		}
@@ -190,12 +190,12 @@ func TestCaptureOutlivesAMappingError(t *testing.T) {
 		}
 		return nil
 	})
-	r.exec("INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ('Meanwhile', 'm-1')")
-	second.end(syscall.SIGTERM)
-	r.sf.DenyObject("Contact", false)
-	r.start()
-	r.equal("Contact")
-	if n := len(r.sf.Records("Contact")); n != 1 {
+	r.Exec("INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ('Meanwhile', 'm-1')")
+	second.End(syscall.SIGTERM)
+	r.SF.DenyObject("Contact", false)
+	r.Start()
+	r.Equal("Contact")
+	if n := len(r.SF.Records("Contact")); n != 1 {
 		t.Errorf("%d contacts in Salesforce, want the one written meanwhile", n)
 	}
 }

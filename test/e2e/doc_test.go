@@ -4,46 +4,26 @@
 package e2e
 
 import (
-	"context"
-	"flag"
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
-	"strconv"
 	"testing"
+	"time"
 
-	"hcbridge/test/pgtest"
+	testrig "hcbridge/test/rig"
 )
 
-// binary is the program under test, built once, with the race detector in it where
-// nothing is measured.
-var binary string
+func TestMain(m *testing.M) { os.Exit(testrig.Main(m)) }
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+// rig is what all tests run on, with what several tests of this package ask it.
+type rig struct{ *testrig.Rig }
 
-func run(m *testing.M) int {
-	// Most tests wait for something, so more of them run than there are cores.
-	flag.Parse()
-	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		if err := f.Value.Set(strconv.Itoa(3 * runtime.GOMAXPROCS(0))); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-	}
-	dir, err := os.MkdirTemp("", "hcbridge-e2e-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "hcbridge")
-	race := "-race=" + strconv.FormatBool(os.Getenv("HCBRIDGE_BENCH") == "")
-	out, err := exec.CommandContext(context.Background(), "go", "build", race, "-o", binary, "hcbridge/cmd/hcbridge").CombinedOutput()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "build hcbridge: %v\n%s", err, out)
-		return 1
-	}
-	return pgtest.Main(m)
+func newRig(t *testing.T, settings ...string) *rig {
+	t.Helper()
+	return &rig{testrig.New(t, settings...)}
 }
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	return testrig.FreeAddr(t)
+}
+
+func percentile(samples []time.Duration, p int) time.Duration { return testrig.Percentile(samples, p) }

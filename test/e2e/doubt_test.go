@@ -22,14 +22,14 @@ const inserts = `/composite/sobjects(/Contact/External_Id__c)?$`
 // watchRows looks at a table every millisecond and tells the most rows that it
 // ever had.
 func (r *rig) watchRows(table string) (most func() int) {
-	ctx, cancel := context.WithCancel(r.t.Context())
+	ctx, cancel := context.WithCancel(r.T.Context())
 	var top atomic.Int64
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
 			var n int64
-			if r.pool.QueryRow(ctx, "SELECT count(*) FROM salesforce."+table).Scan(&n) == nil && n > top.Load() {
+			if r.Pool.QueryRow(ctx, "SELECT count(*) FROM salesforce."+table).Scan(&n) == nil && n > top.Load() {
 				top.Store(n)
 			}
 			time.Sleep(time.Millisecond)
@@ -41,16 +41,16 @@ func (r *rig) watchRows(table string) (most func() int) {
 // settledRows waits until n rows have their record, and checks that there is no
 // other record and never was another row.
 func (r *rig) settledRows(object, table string, n int, most func() int) {
-	r.t.Helper()
-	r.equal(object)
-	if got := r.count("SELECT count(*) FROM salesforce." + table + " WHERE sfid IS NOT NULL"); got != n {
-		r.t.Errorf("%d rows have a record, want %d", got, n)
+	r.T.Helper()
+	r.Equal(object)
+	if got := r.Count("SELECT count(*) FROM salesforce." + table + " WHERE sfid IS NOT NULL"); got != n {
+		r.T.Errorf("%d rows have a record, want %d", got, n)
 	}
-	if got := len(r.sf.Records(object)); got != n {
-		r.t.Errorf("the org has %d records, want %d", got, n)
+	if got := len(r.SF.Records(object)); got != n {
+		r.T.Errorf("the org has %d records, want %d", got, n)
 	}
 	if got := most(); got > n {
-		r.t.Errorf("there were %d rows for %d records", got, n)
+		r.T.Errorf("there were %d rows for %d records", got, n)
 	}
 }
 
@@ -59,14 +59,14 @@ func (r *rig) settledRows(object, table string, n int, most func() int) {
 func TestThousandLostAnswers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, plainContacts...)
-	r.start()
-	r.synced()
-	lost := r.sf.Fault(org.Fault{Method: "POST", Path: inserts, Verb: org.FailAfterWrite})
-	r.sf.Fault(org.Fault{Path: "/composite$", Match: `"records":`, Verb: org.FailAfterWrite}) // several at once
+	r.Start()
+	r.Synced()
+	lost := r.SF.Fault(org.Fault{Method: "POST", Path: inserts, Verb: org.FailAfterWrite})
+	r.SF.Fault(org.Fault{Path: "/composite$", Match: `"records":`, Verb: org.FailAfterWrite}) // several at once
 	most := r.watchRows("contact")
 	began := time.Now()
 	for i := range 10 { // a third of them cannot be told apart
-		r.exec("INSERT INTO salesforce.contact (firstname, lastname) SELECT 'F', CASE WHEN n % 3 = 0 THEN 'Same' ELSE 'L' || n END FROM generate_series($1::int, $1::int + 99) AS n", 100*i)
+		r.Exec("INSERT INTO salesforce.contact (firstname, lastname) SELECT 'F', CASE WHEN n % 3 = 0 THEN 'Same' ELSE 'L' || n END FROM generate_series($1::int, $1::int + 99) AS n", 100*i)
 	}
 	r.settledRows("Contact", "contact", 1000, most)
 	t.Logf("%d requests lost their answers, all is known after %s", lost.Hits(), time.Since(began).Round(time.Millisecond))
@@ -91,21 +91,21 @@ func TestLostAnswers(t *testing.T) {
 					settings = slices.Concat(settings, []string{"HC_OBJECT_CONTACT_EXTERNAL_ID=External_Id__c"})
 				}
 				r := newRig(t, settings...)
-				r.start()
-				r.synced()
+				r.Start()
+				r.Synced()
 				most := r.watchRows("contact")
 				total := 0
 				for _, n := range []int{1, 2, 200} {
 					fault.Path, fault.Times = inserts, 1
-					lost := r.sf.Fault(fault)
+					lost := r.SF.Fault(fault)
 					if keyed {
-						r.exec("INSERT INTO salesforce.contact (lastname, external_id__c) SELECT 'L' || n, $1 || '-' || n FROM generate_series(1, $2::int) AS n", fmt.Sprint(n), n)
+						r.Exec("INSERT INTO salesforce.contact (lastname, external_id__c) SELECT 'L' || n, $1 || '-' || n FROM generate_series(1, $2::int) AS n", fmt.Sprint(n), n)
 					} else {
-						r.exec("INSERT INTO salesforce.contact (lastname) SELECT 'L' || n FROM generate_series(1, $1::int) AS n", n)
+						r.Exec("INSERT INTO salesforce.contact (lastname) SELECT 'L' || n FROM generate_series(1, $1::int) AS n", n)
 					}
-					r.must(lost.Wait(t.Context(), 1))
+					r.Must(lost.Wait(t.Context(), 1))
 					total += n
-					r.equal("Contact")
+					r.Equal("Contact")
 				}
 				r.settledRows("Contact", "contact", total, most)
 			})
@@ -128,18 +128,18 @@ func TestEchoBeforeAnswer(t *testing.T) {
 					}
 					r := newRig(t, settings...)
 					if mode == "cdc" {
-						r.must(r.sf.Select("Contact"))
+						r.Must(r.SF.Select("Contact"))
 					}
-					r.start()
-					r.synced()
+					r.Start()
+					r.Synced()
 					slow := org.Fault{Path: inserts, Verb: org.Slow, Delay: 400 * time.Millisecond}
 					if lost {
 						slow = org.Fault{Path: inserts, Verb: org.FailAfterWrite, Times: 3}
 					}
-					r.sf.Fault(slow)
+					r.SF.Fault(slow)
 					most := r.watchRows("contact")
 					for i := range 5 {
-						r.exec("INSERT INTO salesforce.contact (lastname, external_id__c) SELECT 'L', $1 || '-' || n FROM generate_series(1, 4) AS n", fmt.Sprint(i))
+						r.Exec("INSERT INTO salesforce.contact (lastname, external_id__c) SELECT 'L', $1 || '-' || n FROM generate_series(1, 4) AS n", fmt.Sprint(i))
 						time.Sleep(100 * time.Millisecond) // so that it takes several calls
 					}
 					r.settledRows("Contact", "contact", 20, most)
@@ -155,23 +155,23 @@ func TestEchoBeforeAnswer(t *testing.T) {
 func TestInsertStillRunning(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, plainContacts...)
-	b := r.start()
-	r.synced()
-	held := r.sf.Fault(org.Fault{Method: "POST", Path: inserts, Verb: org.Hold, Before: true, Times: 1})
-	r.exec("INSERT INTO salesforce.contact (lastname) VALUES ('Late')")
-	r.must(held.Wait(t.Context(), 1))
-	b.end(syscall.SIGKILL) // while it waits for the answer
-	r.exec("UPDATE salesforce.contact SET email = 'later@example.com'")
-	r.start()
-	r.exec("INSERT INTO salesforce.contact (lastname) VALUES ('Other')")
-	r.insert("Contact", map[string]any{"LastName": "Foreign"})
-	r.eventually("others go on", 20*time.Second, func() error {
-		if n := r.count("SELECT count(*) FROM salesforce.contact WHERE sfid IS NOT NULL AND lastname IN ('Other', 'Foreign')"); n != 2 {
+	b := r.Start()
+	r.Synced()
+	held := r.SF.Fault(org.Fault{Method: "POST", Path: inserts, Verb: org.Hold, Before: true, Times: 1})
+	r.Exec("INSERT INTO salesforce.contact (lastname) VALUES ('Late')")
+	r.Must(held.Wait(t.Context(), 1))
+	b.End(syscall.SIGKILL) // while it waits for the answer
+	r.Exec("UPDATE salesforce.contact SET email = 'later@example.com'")
+	r.Start()
+	r.Exec("INSERT INTO salesforce.contact (lastname) VALUES ('Other')")
+	r.Insert("Contact", map[string]any{"LastName": "Foreign"})
+	r.Eventually("others go on", 20*time.Second, func() error {
+		if n := r.Count("SELECT count(*) FROM salesforce.contact WHERE sfid IS NOT NULL AND lastname IN ('Other', 'Foreign')"); n != 2 {
 			return fmt.Errorf("%d of 2 rows are in step", n)
 		}
 		return nil
 	})
-	if n := r.count("SELECT count(*) FROM salesforce._trigger_log WHERE state = 'PENDING' AND sf_message LIKE 'IN\\_DOUBT%'"); n != 1 {
+	if n := r.Count("SELECT count(*) FROM salesforce._trigger_log WHERE state = 'PENDING' AND sf_message LIKE 'IN\\_DOUBT%'"); n != 1 {
 		t.Errorf("%d inserts are in doubt, want 1", n)
 	}
 	most := r.watchRows("contact")

@@ -111,26 +111,26 @@ CREATE INDEX _trigger_log_idx_state_table_name ON salesforce._trigger_log USING 
 
 // lines runs a query of one text column, in the order of bytes.
 func (r *rig) lines(sql string, args ...any) []string {
-	r.t.Helper()
-	rows, err := r.pool.Query(r.t.Context(), sql, args...)
-	r.must(err)
+	r.T.Helper()
+	rows, err := r.Pool.Query(r.T.Context(), sql, args...)
+	r.Must(err)
 	got, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	r.must(err)
+	r.Must(err)
 	slices.Sort(got)
 	return got
 }
 
 func (r *rig) layout(what string, got []string, want string) {
-	r.t.Helper()
+	r.T.Helper()
 	lines := strings.Split(strings.Trim(want, "\n"), "\n")
 	for _, line := range got {
 		if !slices.Contains(lines, line) {
-			r.t.Errorf("%s: has    %s", what, line)
+			r.T.Errorf("%s: has    %s", what, line)
 		}
 	}
 	for _, line := range lines {
 		if !slices.Contains(got, line) {
-			r.t.Errorf("%s: has no %s", what, line)
+			r.T.Errorf("%s: has no %s", what, line)
 		}
 	}
 }
@@ -159,8 +159,8 @@ func TestLayout(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Every__c", "HC_OBJECT_EVERY__C_ACCESS=read_write", "HC_OBJECT_EVERY__C_EXTERNAL_ID=External_Id__c",
 		"HC_OBJECT_EVERY__C_INDEXES=Pick__c,Date__c", "HC_OBJECT_EVERY__C_FIELDS="+all)
-	r.start()
-	r.synced()
+	r.Start()
+	r.Synced()
 	r.layout("columns", r.columns("every__c"), everyColumns)
 	r.layout("indexes", r.indexes("every__c"), everyIndexes)
 	r.layout("triggers", r.triggers("every__c"), everyTriggers)
@@ -190,8 +190,8 @@ func TestLayout(t *testing.T) {
 func TestLayoutNumeric(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Every__c", "HC_NUMBER_TYPE=numeric", "HC_OBJECT_EVERY__C_FIELDS="+all)
-	r.start()
-	r.synced()
+	r.Start()
+	r.Synced()
 	r.layout("columns", r.columns("every__c"), strings.ReplaceAll(everyColumns, "double precision", "numeric"))
 }
 
@@ -244,21 +244,21 @@ func TestNames(t *testing.T) {
 		"HC_OBJECT_ORDER_ACCESS=read_write", "HC_OBJECT_ORDER_INDEXES=Table__c",
 		"HC_OBJECT_CONTACT_FIELDS=Name,Account.External_Id__c,MailingStreet,MailingCity,MailingState,MailingPostalCode,MailingCountry,MailingLatitude,MailingLongitude,MailingGeocodeAccuracy",
 		"HC_OBJECT_INVOICE__C_FIELDS=Account__r.External_Id__c")
-	r.sf.Define(made("Order", "801", true, "Name", "Table__c"))
-	r.sf.Define(made(longName, "a9z", true, "Table__c", keyA, keyB, longRef))
-	r.sf.Define(made("infrm__SupportPlan__c", "a9y", false, "infrm__Level__c"))
-	parent := r.insert(longName, map[string]any{"Table__c": "parent", keyA: "key a", keyB: "key b"})
-	r.insert(longName, map[string]any{"Table__c": "child", keyA: "c", longRef: parent})
-	if code, out, stderr := r.command("check"); code != 0 {
+	r.SF.Define(made("Order", "801", true, "Name", "Table__c"))
+	r.SF.Define(made(longName, "a9z", true, "Table__c", keyA, keyB, longRef))
+	r.SF.Define(made("infrm__SupportPlan__c", "a9y", false, "infrm__Level__c"))
+	parent := r.Insert(longName, map[string]any{"Table__c": "parent", keyA: "key a", keyB: "key b"})
+	r.Insert(longName, map[string]any{"Table__c": "child", keyA: "c", longRef: parent})
+	if code, out, stderr := r.Command("check"); code != 0 {
 		t.Fatalf("check: %s%s", out, stderr)
 	}
-	r.start()
-	r.synced()
-	r.insert("Order", map[string]any{"Name": "n", "Table__c": "t"})
-	r.insert("infrm__SupportPlan__c", map[string]any{"infrm__Level__c": "gold"})
-	account := r.insert("Account", map[string]any{"Name": "A", "External_Id__c": "acct"})
-	r.insert("Contact", map[string]any{"LastName": "C", "AccountId": account, "MailingCity": "Kandy", "MailingLatitude": 7.29, "MailingLongitude": 80.63})
-	r.insert("Invoice__c", map[string]any{"Name": "I", "Account__c": account})
+	r.Start()
+	r.Synced()
+	r.Insert("Order", map[string]any{"Name": "n", "Table__c": "t"})
+	r.Insert("infrm__SupportPlan__c", map[string]any{"infrm__Level__c": "gold"})
+	account := r.Insert("Account", map[string]any{"Name": "A", "External_Id__c": "acct"})
+	r.Insert("Contact", map[string]any{"LastName": "C", "AccountId": account, "MailingCity": "Kandy", "MailingLatitude": 7.29, "MailingLongitude": 80.63})
+	r.Insert("Invoice__c", map[string]any{"Name": "I", "Account__c": account})
 
 	table := strings.ToLower(longName)
 	r.layout("tables", r.lines("SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'salesforce' AND table_name NOT LIKE '\\_%'"),
@@ -311,7 +311,7 @@ systemmodstamp timestamp without time zone
 		if len(name) > 63 {
 			t.Fatalf("%s has %d characters", name, len(name))
 		}
-		if n := r.count(map[string]string{
+		if n := r.Count(map[string]string{
 			"column":   "SELECT count(*) FROM pg_attribute WHERE attrelid = ($2::text || '.' || $3)::regclass AND attname = $1",
 			"index":    "SELECT count(*) FROM pg_indexes WHERE indexname = $1 AND schemaname = $2 AND tablename = $3",
 			"trigger":  "SELECT count(*) FROM pg_trigger WHERE tgname = $1 AND tgrelid = ($2::text || '.' || $3)::regclass",
@@ -331,15 +331,15 @@ systemmodstamp timestamp without time zone
 	}
 
 	// And out: what the app writes under such names arrives.
-	r.exec(`UPDATE salesforce."order" SET table__c = 'new'`)
-	r.exec(`UPDATE salesforce.` + table + ` SET table__c = 'new'`)
-	r.equal("Order", longName)
+	r.Exec(`UPDATE salesforce."order" SET table__c = 'new'`)
+	r.Exec(`UPDATE salesforce.` + table + ` SET table__c = 'new'`)
+	r.Equal("Order", longName)
 }
 
 func (r *rig) arrivedAs(sql string, want int) {
-	r.t.Helper()
-	r.eventually(sql, 20e9, func() error {
-		if n := r.count(sql); n != want {
+	r.T.Helper()
+	r.Eventually(sql, 20e9, func() error {
+		if n := r.Count(sql); n != want {
 			return fmt.Errorf("%d rows, want %d", n, want)
 		}
 		return nil

@@ -13,7 +13,7 @@ import (
 
 // requests counts what the org was asked, but for long polls and logins.
 func (r *rig) requests() (n int) {
-	for kind, count := range without(r.sf.Calls()) {
+	for kind, count := range without(r.SF.Calls()) {
 		if kind != "token" {
 			n += count
 		}
@@ -27,18 +27,18 @@ func (r *rig) requests() (n int) {
 func TestLimitReached(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, append(readWrite, "HC_OBJECT_CONTACT_FIELDS=LastName,External_Id__c", "HC_POLL_INTERVAL=1s", "HC_HTTP_ADDR="+freeAddr(t))...)
-	r.insert("Account", map[string]any{"Name": "Before"})
-	r.start()
-	r.synced()
-	used, _ := r.sf.Usage()
-	r.sf.DailyLimit(used)
-	r.exec(`UPDATE salesforce.account SET name = 'By the app'; INSERT INTO salesforce.contact (lastname) SELECT 'L' || n FROM generate_series(1, 50) AS n`)
+	r.Insert("Account", map[string]any{"Name": "Before"})
+	r.Start()
+	r.Synced()
+	used, _ := r.SF.Usage()
+	r.SF.DailyLimit(used)
+	r.Exec(`UPDATE salesforce.account SET name = 'By the app'; INSERT INTO salesforce.contact (lastname) SELECT 'L' || n FROM generate_series(1, 50) AS n`)
 	r.says(status.APILimit, "")
 	time.Sleep(time.Second) // what was under way comes back
 	before := r.requests()
-	r.insert("Contact", map[string]any{"LastName": "By event"})
-	r.eventually("an event", 10*time.Second, func() error {
-		if r.count(`SELECT count(*) FROM salesforce.contact WHERE lastname = 'By event'`) == 0 {
+	r.Insert("Contact", map[string]any{"LastName": "By event"})
+	r.Eventually("an event", 10*time.Second, func() error {
+		if r.Count(`SELECT count(*) FROM salesforce.contact WHERE lastname = 'By event'`) == 0 {
 			return errors.New("no row")
 		}
 		return nil
@@ -47,7 +47,7 @@ func TestLimitReached(t *testing.T) {
 	if n := r.requests() - before; n > 0 {
 		t.Errorf("%d requests while the calls of the day are used up", n)
 	}
-	if n := r.count(`SELECT count(*) FROM salesforce._trigger_log WHERE state = 'NEW'`); n != 51 {
+	if n := r.Count(`SELECT count(*) FROM salesforce._trigger_log WHERE state = 'NEW'`); n != 51 {
 		t.Errorf("%d entries wait, want 51", n)
 	}
 	if n := r.named("Before"); n != 1 {
@@ -63,23 +63,23 @@ func TestLimitReached(t *testing.T) {
 func TestReadOnlyOrg(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, append(readWrite, "HC_POLL_INTERVAL=1s")...)
-	r.insert("Account", map[string]any{"Name": "Before"})
-	r.start()
-	r.synced()
-	closed := r.sf.Fault(org.Fault{
+	r.Insert("Account", map[string]any{"Name": "Before"})
+	r.Start()
+	r.Synced()
+	closed := r.SF.Fault(org.Fault{
 		Path: "/composite/sobjects(/Contact/External_Id__c)?$|/jobs/ingest", Verb: org.Reject, Status: 503,
 		Body: `[{"message":"Updates can't be made during maintenance","errorCode":"INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE"}]`,
 	})
-	r.exec(`UPDATE salesforce.account SET name = 'By the app'; INSERT INTO salesforce.contact (lastname) SELECT 'L' || n FROM generate_series(1, 50) AS n`)
-	r.eventually("a refusal", 10*time.Second, func() error {
+	r.Exec(`UPDATE salesforce.account SET name = 'By the app'; INSERT INTO salesforce.contact (lastname) SELECT 'L' || n FROM generate_series(1, 50) AS n`)
+	r.Eventually("a refusal", 10*time.Second, func() error {
 		if closed.Hits() == 0 {
 			return errors.New("none yet")
 		}
 		return nil
 	})
-	r.insert("Contact", map[string]any{"LastName": "Meanwhile"})
-	r.eventually("reads", 10*time.Second, func() error {
-		if r.count(`SELECT count(*) FROM salesforce.contact WHERE lastname = 'Meanwhile'`) == 0 {
+	r.Insert("Contact", map[string]any{"LastName": "Meanwhile"})
+	r.Eventually("reads", 10*time.Second, func() error {
+		if r.Count(`SELECT count(*) FROM salesforce.contact WHERE lastname = 'Meanwhile'`) == 0 {
 			return errors.New("no row")
 		}
 		return nil
@@ -89,14 +89,14 @@ func TestReadOnlyOrg(t *testing.T) {
 		t.Errorf("%d writes within seconds", n)
 	}
 	closed.Remove()
-	if n := r.count(`SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED'`); n > 0 {
+	if n := r.Count(`SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED'`); n > 0 {
 		t.Errorf("%d writes have failed", n)
 	}
-	r.promised("writes again", 2*time.Minute, func() error {
-		if n := r.count(`SELECT count(*) FROM salesforce._trigger_log WHERE state IN ('NEW', 'PENDING')`); n > 0 {
+	r.Promised("writes again", 2*time.Minute, func() error {
+		if n := r.Count(`SELECT count(*) FROM salesforce._trigger_log WHERE state IN ('NEW', 'PENDING')`); n > 0 {
 			return fmt.Errorf("%d wait", n)
 		}
 		return nil
 	})
-	r.equal("Account", "Contact")
+	r.Equal("Account", "Contact")
 }

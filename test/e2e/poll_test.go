@@ -17,23 +17,23 @@ func TestVerifyCommand(t *testing.T) {
 	r := newRig(t)
 	var ids []string
 	for i := range 30 {
-		ids = append(ids, r.insert("Contact", map[string]any{"LastName": fmt.Sprintf("C %d", i)}))
+		ids = append(ids, r.Insert("Contact", map[string]any{"LastName": fmt.Sprintf("C %d", i)}))
 	}
-	r.insert("Account", map[string]any{"Name": "A"})
-	if code, _, stderr := r.command("verify"); code != 1 || !strings.Contains(stderr, "run the bridge first") {
+	r.Insert("Account", map[string]any{"Name": "A"})
+	if code, _, stderr := r.Command("verify"); code != 1 || !strings.Contains(stderr, "run the bridge first") {
 		t.Errorf("before the first run: exit %d, %s", code, stderr)
 	}
-	b := r.start()
-	r.synced()
-	r.equal("Account", "Contact")
-	if code, stdout, stderr := r.command("verify"); code != 0 || strings.Count(stdout, "both sides are equal") != 2 {
+	b := r.Start()
+	r.Synced()
+	r.Equal("Account", "Contact")
+	if code, stdout, stderr := r.Command("verify"); code != 0 || strings.Count(stdout, "both sides are equal") != 2 {
 		t.Errorf("exit %d when both sides are equal\n%s\n%s", code, stdout, stderr)
 	}
-	r.exec("UPDATE salesforce.contact SET title = 'Not in Salesforce' WHERE sfid = $1", ids[3])
-	r.exec("DELETE FROM salesforce.contact WHERE sfid = $1", ids[4])
+	r.Exec("UPDATE salesforce.contact SET title = 'Not in Salesforce' WHERE sfid = $1", ids[3])
+	r.Exec("DELETE FROM salesforce.contact WHERE sfid = $1", ids[4])
 	check := func(when string) {
 		t.Helper()
-		code, stdout, stderr := r.command("verify", "contact", "--json")
+		code, stdout, stderr := r.Command("verify", "contact", "--json")
 		found := map[string]string{}
 		for line := range strings.Lines(stdout) {
 			var f struct{ Object, Kind, SFID string }
@@ -47,12 +47,12 @@ func TestVerifyCommand(t *testing.T) {
 		}
 	}
 	check("beside a bridge")
-	b.end(syscall.SIGTERM)
+	b.End(syscall.SIGTERM)
 	check("without a bridge")
-	if code, _, _ := r.command("verify", "Nothing"); code != 2 {
+	if code, _, _ := r.Command("verify", "Nothing"); code != 2 {
 		t.Errorf("exit %d for an object that is not mapped, want 2", code)
 	}
-	if code, _, _ := r.command("verify", "a", "b"); code != 2 {
+	if code, _, _ := r.Command("verify", "a", "b"); code != 2 {
 		t.Errorf("exit %d for two objects, want 2", code)
 	}
 }
@@ -62,44 +62,44 @@ func TestVerifyCommand(t *testing.T) {
 func TestParentDeletedByEvent(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Account,Contact,Invoice__c", "HC_POLL_INTERVAL=1h")
-	parent := r.insert("Account", map[string]any{"Name": "Parent"})
+	parent := r.Insert("Account", map[string]any{"Name": "Parent"})
 	for i := range 5 {
-		r.insert("Contact", map[string]any{"LastName": fmt.Sprintf("Child %d", i), "AccountId": parent})
-		r.insert("Invoice__c", map[string]any{"Account__c": parent})
+		r.Insert("Contact", map[string]any{"LastName": fmt.Sprintf("Child %d", i), "AccountId": parent})
+		r.Insert("Invoice__c", map[string]any{"Account__c": parent})
 	}
-	r.start()
-	r.synced()
-	r.equal("Account", "Contact", "Invoice__c")
-	r.must(r.sf.Delete("Account", parent))
-	r.eventually("children", 20*time.Second, func() error {
-		children := r.count("SELECT count(*) FROM salesforce.contact")
-		lookups := r.count("SELECT count(*) FROM salesforce.invoice__c WHERE account__c IS NOT NULL")
+	r.Start()
+	r.Synced()
+	r.Equal("Account", "Contact", "Invoice__c")
+	r.Must(r.SF.Delete("Account", parent))
+	r.Eventually("children", 20*time.Second, func() error {
+		children := r.Count("SELECT count(*) FROM salesforce.contact")
+		lookups := r.Count("SELECT count(*) FROM salesforce.invoice__c WHERE account__c IS NOT NULL")
 		if children+lookups > 0 {
 			return fmt.Errorf("%d children and %d lookups stay", children, lookups)
 		}
 		return nil
 	})
-	r.equal("Account", "Contact", "Invoice__c")
+	r.Equal("Account", "Contact", "Invoice__c")
 }
 
 // Row 42: a bulk load of which no event tells comes in by Bulk API.
 func TestBulkLoadWhileRunning(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Contact", "HC_POLL_INTERVAL=2s")
-	r.start()
-	r.synced()
+	r.Start()
+	r.Synced()
 	const n = 12_000
-	_, err := r.sf.AsBulk("loader@example.com").InsertMany("Contact", func(yield func(map[string]any) bool) {
+	_, err := r.SF.AsBulk("loader@example.com").InsertMany("Contact", func(yield func(map[string]any) bool) {
 		for i := range n {
 			if !yield(map[string]any{"LastName": fmt.Sprintf("Loaded %d", i)}) {
 				return
 			}
 		}
 	})
-	r.must(err)
-	r.equal("Contact")
+	r.Must(err)
+	r.Equal("Contact")
 	jobs := 0
-	for _, q := range r.sf.Requests() {
+	for _, q := range r.SF.Requests() {
 		if strings.HasSuffix(q.Path, "/jobs/query") {
 			jobs++
 		}
@@ -113,20 +113,20 @@ func TestBulkLoadWhileRunning(t *testing.T) {
 func TestBudgetUsedUp(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_FIELDS=Name", "HC_API_DAILY_BUDGET=100")
-	r.sf.UseCalls(200)
-	r.start()
-	r.synced()
-	r.eventually("API_LIMIT", 20*time.Second, func() error {
-		st, ok := r.status()
+	r.SF.UseCalls(200)
+	r.Start()
+	r.Synced()
+	r.Eventually("API_LIMIT", 20*time.Second, func() error {
+		st, ok := r.Status()
 		if !ok || st.Connection.State != status.APILimit {
 			return fmt.Errorf("connection is %q", st.Connection.State)
 		}
 		return nil
 	})
 	// Events cost no calls.
-	r.insert("Account", map[string]any{"Name": "By event"})
-	r.eventually("event", 20*time.Second, func() error {
-		if r.count("SELECT count(*) FROM salesforce.account") != 1 {
+	r.Insert("Account", map[string]any{"Name": "By event"})
+	r.Eventually("event", 20*time.Second, func() error {
+		if r.Count("SELECT count(*) FROM salesforce.account") != 1 {
 			return fmt.Errorf("no row")
 		}
 		return nil

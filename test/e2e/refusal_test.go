@@ -11,10 +11,10 @@ import (
 
 // failed checks that `hcbridge errors` and status know exactly these reads.
 func (r *rig) failed(object string, want ...string) {
-	r.t.Helper()
+	r.T.Helper()
 	slices.Sort(want)
-	r.eventually("failed reads", 20*time.Second, func() error {
-		code, out, _ := r.command("errors", "--json")
+	r.Eventually("failed reads", 20*time.Second, func() error {
+		code, out, _ := r.Command("errors", "--json")
 		if code != 0 {
 			return fmt.Errorf("errors ended with %d", code)
 		}
@@ -28,7 +28,7 @@ func (r *rig) failed(object string, want ...string) {
 		if !slices.Equal(got, want) {
 			return fmt.Errorf("errors lists %q, want %q", got, want)
 		}
-		st, _ := r.status()
+		st, _ := r.Status()
 		for _, o := range st.Objects {
 			if o.Object == object && o.FailedReads != int64(len(want)) {
 				return fmt.Errorf("status counts %d failed reads, want %d", o.FailedReads, len(want))
@@ -40,9 +40,9 @@ func (r *rig) failed(object string, want ...string) {
 
 // arrived waits until a table has this many rows.
 func (r *rig) arrived(table string, want int) {
-	r.t.Helper()
-	r.eventually(fmt.Sprintf("%d rows of %s", want, table), 30*time.Second, func() error {
-		if n := r.count("SELECT count(*) FROM salesforce." + table); n != want {
+	r.T.Helper()
+	r.Eventually(fmt.Sprintf("%d rows of %s", want, table), 30*time.Second, func() error {
+		if n := r.Count("SELECT count(*) FROM salesforce." + table); n != want {
 			return fmt.Errorf("%d rows, read errors: %s", n, r.readErrors())
 		}
 		return nil
@@ -69,10 +69,10 @@ func TestPoison(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, "HC_OBJECTS=Every__c", "HC_OBJECT_EVERY__C_FIELDS=External_Id__c,Text__c,Double__c", "HC_POLL_INTERVAL=1s", way.settings)
 			if !way.before {
-				r.start()
-				r.synced()
+				r.Start()
+				r.Synced()
 			}
-			ids, err := r.sf.InsertMany("Every__c", func(yield func(map[string]any) bool) {
+			ids, err := r.SF.InsertMany("Every__c", func(yield func(map[string]any) bool) {
 				for i := range way.n {
 					value := fmt.Sprintf("fine %d", i)
 					switch i {
@@ -86,23 +86,23 @@ func TestPoison(t *testing.T) {
 					}
 				}
 			})
-			r.must(err)
+			r.Must(err)
 			if way.before {
-				r.start()
-				r.synced()
+				r.Start()
+				r.Synced()
 			}
 			r.arrived("every__c", way.n-1)
-			if n := r.count("SELECT count(*) FROM salesforce.every__c WHERE text__c = $1 AND sfid = $2", "half \ufffd a \ufffd\ufffdpair", ids[way.n/2]); n != 1 {
+			if n := r.Count("SELECT count(*) FROM salesforce.every__c WHERE text__c = $1 AND sfid = $2", "half \ufffd a \ufffd\ufffdpair", ids[way.n/2]); n != 1 {
 				t.Error("half a surrogate pair is not U+FFFD")
 			}
 			poison := ids[way.n/3]
 			r.failed("Every__c", poison)
-			if n := r.count("SELECT count(*) FROM hcbridge.read_error WHERE code = '22021' AND message <> '' AND message NOT LIKE '%secret%'"); n != 1 {
+			if n := r.Count("SELECT count(*) FROM hcbridge.read_error WHERE code = '22021' AND message <> '' AND message NOT LIKE '%secret%'"); n != 1 {
 				t.Errorf("the reason is wrong, or tells the value: %s", r.readErrors())
 			}
-			r.insert("Every__c", map[string]any{"Text__c": "after"})
+			r.Insert("Every__c", map[string]any{"Text__c": "after"})
 			r.arrived("every__c", way.n)
-			r.must(r.sf.Update("Every__c", poison, map[string]any{"Text__c": "mended"}))
+			r.Must(r.SF.Update("Every__c", poison, map[string]any{"Text__c": "mended"}))
 			r.arrived("every__c", way.n+1)
 			r.failed("Every__c")
 		})
@@ -115,9 +115,9 @@ func TestPoison(t *testing.T) {
 func TestRefusedByTheApp(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Account")
-	r.start()
-	r.synced()
-	r.exec(`ALTER TABLE salesforce.account ADD CONSTRAINT no_checked CHECK (name NOT LIKE 'Checked%');
+	r.Start()
+	r.Synced()
+	r.Exec(`ALTER TABLE salesforce.account ADD CONSTRAINT no_checked CHECK (name NOT LIKE 'Checked%');
 		CREATE SEQUENCE salesforce.drawn;
 		CREATE FUNCTION salesforce.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN
@@ -129,27 +129,27 @@ func TestRefusedByTheApp(t *testing.T) {
 		CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON salesforce.account FOR EACH ROW EXECUTE FUNCTION salesforce.refuse()`)
 	ids := map[string]string{}
 	for i, name := range []string{"Checked 1", "Raised", "Broken", "Strange", "Checked 2"} {
-		ids[name] = r.insert("Account", map[string]any{"Name": name})
+		ids[name] = r.Insert("Account", map[string]any{"Name": name})
 		for j := range 10 {
-			r.insert("Account", map[string]any{"Name": fmt.Sprintf("Fine %d %d", i, j)})
+			r.Insert("Account", map[string]any{"Name": fmt.Sprintf("Fine %d %d", i, j)})
 		}
 	}
 	r.arrived("account", 50)
 	r.failed("Account", ids["Checked 1"], ids["Checked 2"], ids["Raised"], ids["Broken"], ids["Strange"])
 
-	r.must(r.sf.Update("Account", ids["Checked 1"], map[string]any{"Name": "Unchecked"}))
+	r.Must(r.SF.Update("Account", ids["Checked 1"], map[string]any{"Name": "Unchecked"}))
 	r.arrived("account", 51)
 	r.failed("Account", ids["Checked 2"], ids["Raised"], ids["Broken"], ids["Strange"])
 
-	if code, out, stderr := r.command("ignore", ids["Strange"]); code != 0 || out != "1 dismissed\n" {
+	if code, out, stderr := r.Command("ignore", ids["Strange"]); code != 0 || out != "1 dismissed\n" {
 		t.Errorf("ignore: %d, %s%s", code, out, stderr)
 	}
 	r.failed("Account", ids["Checked 2"], ids["Raised"], ids["Broken"])
-	if code, out, stderr := r.command("retry", "--all"); code != 0 || out != "3 requeued\n" {
+	if code, out, stderr := r.Command("retry", "--all"); code != 0 || out != "3 requeued\n" {
 		t.Errorf("retry: %d, %s%s", code, out, stderr)
 	}
-	r.eventually("second refusal", 20*time.Second, func() error {
-		if n := r.count("SELECT count(*) FROM hcbridge.read_error WHERE attempts > 1 AND sfid <> $1", ids["Strange"]); n < 3 {
+	r.Eventually("second refusal", 20*time.Second, func() error {
+		if n := r.Count("SELECT count(*) FROM hcbridge.read_error WHERE attempts > 1 AND sfid <> $1", ids["Strange"]); n < 3 {
 			return fmt.Errorf("%d were tried again", n)
 		}
 		return nil
@@ -158,8 +158,8 @@ func TestRefusedByTheApp(t *testing.T) {
 	r.passes(ids["Strange"])
 	r.failed("Account", ids["Checked 2"], ids["Raised"], ids["Broken"])
 
-	r.exec(`ALTER TABLE salesforce.account DROP CONSTRAINT no_checked; DROP TRIGGER refuse ON salesforce.account`)
-	if code, out, stderr := r.command("retry", ids["Raised"], ids["Broken"][:15]); code != 0 || out != "2 requeued\n" {
+	r.Exec(`ALTER TABLE salesforce.account DROP CONSTRAINT no_checked; DROP TRIGGER refuse ON salesforce.account`)
+	if code, out, stderr := r.Command("retry", ids["Raised"], ids["Broken"][:15]); code != 0 || out != "2 requeued\n" {
 		t.Errorf("retry: %d, %s%s", code, out, stderr)
 	}
 	r.arrived("account", 53)
@@ -168,9 +168,9 @@ func TestRefusedByTheApp(t *testing.T) {
 	r.passes(ids["Checked 2"])
 	r.passes(ids["Strange"])
 	r.failed("Account")
-	r.equal("Account")
+	r.Equal("Account")
 
-	if code, _, stderr := r.command("retry", "Acme"); code != 2 || !strings.Contains(stderr, "Acme") {
+	if code, _, stderr := r.Command("retry", "Acme"); code != 2 || !strings.Contains(stderr, "Acme") {
 		t.Errorf("an id that is none: %d, %s", code, stderr)
 	}
 }
@@ -178,15 +178,15 @@ func TestRefusedByTheApp(t *testing.T) {
 // passes lets the time pass until a refused record is tried again, which is an
 // hour at most, and waits until it was.
 func (r *rig) passes(sfid string) {
-	r.t.Helper()
+	r.T.Helper()
 	var attempts int
-	r.must(r.pool.QueryRow(r.t.Context(), "SELECT attempts FROM hcbridge.read_error WHERE sfid = $1", sfid).Scan(&attempts))
-	if n := r.count("SELECT count(*) FROM hcbridge.mark WHERE sfid = $1 AND due_at <= now() + interval '1 hour'", sfid); n != 1 {
-		r.t.Errorf("%s will not be tried again", sfid)
+	r.Must(r.Pool.QueryRow(r.T.Context(), "SELECT attempts FROM hcbridge.read_error WHERE sfid = $1", sfid).Scan(&attempts))
+	if n := r.Count("SELECT count(*) FROM hcbridge.mark WHERE sfid = $1 AND due_at <= now() + interval '1 hour'", sfid); n != 1 {
+		r.T.Errorf("%s will not be tried again", sfid)
 	}
-	r.exec("UPDATE hcbridge.mark SET due_at = now() WHERE sfid = $1", sfid)
-	r.eventually("another try", 20*time.Second, func() error {
-		if r.count("SELECT count(*) FROM hcbridge.read_error WHERE sfid = $1 AND attempts = $2", sfid, attempts) != 0 {
+	r.Exec("UPDATE hcbridge.mark SET due_at = now() WHERE sfid = $1", sfid)
+	r.Eventually("another try", 20*time.Second, func() error {
+		if r.Count("SELECT count(*) FROM hcbridge.read_error WHERE sfid = $1 AND attempts = $2", sfid, attempts) != 0 {
 			return errors.New("not yet")
 		}
 		return nil
@@ -205,57 +205,57 @@ func TestForeignKeys(t *testing.T) {
 			// until what must not wait for them has come.
 			r := newRig(t, "HC_OBJECTS=Contact,Account", "HC_OBJECT_ACCOUNT_MODE=polling", "HC_OBJECT_ACCOUNT_POLL_INTERVAL=2s",
 				"HC_OBJECT_ACCOUNT_FIELDS=Name,ParentId", "HC_OBJECT_CONTACT_FIELDS=LastName,AccountId,ReportsToId")
-			first := r.start()
-			r.synced()
-			r.exec(`ALTER TABLE salesforce.contact ADD FOREIGN KEY (accountid) REFERENCES salesforce.account (sfid) ` + deferred + `;
+			first := r.Start()
+			r.Synced()
+			r.Exec(`ALTER TABLE salesforce.contact ADD FOREIGN KEY (accountid) REFERENCES salesforce.account (sfid) ` + deferred + `;
 				ALTER TABLE salesforce.contact ADD FOREIGN KEY (reportstoid) REFERENCES salesforce.contact (sfid) ` + deferred + `;
 				ALTER TABLE salesforce.account ADD FOREIGN KEY (parentid) REFERENCES salesforce.account (sfid) ` + deferred)
 			family := func(n int) (ids []string) {
 				for i := range n {
-					parent := r.insert("Account", map[string]any{"Name": fmt.Sprintf("Parent %d", i)})
-					child := r.insert("Account", map[string]any{"Name": fmt.Sprintf("Child %d", i), "ParentId": parent})
-					r.sf.HideRecord("Account", parent)
-					r.sf.HideRecord("Account", child)
-					boss := r.insert("Contact", map[string]any{"LastName": fmt.Sprintf("Boss %d", i), "AccountId": child})
-					r.insert("Contact", map[string]any{"LastName": fmt.Sprintf("Report %d", i), "AccountId": parent, "ReportsToId": boss})
+					parent := r.Insert("Account", map[string]any{"Name": fmt.Sprintf("Parent %d", i)})
+					child := r.Insert("Account", map[string]any{"Name": fmt.Sprintf("Child %d", i), "ParentId": parent})
+					r.SF.HideRecord("Account", parent)
+					r.SF.HideRecord("Account", child)
+					boss := r.Insert("Contact", map[string]any{"LastName": fmt.Sprintf("Boss %d", i), "AccountId": child})
+					r.Insert("Contact", map[string]any{"LastName": fmt.Sprintf("Report %d", i), "AccountId": parent, "ReportsToId": boss})
 					// A circle, and a record that refers to itself.
-					r.must(r.sf.Update("Account", parent, map[string]any{"ParentId": child}))
-					r.must(r.sf.Update("Contact", boss, map[string]any{"ReportsToId": boss}))
+					r.Must(r.SF.Update("Account", parent, map[string]any{"ParentId": child}))
+					r.Must(r.SF.Update("Contact", boss, map[string]any{"ReportsToId": boss}))
 					ids = append(ids, parent, child)
 				}
 				return ids
 			}
 			ids := family(20)
-			r.insert("Contact", map[string]any{"LastName": "Free"})
-			r.eventually("a contact without an account", 10*time.Second, func() error {
-				if r.count("SELECT count(*) FROM salesforce.contact WHERE lastname = 'Free'") != 1 {
+			r.Insert("Contact", map[string]any{"LastName": "Free"})
+			r.Eventually("a contact without an account", 10*time.Second, func() error {
+				if r.Count("SELECT count(*) FROM salesforce.contact WHERE lastname = 'Free'") != 1 {
 					return errors.New("waits for those with one")
 				}
 				return nil
 			})
-			if n := r.count("SELECT count(*) FROM salesforce.contact WHERE accountid IS NULL"); n != 1 {
+			if n := r.Count("SELECT count(*) FROM salesforce.contact WHERE accountid IS NULL"); n != 1 {
 				t.Errorf("%d contacts have come without their account", n-1)
 			}
 			for _, id := range ids {
-				r.sf.ShowRecord("Account", id)
+				r.SF.ShowRecord("Account", id)
 			}
-			r.equal("Account", "Contact")
+			r.Equal("Account", "Contact")
 			r.failed("Contact")
 
 			// And with them their contacts, of which no event tells. Their rows refer
 			// to each other, too, and all wait until those of the contacts are gone.
 			for _, id := range ids[:10] {
-				r.must(r.sf.Delete("Account", id))
+				r.Must(r.SF.Delete("Account", id))
 			}
-			r.equal("Account", "Contact")
+			r.Equal("Account", "Contact")
 			r.failed("Account")
 
 			// All of it again as a first load, children first.
-			first.end(15)
-			r.exec("TRUNCATE salesforce.contact, salesforce.account, hcbridge.object, hcbridge.position, hcbridge.mark, salesforce._trigger_log")
-			r.start()
-			r.synced()
-			r.equal("Account", "Contact")
+			first.End(15)
+			r.Exec("TRUNCATE salesforce.contact, salesforce.account, hcbridge.object, hcbridge.position, hcbridge.mark, salesforce._trigger_log")
+			r.Start()
+			r.Synced()
+			r.Equal("Account", "Contact")
 			r.failed("Contact")
 		})
 	}
@@ -266,9 +266,9 @@ func TestForeignKeys(t *testing.T) {
 func TestCaseInsensitiveCollation(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_EXTERNAL_ID=External_Id__c", "HC_OBJECT_ACCOUNT_FIELDS=Name,External_Id__c,ParentId")
-	r.start()
-	r.synced()
-	r.exec(`CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+	r.Start()
+	r.Synced()
+	r.Exec(`CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
 		ALTER TABLE salesforce.account ALTER sfid TYPE varchar(18) COLLATE nocase, ALTER external_id__c TYPE varchar(64) COLLATE nocase,
 			ALTER parentid TYPE varchar(18) COLLATE nocase`)
 	short := map[string]bool{}
@@ -278,13 +278,13 @@ func TestCaseInsensitiveCollation(t *testing.T) {
 		if last != "" {
 			fields["ParentId"] = last[:15]
 		}
-		last = r.insert("Account", fields)
+		last = r.Insert("Account", fields)
 		short[strings.ToLower(last[:15])] = true
 	}
 	if len(short) == 200 {
 		t.Fatal("no two ids differ in case only")
 	}
-	r.equal("Account")
+	r.Equal("Account")
 	r.failed("Account")
 }
 
@@ -294,32 +294,32 @@ func TestParentNotThere(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Account,Contact", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_CONTACT_ACCESS=read_write",
 		"HC_OBJECT_CONTACT_FIELDS=LastName,Account.External_Id__c")
-	b := r.start()
-	r.synced()
-	r.exec(`INSERT INTO salesforce.contact (lastname, account__external_id__c) VALUES ('Early', 'soon'), ('Lost', 'never')`)
-	r.eventually("a refusal", 10*time.Second, func() error {
-		if !strings.Contains(b.log.String(), `"event":"write_retry"`) {
+	b := r.Start()
+	r.Synced()
+	r.Exec(`INSERT INTO salesforce.contact (lastname, account__external_id__c) VALUES ('Early', 'soon'), ('Lost', 'never')`)
+	r.Eventually("a refusal", 10*time.Second, func() error {
+		if !strings.Contains(b.Log.String(), `"event":"write_retry"`) {
 			return errors.New("none yet")
 		}
 		return nil
 	})
-	r.insert("Account", map[string]any{"Name": "Parent", "External_Id__c": "soon"})
-	r.eventually("the child", 40*time.Second, func() error {
-		if r.count(`SELECT count(*) FROM salesforce.contact WHERE lastname = 'Early' AND sfid IS NOT NULL`) == 0 {
+	r.Insert("Account", map[string]any{"Name": "Parent", "External_Id__c": "soon"})
+	r.Eventually("the child", 40*time.Second, func() error {
+		if r.Count(`SELECT count(*) FROM salesforce.contact WHERE lastname = 'Early' AND sfid IS NOT NULL`) == 0 {
 			return errors.New("no record")
 		}
 		return nil
 	})
-	r.promised("the other to fail", 3*time.Minute, func() error {
-		if n := r.count(`SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED' AND sf_message LIKE 'Foreign key external ID: never not found%'`); n != 1 {
+	r.Promised("the other to fail", 3*time.Minute, func() error {
+		if n := r.Count(`SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED' AND sf_message LIKE 'Foreign key external ID: never not found%'`); n != 1 {
 			return fmt.Errorf("%d entries", n)
 		}
 		return nil
 	})
-	if n := r.count(`SELECT count(*) FROM salesforce.contact WHERE lastname = 'Lost' AND _hc_err LIKE '%INVALID_FIELD%'`); n != 1 {
+	if n := r.Count(`SELECT count(*) FROM salesforce.contact WHERE lastname = 'Lost' AND _hc_err LIKE '%INVALID_FIELD%'`); n != 1 {
 		t.Error("the row does not tell")
 	}
-	if strings.Contains(b.log.String(), `"event":"schema_changed"`) {
+	if strings.Contains(b.Log.String(), `"event":"schema_changed"`) {
 		t.Error("it was taken for a change of the schema")
 	}
 }

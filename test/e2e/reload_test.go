@@ -26,46 +26,46 @@ const reloaded = 100_000
 func TestReload(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Contact", "HC_OBJECT_CONTACT_FIELDS=LastName,Title", "HC_OBJECT_CONTACT_ACCESS=read_write")
-	_, err := r.sf.AsBulk("loader@example.com").InsertMany("Contact", func(yield func(map[string]any) bool) {
+	_, err := r.SF.AsBulk("loader@example.com").InsertMany("Contact", func(yield func(map[string]any) bool) {
 		for i := range reloaded {
 			if !yield(map[string]any{"LastName": fmt.Sprintf("C %d", i)}) {
 				return
 			}
 		}
 	})
-	r.must(err)
-	r.start()
-	r.eventually("first load", 60*time.Second, func() error {
+	r.Must(err)
+	r.Start()
+	r.Eventually("first load", 60*time.Second, func() error {
 		var n int
-		if err := r.pool.QueryRow(t.Context(), "SELECT count(*) FROM hcbridge.object WHERE loaded_at IS NOT NULL").Scan(&n); err != nil || n == 1 {
+		if err := r.Pool.QueryRow(t.Context(), "SELECT count(*) FROM hcbridge.object WHERE loaded_at IS NOT NULL").Scan(&n); err != nil || n == 1 {
 			return err
 		}
 		return errors.New("not loaded")
 	})
-	r.exec("CREATE TABLE before AS SELECT id, sfid, xmin::text AS version FROM salesforce.contact")
-	r.exec("BEGIN; SET LOCAL xmlbinary = 'hex'; UPDATE salesforce.contact SET title = 'wrong' WHERE id % 1000 = 0; COMMIT")
-	r.exec("DELETE FROM before WHERE id % 1000 = 0")
+	r.Exec("CREATE TABLE before AS SELECT id, sfid, xmin::text AS version FROM salesforce.contact")
+	r.Exec("BEGIN; SET LOCAL xmlbinary = 'hex'; UPDATE salesforce.contact SET title = 'wrong' WHERE id % 1000 = 0; COMMIT")
+	r.Exec("DELETE FROM before WHERE id % 1000 = 0")
 	var live string
-	r.must(r.pool.QueryRow(t.Context(), "SELECT sfid FROM salesforce.contact WHERE id % 1000 = 1 LIMIT 1").Scan(&live))
+	r.Must(r.Pool.QueryRow(t.Context(), "SELECT sfid FROM salesforce.contact WHERE id % 1000 = 1 LIMIT 1").Scan(&live))
 
-	if code, out, stderr := r.command("reload", "Contact", "--detach"); code != 0 || !strings.Contains(out, "is requested") {
+	if code, out, stderr := r.Command("reload", "Contact", "--detach"); code != 0 || !strings.Contains(out, "is requested") {
 		t.Fatalf("reload exits with %d:\n%s%s", code, out, stderr)
 	}
 	shown, changes := false, 0
 	var slowest time.Duration
-	for began := time.Now(); r.count("SELECT count(*) FROM hcbridge.object WHERE reload_requested_at IS NOT NULL") > 0; time.Sleep(10 * time.Millisecond) {
+	for began := time.Now(); r.Count("SELECT count(*) FROM hcbridge.object WHERE reload_requested_at IS NOT NULL") > 0; time.Sleep(10 * time.Millisecond) {
 		if time.Since(began) > 4*time.Minute {
 			t.Fatal("the reload does not end")
 		}
-		if n := r.count("SELECT count(*) FROM salesforce.contact"); n < reloaded {
+		if n := r.Count("SELECT count(*) FROM salesforce.contact"); n < reloaded {
 			t.Fatalf("%d rows during the reload, want %d", n, reloaded)
 		}
-		if st, ok := r.status(); ok && st.Objects[0].State == status.ReloadTable {
+		if st, ok := r.Status(); ok && st.Objects[0].State == status.ReloadTable {
 			shown = true
 			want := fmt.Sprintf("Live %d", changes)
 			began := time.Now()
-			r.must(r.sf.Update("Contact", live, map[string]any{"LastName": want}))
-			for r.count("SELECT count(*) FROM salesforce.contact WHERE sfid = $1 AND lastname = $2", live, want) == 0 && time.Since(began) < 20*time.Second {
+			r.Must(r.SF.Update("Contact", live, map[string]any{"LastName": want}))
+			for r.Count("SELECT count(*) FROM salesforce.contact WHERE sfid = $1 AND lastname = $2", live, want) == 0 && time.Since(began) < 20*time.Second {
 				time.Sleep(5 * time.Millisecond)
 			}
 			slowest = max(slowest, time.Since(began))
@@ -76,16 +76,16 @@ func TestReload(t *testing.T) {
 		t.Error("status did not show RELOAD_TABLE")
 	}
 	t.Logf("%d changes during the reload, the slowest took %s", changes, slowest)
-	r.eventually("mended rows", 20*time.Second, func() error {
-		if n := r.count("SELECT count(*) FROM salesforce.contact WHERE title = 'wrong'"); n != 0 {
+	r.Eventually("mended rows", 20*time.Second, func() error {
+		if n := r.Count("SELECT count(*) FROM salesforce.contact WHERE title = 'wrong'"); n != 0 {
 			return fmt.Errorf("%d rows are still wrong", n)
 		}
 		return nil
 	})
-	if n := r.count("SELECT count(*) FROM before LEFT JOIN salesforce.contact AS c USING (id, sfid) WHERE c.id IS NULL"); n != 0 {
+	if n := r.Count("SELECT count(*) FROM before LEFT JOIN salesforce.contact AS c USING (id, sfid) WHERE c.id IS NULL"); n != 0 {
 		t.Errorf("%d rows have another id", n)
 	}
-	if n := r.count("SELECT count(*) FROM before AS b JOIN salesforce.contact AS c USING (id) WHERE c.xmin::text <> b.version AND c.sfid <> $1", live); n != 0 {
+	if n := r.Count("SELECT count(*) FROM before AS b JOIN salesforce.contact AS c USING (id) WHERE c.xmin::text <> b.version AND c.sfid <> $1", live); n != 0 {
 		t.Errorf("%d rows that were right have been written", n)
 	}
 	r.sampled("Contact", 1000)
@@ -95,20 +95,20 @@ func TestReload(t *testing.T) {
 // their rows by a checksum of what was mapped: comparing all values of many rows
 // takes minutes.
 func (r *rig) sampled(object string, n int) {
-	r.t.Helper()
-	r.eventually("checksums", 30*time.Second, func() error {
-		records := r.sf.Records(object)
-		if rows := r.count("SELECT count(*) FROM salesforce." + object); rows != len(records) {
+	r.T.Helper()
+	r.Eventually("checksums", 30*time.Second, func() error {
+		records := r.SF.Records(object)
+		if rows := r.Count("SELECT count(*) FROM salesforce." + object); rows != len(records) {
 			return fmt.Errorf("%d rows of %d records", rows, len(records))
 		}
 		rand.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
 		want := make(map[string]string, n)
 		for _, rec := range records[:min(n, len(records))] {
-			o := r.sf.Object(object)
+			o := r.SF.Object(object)
 			text := fmt.Sprintf("%v|%v|%d", rec.Get(o, "LastName"), rec.Get(o, "Title"), rec.Stamp.Unix())
 			want[rec.ID] = fmt.Sprintf("%x", md5.Sum([]byte(text)))
 		}
-		rows, err := r.pool.Query(r.t.Context(), `SELECT sfid, md5(concat_ws('|', coalesce(lastname, '<nil>'), coalesce(title, '<nil>'), extract(epoch FROM systemmodstamp)::bigint))
+		rows, err := r.Pool.Query(r.T.Context(), `SELECT sfid, md5(concat_ws('|', coalesce(lastname, '<nil>'), coalesce(title, '<nil>'), extract(epoch FROM systemmodstamp)::bigint))
 			FROM salesforce.`+object+` WHERE sfid = ANY($1)`, slices.Collect(maps.Keys(want)))
 		if err != nil {
 			return err
@@ -132,23 +132,23 @@ func (r *rig) sampled(object string, n int) {
 func TestReloadWithoutBridge(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Contact")
-	if code, _, stderr := r.command("reload", "Contact"); code != 1 || !strings.Contains(stderr, "no bridge has mapped this object") {
+	if code, _, stderr := r.Command("reload", "Contact"); code != 1 || !strings.Contains(stderr, "no bridge has mapped this object") {
 		t.Errorf("reload of an unknown object exits with %d: %s", code, stderr)
 	}
-	if code, _, _ := r.command("reload"); code != 2 {
+	if code, _, _ := r.Command("reload"); code != 2 {
 		t.Errorf("reload without an object exits with %d, want 2", code)
 	}
-	r.insert("Contact", map[string]any{"LastName": "One"})
-	b := r.start()
-	r.synced()
-	b.end(syscall.SIGTERM)
-	r.exec("BEGIN; SET LOCAL xmlbinary = 'hex'; UPDATE salesforce.contact SET title = 'wrong'; COMMIT")
-	code, out, _ := r.command("reload", "Contact")
+	r.Insert("Contact", map[string]any{"LastName": "One"})
+	b := r.Start()
+	r.Synced()
+	b.End(syscall.SIGTERM)
+	r.Exec("BEGIN; SET LOCAL xmlbinary = 'hex'; UPDATE salesforce.contact SET title = 'wrong'; COMMIT")
+	code, out, _ := r.Command("reload", "Contact")
 	if code != 0 || !strings.Contains(out, "No bridge is running") {
 		t.Errorf("reload exits with %d: %s", code, out)
 	}
-	r.start()
-	r.equal("Contact")
+	r.Start()
+	r.Equal("Contact")
 }
 
 // objects shows what can be mapped, without a database, and prints settings
@@ -156,38 +156,38 @@ func TestReloadWithoutBridge(t *testing.T) {
 func TestObjects(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	database := r.env["DATABASE_URL"]
-	delete(r.env, "DATABASE_URL")
-	delete(r.env, "HC_OBJECTS")
-	code, out, stderr := r.command("objects")
+	database := r.Env["DATABASE_URL"]
+	delete(r.Env, "DATABASE_URL")
+	delete(r.Env, "HC_OBJECTS")
+	code, out, stderr := r.Command("objects")
 	if code != 0 || !strings.Contains(out, "\nAccount ") || !strings.Contains(out, "\nContact ") {
 		t.Errorf("objects exits with %d:\n%s%s", code, out, stderr)
 	}
-	code, out, stderr = r.command("objects", "contact")
+	code, out, stderr = r.Command("objects", "contact")
 	if code != 0 || !strings.Contains(out, "External_Id__c") || !strings.Contains(out, "mailingcity") || !strings.Contains(out, "mapped by its parts") {
 		t.Errorf("objects contact exits with %d:\n%s%s", code, out, stderr)
 	}
-	if code, _, stderr := r.command("objects", "Nonsense__c"); code != 1 || !strings.Contains(stderr, "Nonsense__c") {
+	if code, _, stderr := r.Command("objects", "Nonsense__c"); code != 1 || !strings.Contains(stderr, "Nonsense__c") {
 		t.Errorf("objects Nonsense__c exits with %d: %s", code, stderr)
 	}
-	if code, _, _ := r.command("objects", "Contact", "--env", "--mapping"); code != 2 {
+	if code, _, _ := r.Command("objects", "Contact", "--env", "--mapping"); code != 2 {
 		t.Errorf("--env with --mapping exits with %d, want 2", code)
 	}
-	_, file, _ := r.command("objects", "Contact", "--mapping")
+	_, file, _ := r.Command("objects", "Contact", "--mapping")
 	if !strings.Contains(file, `"object_name": "Contact"`) || !strings.Contains(file, `"upsert_field": "External_Id__c"`) {
 		t.Errorf("the export is\n%s", file)
 	}
-	code, out, stderr = r.command("objects", "Contact", "--env")
+	code, out, stderr = r.Command("objects", "Contact", "--env")
 	if code != 0 {
 		t.Fatalf("objects --env exits with %d: %s", code, stderr)
 	}
 	for line := range strings.Lines(out) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		r.env[name] = value
+		r.Env[name] = value
 	}
-	r.env["DATABASE_URL"] = database
-	r.insert("Contact", map[string]any{"LastName": "One"})
-	r.start()
-	r.synced()
-	r.equal("Contact")
+	r.Env["DATABASE_URL"] = database
+	r.Insert("Contact", map[string]any{"LastName": "One"})
+	r.Start()
+	r.Synced()
+	r.Equal("Contact")
 }

@@ -20,20 +20,20 @@ func TestPostgresLosesItsLastMoment(t *testing.T) {
 	// Nothing but a commit that waits writes the log for ten seconds.
 	server := pgtest.Private(t, pgtest.Options{Settings: map[string]string{"wal_writer_delay": "10s"}})
 	url, err := server.CreateDatabase(t.Context(), "rewind")
-	r.must(err)
-	r.url, r.env["DATABASE_URL"], r.pool = url, url, pgtest.Open(t, url)
-	b := r.start()
+	r.Must(err)
+	r.URL, r.Env["DATABASE_URL"], r.Pool = url, url, pgtest.Open(t, url)
+	b := r.Start()
 	id := r.streaming()
-	lost := func() int { return strings.Count(b.log.String(), `"database_went_back"`) }
+	lost := func() int { return strings.Count(b.Log.String(), `"database_went_back"`) }
 	for n := 1; ; n++ {
 		r.set(id, n)
 		r.arrives(id, n, 10*time.Second)
-		r.must(server.Stop(pgtest.Immediate))
-		r.must(server.Resume(t.Context()))
-		r.pool.Reset()
+		r.Must(server.Stop(pgtest.Immediate))
+		r.Must(server.Resume(t.Context()))
+		r.Pool.Reset()
 		r.arrives(id, n, 20*time.Second)
-		r.eventually("stream", 20*time.Second, func() error {
-			if n := r.sf.StreamClients(); n != 1 {
+		r.Eventually("stream", 20*time.Second, func() error {
+			if n := r.SF.StreamClients(); n != 1 {
 				return fmt.Errorf("%d clients", n)
 			}
 			return nil

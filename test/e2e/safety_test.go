@@ -18,9 +18,9 @@ import (
 
 // says waits until the connection's state and message are as wanted.
 func (r *rig) says(state, message string) {
-	r.t.Helper()
-	r.promised("state "+state, 40*time.Second, func() error {
-		st, ok := r.status()
+	r.T.Helper()
+	r.Promised("state "+state, 40*time.Second, func() error {
+		st, ok := r.Status()
 		if c := st.Connection; !ok || state != "" && c.State != state || !strings.Contains(c.Message, message) {
 			return fmt.Errorf("state %s, message %q", c.State, c.Message)
 		}
@@ -30,28 +30,28 @@ func (r *rig) says(state, message string) {
 
 // ran runs a command that must succeed and say something.
 func (r *rig) ran(want string, args ...string) {
-	r.t.Helper()
-	if code, out, stderr := r.command(args...); code != 0 || !strings.Contains(out, want) {
-		r.t.Errorf("%v: %d, %q, %s: want %q", args, code, out, stderr, want)
+	r.T.Helper()
+	if code, out, stderr := r.Command(args...); code != 0 || !strings.Contains(out, want) {
+		r.T.Errorf("%v: %d, %q, %s: want %q", args, code, out, stderr, want)
 	}
 }
 
 // admin runs SQL in another database of the same server.
 func (r *rig) admin(sql string) {
-	r.t.Helper()
-	u, err := url.Parse(r.url)
-	r.must(err)
+	r.T.Helper()
+	u, err := url.Parse(r.URL)
+	r.Must(err)
 	u.Path = "/postgres"
-	conn, err := pgx.Connect(r.t.Context(), u.String())
-	r.must(err)
-	defer func() { _ = conn.Close(context.WithoutCancel(r.t.Context())) }()
-	_, err = conn.Exec(r.t.Context(), sql)
-	r.must(err)
+	conn, err := pgx.Connect(r.T.Context(), u.String())
+	r.Must(err)
+	defer func() { _ = conn.Close(context.WithoutCancel(r.T.Context())) }()
+	_, err = conn.Exec(r.T.Context(), sql)
+	r.Must(err)
 }
 
 // named returns how many accounts of a name the org has.
 func (r *rig) named(name string) (n int) {
-	for _, record := range r.sf.Records("Account") {
+	for _, record := range r.SF.Records("Account") {
 		if r.value("Account", record, "Name") == name {
 			n++
 		}
@@ -61,12 +61,12 @@ func (r *rig) named(name string) (n int) {
 
 // value is a field of a record of the org.
 func (r *rig) value(object string, record sobject.Record, field string) any {
-	return record.Get(r.sf.Object(object), field)
+	return record.Get(r.SF.Object(object), field)
 }
 
 func (r *rig) written(name string) {
-	r.t.Helper()
-	r.eventually(name+" in Salesforce", 20*time.Second, func() error {
+	r.T.Helper()
+	r.Eventually(name+" in Salesforce", 20*time.Second, func() error {
 		if n := r.named(name); n != 1 {
 			return fmt.Errorf("%d records", n)
 		}
@@ -79,44 +79,44 @@ func (r *rig) written(name string) {
 func TestPause(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_FIELDS=Name,Industry")
-	b := r.start()
-	r.synced()
+	b := r.Start()
+	r.Synced()
 	r.ran("Paused", "pause")
 	r.ran("already", "pause")
 	r.says(status.Paused, "hcbridge resume")
-	r.exec("INSERT INTO salesforce.account (name) VALUES ('captured')")
-	r.insert("Account", map[string]any{"Name": "fetched"})
-	b.end(15)
-	r.start()
+	r.Exec("INSERT INTO salesforce.account (name) VALUES ('captured')")
+	r.Insert("Account", map[string]any{"Name": "fetched"})
+	b.End(15)
+	r.Start()
 	r.says(status.Paused, "hcbridge resume")
-	if r.named("captured") != 0 || r.count("SELECT count(*) FROM salesforce.account WHERE name = 'fetched'") != 0 {
+	if r.named("captured") != 0 || r.Count("SELECT count(*) FROM salesforce.account WHERE name = 'fetched'") != 0 {
 		t.Error("a paused bridge syncs")
 	}
 	r.ran("Resumed", "resume")
 	r.written("captured")
-	r.equal("Account")
+	r.Equal("Account")
 }
 
 // A copy of the database only receives until it is adopted (fault 100).
 func TestClone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_FIELDS=Name,Industry")
-	b := r.start()
-	r.synced()
-	b.end(15)
-	r.pool.Close()
-	u, err := url.Parse(r.url)
-	r.must(err)
+	b := r.Start()
+	r.Synced()
+	b.End(15)
+	r.Pool.Close()
+	u, err := url.Parse(r.URL)
+	r.Must(err)
 	original := strings.TrimPrefix(u.Path, "/")
 	u.Path = "/" + original[:min(len(original), 50)] + "_copy"
 	r.admin(fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", pgx.Identifier{u.Path[1:]}.Sanitize(), pgx.Identifier{original}.Sanitize()))
-	t.Cleanup(func() { r.pool.Close() })
-	r.url, r.env["DATABASE_URL"] = u.String(), u.String()
-	r.pool = pgtest.Open(t, r.url)
-	r.start()
+	t.Cleanup(func() { r.Pool.Close() })
+	r.URL, r.Env["DATABASE_URL"] = u.String(), u.String()
+	r.Pool = pgtest.Open(t, r.URL)
+	r.Start()
 	r.says("", "another database")
-	r.exec("INSERT INTO salesforce.account (name) VALUES ('of the copy')")
-	r.insert("Account", map[string]any{"Name": "of Salesforce"})
+	r.Exec("INSERT INTO salesforce.account (name) VALUES ('of the copy')")
+	r.Insert("Account", map[string]any{"Name": "of Salesforce"})
 	r.arrived("account", 2) // inbound goes on
 	if n := r.named("of the copy"); n != 0 {
 		t.Error("a copy writes to Salesforce")
@@ -131,81 +131,81 @@ func TestClone(t *testing.T) {
 func TestSetBack(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_FIELDS=Name,Industry")
-	id := r.insert("Account", map[string]any{"Name": "record"})
-	b := r.start()
-	r.synced()
-	r.exec("UPDATE salesforce.account SET industry = 'Banking'")
-	r.promised("epoch in Salesforce", 20*time.Second, func() error {
-		for _, topic := range r.sf.Records("PushTopic") {
+	id := r.Insert("Account", map[string]any{"Name": "record"})
+	b := r.Start()
+	r.Synced()
+	r.Exec("UPDATE salesforce.account SET industry = 'Banking'")
+	r.Promised("epoch in Salesforce", 20*time.Second, func() error {
+		for _, topic := range r.SF.Records("PushTopic") {
 			if d, _ := r.value("PushTopic", topic, "Description").(string); strings.Contains(d, "epoch 1") {
 				return nil
 			}
 		}
 		return errors.New("no topic bears it")
 	})
-	r.equal("Account")
-	b.end(15)
-	r.must(r.sf.Update("Account", id, map[string]any{"Industry": "Energy"}))
+	r.Equal("Account")
+	b.End(15)
+	r.Must(r.SF.Update("Account", id, map[string]any{"Industry": "Energy"}))
 	// Yesterday the change was captured and not sent, and there was no epoch.
-	r.exec(`UPDATE hcbridge.instance SET epoch = 0`)
-	r.exec(`UPDATE salesforce.account SET industry = 'Finance'`)
-	b = r.start()
+	r.Exec(`UPDATE hcbridge.instance SET epoch = 0`)
+	r.Exec(`UPDATE salesforce.account SET industry = 'Finance'`)
+	b = r.Start()
 	r.says("", "set back")
 	time.Sleep(2 * time.Second) // for what must not happen
-	if record, _ := r.sf.Get("Account", id); r.value("Account", record, "Industry") != "Energy" {
+	if record, _ := r.SF.Get("Account", id); r.value("Account", record, "Industry") != "Energy" {
 		t.Errorf("the record has %v", r.value("Account", record, "Industry"))
 	}
 	r.ran("1 entries are dismissed", "adopt", "--dismiss")
-	r.eventually("Salesforce's value", 60*time.Second, func() error {
-		if n := r.count("SELECT count(*) FROM salesforce.account WHERE industry = 'Energy'"); n != 1 {
+	r.Eventually("Salesforce's value", 60*time.Second, func() error {
+		if n := r.Count("SELECT count(*) FROM salesforce.account WHERE industry = 'Energy'"); n != 1 {
 			return errors.New("the row has another")
 		}
 		return nil
 	})
-	r.exec("INSERT INTO salesforce.account (name) VALUES ('goes on')")
+	r.Exec("INSERT INTO salesforce.account (name) VALUES ('goes on')")
 	r.written("goes on")
-	b.end(15)
+	b.End(15)
 }
 
 // A mass delete waits for a person, and says so (fault 98).
 func TestHeldDelete(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_FIELDS=Name,Industry")
-	_, err := r.sf.InsertMany("Account", func(yield func(map[string]any) bool) {
+	_, err := r.SF.InsertMany("Account", func(yield func(map[string]any) bool) {
 		for i := range 700 {
 			if !yield(map[string]any{"Name": fmt.Sprintf("a%d", i)}) {
 				return
 			}
 		}
 	})
-	r.must(err)
-	b := r.start()
-	r.synced()
-	r.exec("DELETE FROM salesforce.account WHERE id <= 600")
-	r.eventually("held", 20*time.Second, func() error {
-		if !strings.Contains(b.log.String(), `"event":"held"`) {
+	r.Must(err)
+	b := r.Start()
+	r.Synced()
+	r.Exec("DELETE FROM salesforce.account WHERE id <= 600")
+	r.Eventually("held", 20*time.Second, func() error {
+		if !strings.Contains(b.Log.String(), `"event":"held"`) {
 			return errors.New("not yet")
 		}
 		return nil
 	})
-	if n := len(r.sf.Records("Account")); n != 700 {
+	if n := len(r.SF.Records("Account")); n != 700 {
 		t.Errorf("%d records are left", n)
 	}
 	for _, args := range [][]string{{"status"}, {"status", "--json"}} {
-		r.promised(strings.Join(args, " ")+" to tell", 15*time.Second, func() error {
-			if _, out, _ := r.command(args...); !strings.Contains(out, "600 deletes of Account within 30m0s are more than 500: nothing of this object is sent until `hcbridge approve Account`") {
+		r.Promised(strings.Join(args, " ")+" to tell", 15*time.Second, func() error {
+			if _, out, _ := r.Command(args...); !strings.Contains(out, "600 deletes of Account within 30m0s are more than 500: nothing of this object is sent until `hcbridge approve Account`") {
 				return errors.New(out)
 			}
 			return nil
 		})
 	}
 	r.ran("account: 600 entries are released", "approve", "Account")
-	r.equal("Account")
-	if n := r.count("SELECT count(*) FROM salesforce.account"); n != 100 {
+	r.Equal("Account")
+	if n := r.Count("SELECT count(*) FROM salesforce.account"); n != 100 {
 		t.Errorf("%d rows", n)
 	}
-	r.promised("status to forget it", 15*time.Second, func() error {
-		if _, out, _ := r.command("status"); strings.Contains(out, "approve") {
+	r.Promised("status to forget it", 15*time.Second, func() error {
+		if _, out, _ := r.Command("status"); strings.Contains(out, "approve") {
 			return errors.New(out)
 		}
 		return nil
@@ -217,16 +217,16 @@ func TestHeldDelete(t *testing.T) {
 func TestEditOfDeleted(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_FIELDS=Name,Industry", "HC_OBJECT_ACCOUNT_MODE=polling")
-	id := r.insert("Account", map[string]any{"Name": "record"})
-	r.start()
-	r.synced()
-	r.must(r.sf.Delete("Account", id))
-	r.exec("UPDATE salesforce.account SET name = 'ours'")
+	id := r.Insert("Account", map[string]any{"Name": "record"})
+	r.Start()
+	r.Synced()
+	r.Must(r.SF.Delete("Account", id))
+	r.Exec("UPDATE salesforce.account SET name = 'ours'")
 	r.arrived("account", 0)
-	if n := r.count("SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED' AND sf_message LIKE '%deleted%'"); n != 1 {
+	if n := r.Count("SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED' AND sf_message LIKE '%deleted%'"); n != 1 {
 		t.Errorf("%d failed entries", n)
 	}
-	if n := r.count("SELECT count(*) FROM hcbridge.conflict WHERE sfid = $1 AND remote_deleted AND field = 'name' AND local_value = 'ours' AND base_value = 'record'", id); n != 1 {
+	if n := r.Count("SELECT count(*) FROM hcbridge.conflict WHERE sfid = $1 AND remote_deleted AND field = 'name' AND local_value = 'ours' AND base_value = 'record'", id); n != 1 {
 		t.Errorf("%d conflicts", n)
 	}
 }

@@ -24,13 +24,13 @@ type schemaRig struct {
 func newSchemaRig(t *testing.T, settings ...string) *schemaRig {
 	t.Helper()
 	r := &schemaRig{rig: newRig(t, append(append([]string{"HC_OBJECT_CONTACT_POLL_INTERVAL=2s"}, readWrite...), settings...)...)}
-	r.must(r.sf.AddField("Contact", textField("Extra__c", 40)))
+	r.Must(r.SF.AddField("Contact", textField("Extra__c", 40)))
 	for i := range 20 {
-		r.ids = append(r.ids, r.insert("Contact", map[string]any{"LastName": fmt.Sprintf("C %d", i), "External_Id__c": fmt.Sprintf("c-%d", i), "Extra__c": fmt.Sprintf("%d", i)}))
+		r.ids = append(r.ids, r.Insert("Contact", map[string]any{"LastName": fmt.Sprintf("C %d", i), "External_Id__c": fmt.Sprintf("c-%d", i), "Extra__c": fmt.Sprintf("%d", i)}))
 	}
-	r.start()
-	r.synced()
-	r.equal("Contact")
+	r.Start()
+	r.Synced()
+	r.Equal("Contact")
 	r.stop = r.traffic()
 	return r
 }
@@ -42,8 +42,8 @@ func textField(name string, length int) *sobject.Field {
 // traffic changes an account on one side after the other, each change once the
 // last has arrived, until the test ends. It fails if one does not arrive.
 func (r *schemaRig) traffic() (stop func()) {
-	id := r.insert("Account", map[string]any{"Name": "Traffic", "External_Id__c": "traffic"})
-	ob := r.sf.Object("Account")
+	id := r.Insert("Account", map[string]any{"Name": "Traffic", "External_Id__c": "traffic"})
+	ob := r.SF.Object("Account")
 	var wg sync.WaitGroup
 	quit := make(chan struct{})
 	var longest time.Duration
@@ -52,7 +52,7 @@ func (r *schemaRig) traffic() (stop func()) {
 		began := time.Now()
 		for !there() {
 			if time.Since(began) > 40*time.Second {
-				r.t.Errorf("round %d: a change of Account did not arrive", rounds)
+				r.T.Errorf("round %d: a change of Account did not arrive", rounds)
 				return false
 			}
 			time.Sleep(5 * time.Millisecond)
@@ -61,7 +61,7 @@ func (r *schemaRig) traffic() (stop func()) {
 		return true
 	}
 	column := func(name string) (v string) {
-		_ = r.pool.QueryRow(r.t.Context(), "SELECT COALESCE("+name+", '') FROM salesforce.account WHERE sfid = $1", id).Scan(&v)
+		_ = r.Pool.QueryRow(r.T.Context(), "SELECT COALESCE("+name+", '') FROM salesforce.account WHERE sfid = $1", id).Scan(&v)
 		return v
 	}
 	arrives(func() bool { return column("name") == "Traffic" })
@@ -74,18 +74,18 @@ func (r *schemaRig) traffic() (stop func()) {
 			default:
 			}
 			want := fmt.Sprint(rounds)
-			if err := r.sf.Update("Account", id, map[string]any{"Phone": want}); err != nil {
-				r.t.Error(err)
+			if err := r.SF.Update("Account", id, map[string]any{"Phone": want}); err != nil {
+				r.T.Error(err)
 				return
 			}
 			if !arrives(func() bool { return column("phone") == want }) {
 				return
 			}
-			if _, err := r.pool.Exec(r.t.Context(), "UPDATE salesforce.account SET site = $2 WHERE sfid = $1", id, want); err != nil {
-				r.t.Error(err)
+			if _, err := r.Pool.Exec(r.T.Context(), "UPDATE salesforce.account SET site = $2 WHERE sfid = $1", id, want); err != nil {
+				r.T.Error(err)
 				return
 			}
-			if !arrives(func() bool { rec, _ := r.sf.Get("Account", id); return rec.Get(ob, "Site") == want }) {
+			if !arrives(func() bool { rec, _ := r.SF.Get("Account", id); return rec.Get(ob, "Site") == want }) {
 				return
 			}
 		}
@@ -93,20 +93,20 @@ func (r *schemaRig) traffic() (stop func()) {
 	return sync.OnceFunc(func() {
 		close(quit)
 		wg.Wait()
-		r.t.Logf("traffic: %d rounds, the longest wait for a change was %s", rounds, longest.Round(time.Millisecond))
-		if r.t.Failed() {
+		r.T.Logf("traffic: %d rounds, the longest wait for a change was %s", rounds, longest.Round(time.Millisecond))
+		if r.T.Failed() {
 			return
 		}
-		r.equal("Account")
+		r.Equal("Account")
 	})
 }
 
 // shows waits until status shows an object in a state, with texts in its
 // message.
 func (r *schemaRig) shows(object, state string, texts ...string) {
-	r.t.Helper()
-	r.eventually("status of "+object, 20*time.Second, func() error {
-		st, ok := r.status()
+	r.T.Helper()
+	r.Eventually("status of "+object, 20*time.Second, func() error {
+		st, ok := r.Status()
 		if !ok {
 			return fmt.Errorf("no status")
 		}
@@ -136,10 +136,10 @@ func (r *schemaRig) shows(object, state string, texts ...string) {
 
 // row waits until one contact's column holds a value.
 func (r *schemaRig) row(i int, column, want string) {
-	r.t.Helper()
-	r.eventually(column, 20*time.Second, func() error {
+	r.T.Helper()
+	r.Eventually(column, 20*time.Second, func() error {
 		var got *string
-		if err := r.pool.QueryRow(r.t.Context(), "SELECT "+column+"::text FROM salesforce.contact WHERE sfid = $1", r.ids[i]).Scan(&got); err != nil {
+		if err := r.Pool.QueryRow(r.T.Context(), "SELECT "+column+"::text FROM salesforce.contact WHERE sfid = $1", r.ids[i]).Scan(&got); err != nil {
 			return err
 		}
 		if got == nil || *got != want {
@@ -151,10 +151,10 @@ func (r *schemaRig) row(i int, column, want string) {
 
 // record waits until one contact's field holds a value in Salesforce.
 func (r *schemaRig) record(i int, field, want string) {
-	r.t.Helper()
-	r.eventually(field, 20*time.Second, func() error {
-		rec, _ := r.sf.Get("Contact", r.ids[i])
-		if got := fmt.Sprint(rec.Get(r.sf.Object("Contact"), field)); got != want {
+	r.T.Helper()
+	r.Eventually(field, 20*time.Second, func() error {
+		rec, _ := r.SF.Get("Contact", r.ids[i])
+		if got := fmt.Sprint(rec.Get(r.SF.Object("Contact"), field)); got != want {
 			return fmt.Errorf("%s of contact %d is %s in Salesforce, want %s", field, i, got, want)
 		}
 		return nil
@@ -175,30 +175,30 @@ func TestFieldHidden(t *testing.T) {
 	t.Parallel()
 	r := newSchemaRig(t)
 	defer r.stop()
-	r.sf.HideField("Contact", "Extra__c")
-	r.must(r.sf.Update("Contact", r.ids[0], map[string]any{"Title": "After", "Extra__c": "unseen"}))
+	r.SF.HideField("Contact", "Extra__c")
+	r.Must(r.SF.Update("Contact", r.ids[0], map[string]any{"Title": "After", "Extra__c": "unseen"}))
 	// One write of the app before the bridge knows, and one after.
-	r.exec("UPDATE salesforce.contact SET department = 'D', extra__c = 'local' WHERE sfid = $1", r.ids[1])
+	r.Exec("UPDATE salesforce.contact SET department = 'D', extra__c = 'local' WHERE sfid = $1", r.ids[1])
 	r.row(0, "title", "After")
 	r.row(0, "extra__c", "0")
 	r.record(1, "Department", "D")
 	r.shows("Contact", status.DataSynced, "Extra__c", "grant Read")
-	r.exec("UPDATE salesforce.contact SET department = 'E', extra__c = 'mine' WHERE sfid = $1", r.ids[2])
+	r.Exec("UPDATE salesforce.contact SET department = 'E', extra__c = 'mine' WHERE sfid = $1", r.ids[2])
 	r.record(2, "Department", "E")
 	r.row(2, "extra__c", "mine")
-	if n := r.count("SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED'"); n != 0 {
+	if n := r.Count("SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED'"); n != 0 {
 		t.Errorf("%d writes failed", n)
 	}
-	if n := r.count("SELECT count(*) FROM salesforce.contact WHERE extra__c IS NULL"); n != 0 {
+	if n := r.Count("SELECT count(*) FROM salesforce.contact WHERE extra__c IS NULL"); n != 0 {
 		t.Errorf("%d values of the frozen column are gone", n)
 	}
-	if code, out, _ := r.command("check"); code != 0 || !strings.Contains(out, "! Contact") || !strings.Contains(out, "Extra__c") {
+	if code, out, _ := r.Command("check"); code != 0 || !strings.Contains(out, "! Contact") || !strings.Contains(out, "Extra__c") {
 		t.Errorf("check exits with %d:\n%s", code, out)
 	}
-	r.sf.ShowField("Contact", "Extra__c")
+	r.SF.ShowField("Contact", "Extra__c")
 	r.shows("Contact", status.DataSynced)
 	r.row(0, "extra__c", "unseen")
-	r.equal("Contact")
+	r.Equal("Contact")
 }
 
 // A field is deleted in Salesforce, and one of its name made anew.
@@ -206,14 +206,14 @@ func TestFieldRemoved(t *testing.T) {
 	t.Parallel()
 	r := newSchemaRig(t)
 	defer r.stop()
-	r.must(r.sf.RemoveField("Contact", "Extra__c"))
-	r.must(r.sf.Update("Contact", r.ids[0], map[string]any{"Title": "After"}))
-	r.exec("UPDATE salesforce.contact SET department = 'D', extra__c = 'local' WHERE sfid = $1", r.ids[1])
+	r.Must(r.SF.RemoveField("Contact", "Extra__c"))
+	r.Must(r.SF.Update("Contact", r.ids[0], map[string]any{"Title": "After"}))
+	r.Exec("UPDATE salesforce.contact SET department = 'D', extra__c = 'local' WHERE sfid = $1", r.ids[1])
 	r.row(0, "title", "After")
 	r.record(1, "Department", "D")
 	r.shows("Contact", status.DataSynced, "Extra__c")
 	r.row(0, "extra__c", "0")
-	r.equal("Contact")
+	r.Equal("Contact")
 }
 
 // A field is added where none is named: it gets a column, which is filled
@@ -222,17 +222,17 @@ func TestFieldAdded(t *testing.T) {
 	t.Parallel()
 	r := newSchemaRig(t)
 	defer r.stop()
-	r.must(r.sf.AddField("Contact", textField("New__c", 30)))
+	r.Must(r.SF.AddField("Contact", textField("New__c", 30)))
 	for i, id := range r.ids {
-		r.must(r.sf.AsBulk("loader@example.com").Update("Contact", id, map[string]any{"New__c": fmt.Sprint(i)}))
+		r.Must(r.SF.AsBulk("loader@example.com").Update("Contact", id, map[string]any{"New__c": fmt.Sprint(i)}))
 	}
-	if code, out, stderr := r.command("reload", "contact"); code != 0 {
+	if code, out, stderr := r.Command("reload", "contact"); code != 0 {
 		t.Fatalf("reload exits with %d:\n%s%s", code, out, stderr)
 	}
 	r.row(3, "new__c", "3")
-	r.exec("UPDATE salesforce.contact SET new__c = 'out' WHERE sfid = $1", r.ids[4])
+	r.Exec("UPDATE salesforce.contact SET new__c = 'out' WHERE sfid = $1", r.ids[4])
 	r.record(4, "New__c", "out")
-	r.equal("Contact")
+	r.Equal("Contact")
 }
 
 // A field gets longer, and the first that is heard of it is a value that does
@@ -241,12 +241,12 @@ func TestFieldWidened(t *testing.T) {
 	t.Parallel()
 	r := newSchemaRig(t)
 	defer r.stop()
-	r.must(r.sf.ChangeField("Contact", "Extra__c", func(f *sobject.Field) { f.Length = 120 }))
+	r.Must(r.SF.ChangeField("Contact", "Extra__c", func(f *sobject.Field) { f.Length = 120 }))
 	long := strings.Repeat("long ", 19) + "value"
-	r.must(r.sf.Update("Contact", r.ids[0], map[string]any{"Extra__c": long}))
+	r.Must(r.SF.Update("Contact", r.ids[0], map[string]any{"Extra__c": long}))
 	r.row(0, "extra__c", long)
-	r.equal("Contact")
-	if n := r.count("SELECT count(*) FROM hcbridge.read_error"); n != 0 {
+	r.Equal("Contact")
+	if n := r.Count("SELECT count(*) FROM hcbridge.read_error"); n != 0 {
 		t.Errorf("%d records are still shown as refused", n)
 	}
 }
@@ -256,15 +256,15 @@ func TestFieldRetyped(t *testing.T) {
 	t.Parallel()
 	r := newSchemaRig(t)
 	defer r.stop()
-	r.must(r.sf.ChangeField("Contact", "Extra__c", func(f *sobject.Field) { f.Type, f.Length, f.Precision, f.Scale = "double", 0, 18, 2 }))
-	if code, out, stderr := r.command("reload", "Contact"); code != 0 {
+	r.Must(r.SF.ChangeField("Contact", "Extra__c", func(f *sobject.Field) { f.Type, f.Length, f.Precision, f.Scale = "double", 0, 18, 2 }))
+	if code, out, stderr := r.Command("reload", "Contact"); code != 0 {
 		t.Fatalf("reload exits with %d:\n%s%s", code, out, stderr)
 	}
-	r.must(r.sf.Update("Contact", r.ids[0], map[string]any{"Extra__c": 12.5}))
+	r.Must(r.SF.Update("Contact", r.ids[0], map[string]any{"Extra__c": 12.5}))
 	r.row(0, "extra__c", "12.5")
-	r.exec("UPDATE salesforce.contact SET extra__c = '7.25' WHERE sfid = $1", r.ids[1])
+	r.Exec("UPDATE salesforce.contact SET extra__c = '7.25' WHERE sfid = $1", r.ids[1])
 	r.record(1, "Extra__c", "7.25")
-	r.equal("Contact")
+	r.Equal("Contact")
 }
 
 // A number becomes a text, which its column cannot hold: that object stops and
@@ -273,30 +273,30 @@ func TestFieldRetypedBeyondItsColumn(t *testing.T) {
 	t.Parallel()
 	r := newSchemaRig(t, "HC_OBJECTS=Account,Contact,Lead", "HC_OBJECT_LEAD_ACCESS=read_write")
 	defer r.stop()
-	lead := r.insert("Lead", map[string]any{"LastName": "L", "Company": "C", "NumberOfEmployees": 5})
-	r.eventually("lead", 20*time.Second, func() error {
-		if n := r.count("SELECT count(*) FROM salesforce.lead WHERE numberofemployees = 5"); n != 1 {
+	lead := r.Insert("Lead", map[string]any{"LastName": "L", "Company": "C", "NumberOfEmployees": 5})
+	r.Eventually("lead", 20*time.Second, func() error {
+		if n := r.Count("SELECT count(*) FROM salesforce.lead WHERE numberofemployees = 5"); n != 1 {
 			return fmt.Errorf("%d rows", n)
 		}
 		return nil
 	})
-	r.must(r.sf.ChangeField("Lead", "NumberOfEmployees", func(f *sobject.Field) { f.Type, f.Digits, f.Length = "string", 0, 40 }))
-	r.must(r.sf.Update("Lead", lead, map[string]any{"NumberOfEmployees": "many"}))
+	r.Must(r.SF.ChangeField("Lead", "NumberOfEmployees", func(f *sobject.Field) { f.Type, f.Digits, f.Length = "string", 0, 40 }))
+	r.Must(r.SF.Update("Lead", lead, map[string]any{"NumberOfEmployees": "many"}))
 	r.shows("Lead", status.MappingError, "numberofemployees", "ALTER TABLE", "HC_OBJECT_LEAD_FIELDS")
-	r.exec("UPDATE salesforce.lead SET title = 'Meanwhile' WHERE sfid = $1", lead)
-	if n := r.count("SELECT count(*) FROM salesforce.lead WHERE numberofemployees = 5"); n != 1 {
+	r.Exec("UPDATE salesforce.lead SET title = 'Meanwhile' WHERE sfid = $1", lead)
+	if n := r.Count("SELECT count(*) FROM salesforce.lead WHERE numberofemployees = 5"); n != 1 {
 		t.Error("the value is gone")
 	}
-	r.exec("ALTER TABLE salesforce.lead ALTER COLUMN numberofemployees TYPE varchar(40)")
+	r.Exec("ALTER TABLE salesforce.lead ALTER COLUMN numberofemployees TYPE varchar(40)")
 	r.shows("Lead", status.DataSynced)
-	r.eventually("lead", 20*time.Second, func() error {
-		rec, _ := r.sf.Get("Lead", lead)
-		if got := rec.Get(r.sf.Object("Lead"), "Title"); got != "Meanwhile" {
+	r.Eventually("lead", 20*time.Second, func() error {
+		rec, _ := r.SF.Get("Lead", lead)
+		if got := rec.Get(r.SF.Object("Lead"), "Title"); got != "Meanwhile" {
 			return fmt.Errorf("title %v", got)
 		}
 		return nil
 	})
-	r.equal("Lead", "Contact")
+	r.Equal("Lead", "Contact")
 }
 
 // A rename is a field that is gone and another that is new.
@@ -304,13 +304,13 @@ func TestFieldRenamed(t *testing.T) {
 	t.Parallel()
 	r := newSchemaRig(t)
 	defer r.stop()
-	r.must(r.sf.ChangeField("Contact", "Extra__c", func(f *sobject.Field) { f.Name = "Renamed__c" }))
-	r.must(r.sf.Update("Contact", r.ids[0], map[string]any{"Renamed__c": "after"}))
+	r.Must(r.SF.ChangeField("Contact", "Extra__c", func(f *sobject.Field) { f.Name = "Renamed__c" }))
+	r.Must(r.SF.Update("Contact", r.ids[0], map[string]any{"Renamed__c": "after"}))
 	r.row(1, "renamed__c", "1")
 	r.row(0, "renamed__c", "after")
 	r.row(0, "extra__c", "0")
 	r.shows("Contact", status.DataSynced, "Extra__c")
-	r.equal("Contact")
+	r.Equal("Contact")
 }
 
 // The permission on an object is lost, as if it had been deleted, and given
@@ -319,19 +319,19 @@ func TestObjectLost(t *testing.T) {
 	t.Parallel()
 	r := newSchemaRig(t)
 	defer r.stop()
-	r.sf.DenyObject("Contact", true)
-	r.exec("UPDATE salesforce.contact SET title = 'At once' WHERE sfid = $1", r.ids[0])
+	r.SF.DenyObject("Contact", true)
+	r.Exec("UPDATE salesforce.contact SET title = 'At once' WHERE sfid = $1", r.ids[0])
 	r.shows("Contact", status.MappingError, "grant Read")
-	r.exec("UPDATE salesforce.contact SET title = 'Later' WHERE sfid = $1", r.ids[1])
-	if n := r.count("SELECT count(*) FROM salesforce.contact"); n != 20 {
+	r.Exec("UPDATE salesforce.contact SET title = 'Later' WHERE sfid = $1", r.ids[1])
+	if n := r.Count("SELECT count(*) FROM salesforce.contact"); n != 20 {
 		t.Errorf("%d contacts, want 20", n)
 	}
-	r.must(r.sf.Update("Contact", r.ids[2], map[string]any{"Title": "Meanwhile"}))
-	r.sf.DenyObject("Contact", false)
+	r.Must(r.SF.Update("Contact", r.ids[2], map[string]any{"Title": "Meanwhile"}))
+	r.SF.DenyObject("Contact", false)
 	r.shows("Contact", status.DataSynced)
 	r.record(0, "Title", "At once")
 	r.record(1, "Title", "Later")
-	r.equal("Contact")
+	r.Equal("Contact")
 }
 
 // Row 49 of the fault list: a long transaction of the app reads a table that
@@ -341,13 +341,13 @@ func TestTableLocked(t *testing.T) {
 	t.Parallel()
 	r := newSchemaRig(t)
 	defer r.stop()
-	tx, err := r.pool.Begin(t.Context())
-	r.must(err)
+	tx, err := r.Pool.Begin(t.Context())
+	r.Must(err)
 	defer func() { _ = tx.Rollback(t.Context()) }()
 	_, err = tx.Exec(t.Context(), "SELECT count(*) FROM salesforce.contact")
-	r.must(err)
-	r.must(r.sf.AddField("Contact", textField("New__c", 30)))
-	if code, out, stderr := r.command("reload", "Contact", "--detach"); code != 0 {
+	r.Must(err)
+	r.Must(r.SF.AddField("Contact", textField("New__c", 30)))
+	if code, out, stderr := r.Command("reload", "Contact", "--detach"); code != 0 {
 		t.Fatalf("reload exits with %d:\n%s%s", code, out, stderr)
 	}
 	var longest time.Duration
@@ -355,9 +355,9 @@ func TestTableLocked(t *testing.T) {
 	blocked := false
 	for time.Since(began) < 15*time.Second || !blocked && time.Since(began) < 60*time.Second {
 		at := time.Now()
-		r.count("SELECT count(*) FROM salesforce.contact")
+		r.Count("SELECT count(*) FROM salesforce.contact")
 		longest = max(longest, time.Since(at))
-		st, _ := r.status()
+		st, _ := r.Status()
 		for _, o := range st.Objects {
 			blocked = blocked || o.Object == "Contact" && o.State == status.SchemaChanged && strings.Contains(o.Message, "pg_locks")
 		}
@@ -370,12 +370,12 @@ func TestTableLocked(t *testing.T) {
 		t.Errorf("a query of the app waited %s", longest)
 	}
 	t.Logf("the longest query of the app took %s", longest)
-	r.must(r.sf.Update("Contact", r.ids[0], map[string]any{"Title": "Meanwhile"}))
+	r.Must(r.SF.Update("Contact", r.ids[0], map[string]any{"Title": "Meanwhile"}))
 	r.row(0, "title", "Meanwhile")
-	r.must(tx.Rollback(t.Context()))
-	r.must(r.sf.Update("Contact", r.ids[1], map[string]any{"New__c": "now"}))
+	r.Must(tx.Rollback(t.Context()))
+	r.Must(r.SF.Update("Contact", r.ids[1], map[string]any{"New__c": "now"}))
 	r.row(1, "new__c", "now")
-	r.equal("Contact")
+	r.Equal("Contact")
 }
 
 // Row 43 of the fault list: an administrator who does not stop. Thirty changes
@@ -400,35 +400,35 @@ func TestSchemaDrift(t *testing.T) {
 		case kind == 0 || len(fields) == 0:
 			name := fresh()
 			what = "add " + name
-			r.must(r.sf.AddField("Contact", textField(name, 20)))
+			r.Must(r.SF.AddField("Contact", textField(name, 20)))
 			fields = append(fields, name)
 		case kind == 1:
 			name := take(&fields)
 			what = "remove " + name
-			r.must(r.sf.RemoveField("Contact", name))
+			r.Must(r.SF.RemoveField("Contact", name))
 		case kind == 2:
 			name, next := take(&fields), fresh()
 			what = "rename " + name + " to " + next
-			r.must(r.sf.ChangeField("Contact", name, func(f *sobject.Field) { f.Name = next }))
+			r.Must(r.SF.ChangeField("Contact", name, func(f *sobject.Field) { f.Name = next }))
 			fields = append(fields, next)
 		case kind == 3:
 			name := fields[rng.IntN(len(fields))]
 			what = "widen " + name
-			r.must(r.sf.ChangeField("Contact", name, func(f *sobject.Field) { f.Length += 50 }))
+			r.Must(r.SF.ChangeField("Contact", name, func(f *sobject.Field) { f.Length += 50 }))
 		case kind == 4 && len(hidden) > 0:
 			name := take(&hidden)
 			what = "show " + name
-			r.sf.ShowField("Contact", name)
+			r.SF.ShowField("Contact", name)
 			fields = append(fields, name)
 		case kind == 5:
 			what = "lose and regain Contact"
-			r.sf.DenyObject("Contact", true)
+			r.SF.DenyObject("Contact", true)
 			time.Sleep(time.Duration(rng.IntN(700)) * time.Millisecond) // the time it is lost for is part of the script
-			r.sf.DenyObject("Contact", false)
+			r.SF.DenyObject("Contact", false)
 		default:
 			name := take(&fields)
 			what = "hide " + name
-			r.sf.HideField("Contact", name)
+			r.SF.HideField("Contact", name)
 			hidden = append(hidden, name)
 		}
 		t.Logf("%d: %s", i, what)
@@ -436,27 +436,27 @@ func TestSchemaDrift(t *testing.T) {
 		for _, name := range fields {
 			change[name] = fmt.Sprintf("%s %d", name, i)
 		}
-		r.must(r.sf.Update("Contact", r.ids[i%10], change))
-		r.exec("UPDATE salesforce.contact SET department = $2 WHERE sfid = $1", r.ids[10+i%10], fmt.Sprint(i))
+		r.Must(r.SF.Update("Contact", r.ids[i%10], change))
+		r.Exec("UPDATE salesforce.contact SET department = $2 WHERE sfid = $1", r.ids[10+i%10], fmt.Sprint(i))
 		if i%6 == 5 {
 			r.row(i%10, "title", fmt.Sprint(i))
 			r.record(10+i%10, "Department", fmt.Sprint(i))
 		}
 	}
 	for _, name := range hidden {
-		r.sf.ShowField("Contact", name)
+		r.SF.ShowField("Contact", name)
 	}
-	if code, out, stderr := r.command("reload", "Contact"); code != 0 {
+	if code, out, stderr := r.Command("reload", "Contact"); code != 0 {
 		t.Fatalf("reload exits with %d:\n%s%s", code, out, stderr)
 	}
 	for i := 20; i < 30; i++ {
 		r.record(10+i%10, "Department", fmt.Sprint(i))
 	}
-	r.equal("Contact")
-	if n := r.count("SELECT count(*) FROM salesforce.contact WHERE extra__c IS NULL"); n != 0 && r.sf.Object("Contact").Field("Extra__c") == nil {
+	r.Equal("Contact")
+	if n := r.Count("SELECT count(*) FROM salesforce.contact WHERE extra__c IS NULL"); n != 0 && r.SF.Object("Contact").Field("Extra__c") == nil {
 		t.Errorf("%d values of a column that is frozen are gone", n)
 	}
-	if n := r.count("SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED'"); n != 0 {
+	if n := r.Count("SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED'"); n != 0 {
 		t.Errorf("%d writes failed", n)
 	}
 }
@@ -469,15 +469,15 @@ func TestIdentifiers(t *testing.T) {
 	long := strings.Repeat("Abcdefghij", 7)
 	r := newRig(t, append([]string{"HC_OBJECTS=Account,Contact,Lead"}, readWrite...)...)
 	for _, name := range []string{"Select__c", "User", "Table", "Default", long + "XA__c", long + "XB__c"} {
-		r.must(r.sf.AddField("Contact", textField(name, 40)))
+		r.Must(r.SF.AddField("Contact", textField(name, 40)))
 	}
-	r.must(r.sf.AddField("Lead", textField("SfId", 40))) // the column of Id
-	id := r.insert("Contact", map[string]any{
+	r.Must(r.SF.AddField("Lead", textField("SfId", 40))) // the column of Id
+	id := r.Insert("Contact", map[string]any{
 		"LastName": "L", "Select__c": "s", "User": "u", long + "XA__c": "a", long + "XB__c": "b", "External_Id__c": "e",
 	})
-	r.start()
-	r.eventually("status", 60*time.Second, func() error {
-		st, _ := r.status()
+	r.Start()
+	r.Eventually("status", 60*time.Second, func() error {
+		st, _ := r.Status()
 		for _, o := range st.Objects {
 			if bad := o.Object == "Lead"; bad != (o.State == status.MappingError) || bad && !strings.Contains(o.Message, "column sfid belongs to Id") {
 				return fmt.Errorf("%s is %s: %s", o.Object, o.State, o.Message)
@@ -489,26 +489,26 @@ func TestIdentifiers(t *testing.T) {
 		return nil
 	})
 	var a, b string
-	r.eventually("row", 20*time.Second, func() error {
+	r.Eventually("row", 20*time.Second, func() error {
 		var columns []string
-		r.must(r.pool.QueryRow(t.Context(), "SELECT array_agg(column_name::text ORDER BY column_name) FROM information_schema.columns WHERE table_name = 'contact' AND column_name LIKE 'abcdefghij%'").Scan(&columns))
+		r.Must(r.Pool.QueryRow(t.Context(), "SELECT array_agg(column_name::text ORDER BY column_name) FROM information_schema.columns WHERE table_name = 'contact' AND column_name LIKE 'abcdefghij%'").Scan(&columns))
 		if len(columns) != 2 || len(columns[0]) != 63 || len(columns[1]) != 63 {
 			return fmt.Errorf("columns %v", columns)
 		}
-		return r.pool.QueryRow(t.Context(), fmt.Sprintf("SELECT %s, %s FROM salesforce.contact WHERE sfid = $1", columns[0], columns[1]), id).Scan(&a, &b)
+		return r.Pool.QueryRow(t.Context(), fmt.Sprintf("SELECT %s, %s FROM salesforce.contact WHERE sfid = $1", columns[0], columns[1]), id).Scan(&a, &b)
 	})
 	if a+b != "ab" && a+b != "ba" {
 		t.Errorf("the long names hold %q and %q", a, b)
 	}
-	r.exec(`UPDATE salesforce.contact SET "user" = 'U', "select__c" = 'S', "table" = 'T', "default" = 'D' WHERE sfid = $1`, id)
-	r.equal("Contact")
-	rec, _ := r.sf.Get("Contact", id)
+	r.Exec(`UPDATE salesforce.contact SET "user" = 'U', "select__c" = 'S', "table" = 'T', "default" = 'D' WHERE sfid = $1`, id)
+	r.Equal("Contact")
+	rec, _ := r.SF.Get("Contact", id)
 	for name, want := range map[string]string{"User": "U", "Select__c": "S", "Table": "T", "Default": "D"} {
-		if got := rec.Get(r.sf.Object("Contact"), name); got != want {
+		if got := rec.Get(r.SF.Object("Contact"), name); got != want {
 			t.Errorf("%s is %v, want %s", name, got, want)
 		}
 	}
-	if n := r.count("SELECT count(*) FROM information_schema.tables WHERE table_name = 'lead'"); n != 0 {
+	if n := r.Count("SELECT count(*) FROM information_schema.tables WHERE table_name = 'lead'"); n != 0 {
 		t.Error("a table was made for the object that is refused")
 	}
 }

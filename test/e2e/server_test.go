@@ -38,16 +38,16 @@ type apps struct {
 // written after one's snapshot. So rows are changed by those who see them settled,
 // and serializable ones are found by their place.
 func (r *rig) appsFor(n int) *apps {
-	r.t.Helper()
-	cfg, err := pgxpool.ParseConfig(r.url)
-	r.must(err)
+	r.T.Helper()
+	cfg, err := pgxpool.ParseConfig(r.URL)
+	r.Must(err)
 	cfg.MaxConns = int32(n)
 	cfg.ConnConfig.RuntimeParams["enable_seqscan"] = "off" // or it reads all of a small table
-	ctx, cancel := context.WithCancel(r.t.Context())
-	pool, err := pgxpool.NewWithConfig(r.t.Context(), cfg)
-	r.must(err)
+	ctx, cancel := context.WithCancel(r.T.Context())
+	pool, err := pgxpool.NewWithConfig(r.T.Context(), cfg)
+	r.Must(err)
 	a := &apps{r: r, pool: pool, cancel: cancel}
-	r.t.Cleanup(pool.Close)
+	r.T.Cleanup(pool.Close)
 	levels := []pgx.TxIsoLevel{pgx.ReadCommitted, pgx.RepeatableRead, pgx.Serializable}
 	for w := range n {
 		a.wg.Go(func() {
@@ -121,9 +121,9 @@ func (a *apps) stop() {
 func TestAppsOutliveTheBridge(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, append([]string{"HC_WRITE_ALGORITHM=merged"}, readWrite...)...)
-	b := r.start()
-	r.synced()
-	b.end(syscall.SIGTERM)
+	b := r.Start()
+	r.Synced()
+	b.End(syscall.SIGTERM)
 	a := r.appsFor(12)
 	defer a.stop()
 	time.Sleep(2 * time.Second) // the writers alone, with capture
@@ -132,10 +132,10 @@ func TestAppsOutliveTheBridge(t *testing.T) {
 		t.Fatalf("without a bridge: %v", errors.Join(failed...))
 	}
 	rounds := []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGTERM, syscall.SIGSTOP, syscall.SIGKILL, syscall.SIGSTOP}
-	b = r.start()
+	b = r.Start()
 	for n, sig := range rounds {
-		r.eventually("the bridge to work", 30*time.Second, func() error {
-			if r.count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'hcbridge' AND query ILIKE '%_trigger_log%'`) == 0 {
+		r.Eventually("the bridge to work", 30*time.Second, func() error {
+			if r.Count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'hcbridge' AND query ILIKE '%_trigger_log%'`) == 0 {
 				return errors.New("it does not")
 			}
 			return nil
@@ -143,12 +143,12 @@ func TestAppsOutliveTheBridge(t *testing.T) {
 		time.Sleep(time.Duration(500+rand.IntN(500)) * time.Millisecond) // the moment of the end
 		switch sig {
 		case syscall.SIGSTOP:
-			r.must(b.cmd.Process.Signal(sig))
+			r.Must(b.Cmd.Process.Signal(sig))
 			time.Sleep(7 * time.Second) // longer than the lease and than rows are held
-			r.must(b.cmd.Process.Signal(syscall.SIGCONT))
+			r.Must(b.Cmd.Process.Signal(syscall.SIGCONT))
 		default:
-			b.end(sig)
-			b = r.start()
+			b.End(sig)
+			b = r.Start()
 		}
 		done, longest, failed := a.so()
 		t.Logf("round %d, %v: %d transactions, longest %s, alone %s", n, sig, done, longest, alone)
@@ -163,35 +163,35 @@ func TestAppsOutliveTheBridge(t *testing.T) {
 		}
 	}
 	a.stop()
-	r.equal("Contact")
+	r.Equal("Contact")
 	r.once("Contact", "contact")
-	if n := r.count(`SELECT count(*) FROM salesforce.contact WHERE sfid IS NULL OR _hc_err IS NOT NULL`); n != 0 {
+	if n := r.Count(`SELECT count(*) FROM salesforce.contact WHERE sfid IS NULL OR _hc_err IS NOT NULL`); n != 0 {
 		t.Errorf("%d rows have not arrived", n)
 	}
 }
 
 // asRole makes the bridge log in as a role of its own, which owns the database.
 func (r *rig) asRole() (role string) {
-	r.t.Helper()
-	u, err := url.Parse(r.url)
-	r.must(err)
+	r.T.Helper()
+	u, err := url.Parse(r.URL)
+	r.Must(err)
 	role = "bridge_" + u.Path[len(u.Path)-12:]
 	name := pgx.Identifier{role}.Sanitize()
-	r.exec("CREATE ROLE " + name + " LOGIN PASSWORD 'secret'")
-	r.exec("ALTER DATABASE " + pgx.Identifier{u.Path[1:]}.Sanitize() + " OWNER TO " + name)
+	r.Exec("CREATE ROLE " + name + " LOGIN PASSWORD 'secret'")
+	r.Exec("ALTER DATABASE " + pgx.Identifier{u.Path[1:]}.Sanitize() + " OWNER TO " + name)
 	u.User = url.UserPassword(role, "secret")
-	r.env["DATABASE_URL"] = u.String()
-	r.t.Cleanup(func() {
+	r.Env["DATABASE_URL"] = u.String()
+	r.T.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
-		pool, err := pgxpool.New(ctx, r.url)
+		pool, err := pgxpool.New(ctx, r.URL)
 		if err != nil {
-			r.t.Error(err)
+			r.T.Error(err)
 			return
 		}
 		defer pool.Close()
 		if _, err := pool.Exec(ctx, "REASSIGN OWNED BY "+name+" TO CURRENT_USER; DROP OWNED BY "+name+"; DROP ROLE "+name); err != nil {
-			r.t.Error(err)
+			r.T.Error(err)
 		}
 	})
 	return role
@@ -199,8 +199,8 @@ func (r *rig) asRole() (role string) {
 
 // sessions is how many connections the bridge has.
 func (r *rig) sessions(role string) int {
-	r.t.Helper()
-	return r.count("SELECT count(*) FROM pg_stat_activity WHERE usename = $1", role)
+	r.T.Helper()
+	return r.Count("SELECT count(*) FROM pg_stat_activity WHERE usename = $1", role)
 }
 
 // The bridge takes nine connections at the most, whatever there is to do. Where there
@@ -211,53 +211,53 @@ func TestNoConnectionsLeft(t *testing.T) {
 	r := newRig(t, readWrite...)
 	role := r.asRole()
 	limit := func(n int) {
-		r.exec(fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT %d", pgx.Identifier{role}.Sanitize(), n))
+		r.Exec(fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT %d", pgx.Identifier{role}.Sanitize(), n))
 	}
 	limit(0)
-	b := r.start()
-	r.eventually("a refusal", 20*time.Second, func() error {
-		if !strings.Contains(b.log.String(), "too many connections") {
+	b := r.Start()
+	r.Eventually("a refusal", 20*time.Second, func() error {
+		if !strings.Contains(b.Log.String(), "too many connections") {
 			return errors.New("none")
 		}
 		return nil
 	})
 	limit(-1)
-	r.synced()
+	r.Synced()
 
 	most := 0
 	for i := range 100 {
-		r.exec("INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ($1, $1)", fmt.Sprint(i))
-		r.insert("Account", map[string]any{"Name": fmt.Sprint(i)})
+		r.Exec("INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ($1, $1)", fmt.Sprint(i))
+		r.Insert("Account", map[string]any{"Name": fmt.Sprint(i)})
 		most = max(most, r.sessions(role))
 	}
-	r.equal("Account", "Contact")
+	r.Equal("Account", "Contact")
 	if most > 9 {
 		t.Errorf("%d connections", most)
 	}
 
-	said := strings.Count(b.log.String(), "too many connections")
+	said := strings.Count(b.Log.String(), "too many connections")
 	limit(0)
-	r.exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", role)
+	r.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", role)
 	for i := range 20 {
-		r.exec("INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ($1, $1)", fmt.Sprintf("meanwhile %d", i))
-		r.insert("Account", map[string]any{"Name": fmt.Sprintf("meanwhile %d", i)})
+		r.Exec("INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ($1, $1)", fmt.Sprintf("meanwhile %d", i))
+		r.Insert("Account", map[string]any{"Name": fmt.Sprintf("meanwhile %d", i)})
 		time.Sleep(400 * time.Millisecond) // longer than the lease in all
 	}
 	if n := r.sessions(role); n != 0 {
 		t.Errorf("%d connections beyond the limit", n)
 	}
 	select {
-	case <-b.done:
+	case <-b.Done:
 		t.Fatal("the bridge has ended")
 	default:
 	}
-	if n := strings.Count(b.log.String(), "too many connections") - said; n > 300 {
+	if n := strings.Count(b.Log.String(), "too many connections") - said; n > 300 {
 		t.Errorf("%d refusals in eight seconds", n)
 	} else {
 		t.Logf("%d connections at the most, %d refusals in eight seconds", most, n)
 	}
 	limit(-1)
-	r.equal("Account", "Contact")
+	r.Equal("Account", "Contact")
 	r.once("Contact", "contact")
 }
 
@@ -266,20 +266,20 @@ func TestNoConnectionsLeft(t *testing.T) {
 func TestSessionsEnded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, readWrite...)
-	r.start()
-	r.synced()
+	r.Start()
+	r.Synced()
 	ended := 0
 	for i := 0; ended < 40; i++ {
 		if i > 400 {
 			t.Fatalf("the bridge has had only %d sessions", ended)
 		}
 		key := fmt.Sprint(i)
-		r.exec("INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ($1, $1)", key)
-		r.insert("Account", map[string]any{"Name": key})
-		ended += r.count("SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'hcbridge' ORDER BY random() LIMIT 3) AS chosen")
+		r.Exec("INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ($1, $1)", key)
+		r.Insert("Account", map[string]any{"Name": key})
+		ended += r.Count("SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'hcbridge' ORDER BY random() LIMIT 3) AS chosen")
 		time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond)
 	}
-	r.equal("Account", "Contact")
+	r.Equal("Account", "Contact")
 	r.once("Contact", "contact")
 }
 
@@ -292,26 +292,26 @@ func TestLostCommits(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Account,Contact", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_EXTERNAL_ID=External_Id__c", "HC_OBJECT_CONTACT_ACCESS=read_write",
 		"HC_OBJECT_ACCOUNT_FIELDS=Name,Industry,External_Id__c", "HC_OBJECT_CONTACT_FIELDS=LastName,Title", "HC_POLL_INTERVAL=2s")
-	old := r.insert("Account", map[string]any{"Name": "old", "External_Id__c": "old"})
-	b := r.start()
-	r.synced()
-	r.equal("Account", "Contact")
-	b.end(syscall.SIGKILL)
-	r.exec(`INSERT INTO salesforce.account (name, external_id__c) SELECT 'new ' || n, 'key ' || n FROM generate_series(1, 20) AS n`)
-	r.exec(`UPDATE salesforce.account SET industry = 'Banking' WHERE external_id__c = 'old'`)
-	r.exec(`INSERT INTO salesforce.contact (lastname) SELECT 'plain ' || n FROM generate_series(1, 20) AS n`)
-	b = r.start()
+	old := r.Insert("Account", map[string]any{"Name": "old", "External_Id__c": "old"})
+	b := r.Start()
+	r.Synced()
+	r.Equal("Account", "Contact")
+	b.End(syscall.SIGKILL)
+	r.Exec(`INSERT INTO salesforce.account (name, external_id__c) SELECT 'new ' || n, 'key ' || n FROM generate_series(1, 20) AS n`)
+	r.Exec(`UPDATE salesforce.account SET industry = 'Banking' WHERE external_id__c = 'old'`)
+	r.Exec(`INSERT INTO salesforce.contact (lastname) SELECT 'plain ' || n FROM generate_series(1, 20) AS n`)
+	b = r.Start()
 	// The standby has got the claims, and nothing of what came after.
-	r.eventually("everything sent", 60*time.Second, func() error {
-		if n := r.count(`SELECT count(*) FROM salesforce._trigger_log`); n > 0 {
+	r.Eventually("everything sent", 60*time.Second, func() error {
+		if n := r.Count(`SELECT count(*) FROM salesforce._trigger_log`); n > 0 {
 			return fmt.Errorf("%d entries are left", n)
 		}
 		return nil
 	})
-	r.insert("Account", map[string]any{"Name": "theirs", "External_Id__c": "theirs"})
+	r.Insert("Account", map[string]any{"Name": "theirs", "External_Id__c": "theirs"})
 	r.arrived("account", 22)
-	b.end(syscall.SIGKILL)
-	r.exec(`DO $$ BEGIN
+	b.End(syscall.SIGKILL)
+	r.Exec(`DO $$ BEGIN
 		SET LOCAL session_replication_role = replica;
 		INSERT INTO salesforce._trigger_log (id, txid, created_at, updated_at, processed_at, state, action, table_name, record_id, sfid, old, "values")
 			SELECT id, txid, created_at, updated_at, processed_at, 'PENDING', action, table_name, record_id, CASE action WHEN 'UPDATE' THEN sfid END, old, "values" FROM salesforce._trigger_log_archive;
@@ -322,13 +322,13 @@ func TestLostCommits(t *testing.T) {
 		DELETE FROM hcbridge.mark;
 		UPDATE hcbridge.object SET poll_mark = poll_mark - interval '1 hour', late_mark = late_mark - interval '1 hour';
 		END $$`)
-	r.start()
-	r.equal("Account", "Contact")
+	r.Start()
+	r.Equal("Account", "Contact")
 	r.once("Account", "account")
-	if n, m := len(r.sf.Records("Account")), len(r.sf.Records("Contact")); n != 22 || m != 20 {
+	if n, m := len(r.SF.Records("Account")), len(r.SF.Records("Contact")); n != 22 || m != 20 {
 		t.Errorf("%d accounts and %d contacts, want 22 and 20", n, m)
 	}
-	if record, _ := r.sf.Get("Account", old); r.value("Account", record, "Industry") != "Banking" {
+	if record, _ := r.SF.Get("Account", old); r.value("Account", record, "Industry") != "Banking" {
 		t.Error("the update is gone")
 	}
 }
@@ -342,22 +342,22 @@ func TestServerRestarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := newRig(t, readWrite...)
-	r.url, r.env["DATABASE_URL"] = address, address
-	r.pool = pgtest.Open(t, address)
-	r.start()
-	r.synced()
+	r.URL, r.Env["DATABASE_URL"] = address, address
+	r.Pool = pgtest.Open(t, address)
+	r.Start()
+	r.Synced()
 	for n := range 5 {
 		for i := range 40 {
 			key := fmt.Sprintf("%d of %d", i, n)
-			r.exec("INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ($1, $1)", key)
-			r.insert("Account", map[string]any{"Name": key})
+			r.Exec("INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ($1, $1)", key)
+			r.Insert("Account", map[string]any{"Name": key})
 		}
 		time.Sleep(time.Duration(rand.IntN(200)) * time.Millisecond) // the moment of the crash
-		r.must(server.Stop(pgtest.Immediate))
-		r.insert("Account", map[string]any{"Name": fmt.Sprintf("meanwhile %d", n)})
-		r.must(server.Resume(t.Context()))
-		r.eventually("a connection", 20*time.Second, func() error { return r.pool.Ping(t.Context()) })
+		r.Must(server.Stop(pgtest.Immediate))
+		r.Insert("Account", map[string]any{"Name": fmt.Sprintf("meanwhile %d", n)})
+		r.Must(server.Resume(t.Context()))
+		r.Eventually("a connection", 20*time.Second, func() error { return r.Pool.Ping(t.Context()) })
 	}
-	r.equal("Account", "Contact")
+	r.Equal("Account", "Contact")
 	r.once("Contact", "contact")
 }

@@ -16,19 +16,19 @@ import (
 func TestRow7ReplayExpired(t *testing.T) {
 	t.Parallel()
 	r := streamRig(t, org.Options{})
-	first := r.start()
+	first := r.Start()
 	id := r.streaming()
-	first.end(syscall.SIGTERM)
-	r.eventually("no client", 5*time.Second, func() error {
-		if n := r.sf.StreamClients(); n != 0 {
+	first.End(syscall.SIGTERM)
+	r.Eventually("no client", 5*time.Second, func() error {
+		if n := r.SF.StreamClients(); n != 0 {
 			return fmt.Errorf("%d clients after a clean stop", n)
 		}
 		return nil
 	})
-	missed := r.insert("Account", map[string]any{"Name": "Missed", "NumberOfEmployees": 7})
+	missed := r.Insert("Account", map[string]any{"Name": "Missed", "NumberOfEmployees": 7})
 	r.set(id, 1)
-	r.sf.ExpireReplay()
-	r.start()
+	r.SF.ExpireReplay()
+	r.Start()
 	r.arrives(missed, 7, 30*time.Second)
 	r.gapClosed("no longer holds")
 	r.set(id, 2)
@@ -39,12 +39,12 @@ func TestRow7ReplayExpired(t *testing.T) {
 	}
 
 	// Live, so that no first poll helps: the change falls between the sessions.
-	r.sf.Stream().RefuseHandshake("401::Authentication invalid", 1)
-	r.sf.Forget()
+	r.SF.Stream().RefuseHandshake("401::Authentication invalid", 1)
+	r.SF.Forget()
 	r.set(id, 3)
-	r.sf.ExpireReplay()
+	r.SF.ExpireReplay()
 	r.arrives(id, 3, 20*time.Second)
-	r.eventually("second gap", 15*time.Second, func() error {
+	r.Eventually("second gap", 15*time.Second, func() error {
 		if all, open := r.gaps("no longer holds"); all != 2 || open != 0 {
 			return fmt.Errorf("%d gaps, %d open", all, open)
 		}
@@ -56,15 +56,15 @@ func TestRow7ReplayExpired(t *testing.T) {
 func TestRow10EventsDropped(t *testing.T) {
 	t.Parallel()
 	r := streamRig(t, org.Options{}, "HC_POLL_INTERVAL=2s")
-	r.start()
+	r.Start()
 	id := r.streaming()
-	r.sf.Stream().Drop(func(_ string, replayID int64) bool { return replayID%10 < 3 })
+	r.SF.Stream().Drop(func(_ string, replayID int64) bool { return replayID%10 < 3 })
 	for n := range 100 {
-		r.insert("Account", map[string]any{"Name": fmt.Sprintf("Dropped %d", n)})
+		r.Insert("Account", map[string]any{"Name": fmt.Sprintf("Dropped %d", n)})
 	}
 	r.set(id, 1)
-	r.equal("Account")
-	if n := r.count("SELECT count(*) FROM salesforce.account"); n != 101 {
+	r.Equal("Account")
+	if n := r.Count("SELECT count(*) FROM salesforce.account"); n != 101 {
 		t.Errorf("%d rows, want 101", n)
 	}
 }
@@ -74,19 +74,19 @@ func TestRow10EventsDropped(t *testing.T) {
 func TestRow16FieldMissing(t *testing.T) {
 	t.Parallel()
 	r := streamRig(t, org.Options{})
-	r.start()
+	r.Start()
 	id := r.streaming()
-	r.sf.OmitFromEvents("Account", "Phone")
+	r.SF.OmitFromEvents("Account", "Phone")
 	r.settled()
-	r.sf.ResetCounters()
+	r.SF.ResetCounters()
 	for n := range 3 {
-		r.must(r.sf.Update("Account", id, map[string]any{"Phone": fmt.Sprintf("+49 %d", n), "NumberOfEmployees": n + 1}))
+		r.Must(r.SF.Update("Account", id, map[string]any{"Phone": fmt.Sprintf("+49 %d", n), "NumberOfEmployees": n + 1}))
 		r.arrives(id, n+1, 5*time.Second)
-		if phone := r.count("SELECT count(*) FROM salesforce.account WHERE sfid = $1 AND phone = $2", id, fmt.Sprintf("+49 %d", n)); phone != 1 {
+		if phone := r.Count("SELECT count(*) FROM salesforce.account WHERE sfid = $1 AND phone = $2", id, fmt.Sprintf("+49 %d", n)); phone != 1 {
 			t.Fatal("the field that the event lacked is wrong in the row")
 		}
 	}
-	if calls := without(r.sf.Calls()); calls["collections_retrieve"] < 3 {
+	if calls := without(r.SF.Calls()); calls["collections_retrieve"] < 3 {
 		t.Errorf("calls %v, want a read for each event", calls)
 	}
 }
@@ -97,20 +97,20 @@ func TestRow16FieldMissing(t *testing.T) {
 func TestRow17GiantBatch(t *testing.T) {
 	t.Parallel()
 	r := streamRig(t, org.Options{})
-	b := r.start()
+	b := r.Start()
 	id := r.streaming()
-	idle := peakMemory(t, b.cmd.Process.Pid)
+	idle := peakMemory(t, b.Cmd.Process.Pid)
 
 	const (
 		events  = 50_000
 		records = 250 // of them with an event that matters, here and there
 	)
-	stream := r.sf.Stream()
+	stream := r.SF.Stream()
 	stream.Mute(true)
 	image := fmt.Sprintf(`{"Id":%q,"SystemModstamp":"2020-01-01T00:00:00.000Z","IsDeleted":false,"Name":"Old","Phone":null,"Site":"x","NumberOfEmployees":1,"External_Id__c":null,"Padding__c":%q}`, id, strings.Repeat("x", 750))
 	for n := range events {
 		if n%(events/records) == 0 {
-			r.insert("Account", map[string]any{"Name": fmt.Sprintf("New %d", n), "NumberOfEmployees": n})
+			r.Insert("Account", map[string]any{"Name": fmt.Sprintf("New %d", n), "NumberOfEmployees": n})
 			continue
 		}
 		stream.Publish(accountTopic, time.Now(), func(replayID int64) any {
@@ -120,17 +120,17 @@ func TestRow17GiantBatch(t *testing.T) {
 	r.set(id, 50)
 	stream.Mute(false)
 	before := stream.Delivered()
-	r.sf.Forget() // the next session gets all at once
+	r.SF.Forget() // the next session gets all at once
 	r.arrives(id, 50, 30*time.Second)
 	last := stream.LastReplayID(accountTopic)
-	r.eventually("position", 60*time.Second, func() error {
-		if got := r.count("SELECT max(replay_id) FROM hcbridge.position"); int64(got) != last {
+	r.Eventually("position", 60*time.Second, func() error {
+		if got := r.Count("SELECT max(replay_id) FROM hcbridge.position"); int64(got) != last {
 			return fmt.Errorf("position %d of %d", got, last)
 		}
 		return nil
 	})
-	r.equal("Account")
-	if n := r.count("SELECT count(*) FROM salesforce.account"); n != records+1 {
+	r.Equal("Account")
+	if n := r.Count("SELECT count(*) FROM salesforce.account"); n != records+1 {
 		t.Errorf("%d rows, want %d", n, records+1)
 	}
 	if got := stream.Delivered() - before; got > events+100 {
@@ -139,13 +139,13 @@ func TestRow17GiantBatch(t *testing.T) {
 	if all, _ := r.gaps(""); all != 0 {
 		t.Errorf("%d gaps, though all was taken", all)
 	}
-	if kb := peakMemory(t, b.cmd.Process.Pid); kb > 1<<20 {
+	if kb := peakMemory(t, b.Cmd.Process.Pid); kb > 1<<20 {
 		t.Errorf("the process took %d MB", kb>>10)
 	} else {
 		t.Logf("%d events in one reply, %d MB at the most, %d before, with the race detector", events, kb>>10, idle>>10)
 	}
 
-	r.sf.Fault(org.Fault{Path: "^/cometd/", Match: `"/meta/connect"`, Verb: org.Reject, Status: 200, Body: "[" + strings.Repeat(" ", 65<<20) + "]", Times: 1})
+	r.SF.Fault(org.Fault{Path: "^/cometd/", Match: `"/meta/connect"`, Verb: org.Reject, Status: 200, Body: "[" + strings.Repeat(" ", 65<<20) + "]", Times: 1})
 	r.advise(nil)
 	r.set(id, 51)
 	r.arrives(id, 51, 30*time.Second)

@@ -39,20 +39,20 @@ func TestStreamStalls(t *testing.T) {
 	} {
 		r := streamRig(t, c.opt, c.with...)
 		if c.name == "Row27MuteWithWritesOnly" {
-			r.sf.DenyStreamingChannels(true)
+			r.SF.DenyStreamingChannels(true)
 		}
-		r.env["HC_HTTP_ADDR"] = freeAddr(t)
-		b := r.start()
+		r.Env["HC_HTTP_ADDR"] = freeAddr(t)
+		b := r.Start()
 		end := c.begin(t, r, r.streaming())
 		ends = append(ends, func() {
 			t.Run(c.name, func(t *testing.T) { //nolint:paralleltest // they wait together
-				r.t = t
+				r.T = t
 				end()
-				if strings.Contains(b.log.String(), `"polling_only"`) {
+				if strings.Contains(b.Log.String(), `"polling_only"`) {
 					t.Error("the stream was given up")
 				}
 			})
-			r.t = t
+			r.T = t
 		})
 	}
 	for _, end := range ends {
@@ -64,23 +64,23 @@ func TestStreamStalls(t *testing.T) {
 // back-off, which begins at half a second and at least doubles.
 func loginDown(t *testing.T, r *rig, id string) func() {
 	t.Helper()
-	r.sf.ResetCounters()
-	down := r.sf.Fault(org.Fault{Path: "/oauth2/token", Verb: org.Reject})
-	r.sf.RevokeTokens()
+	r.SF.ResetCounters()
+	down := r.SF.Fault(org.Fault{Path: "/oauth2/token", Verb: org.Reject})
+	r.SF.RevokeTokens()
 	r.set(id, 1)
 	const within, most = 15 * time.Second, 5 // at 0, 0.5, 1.5, 3.5 and 7.5 s, if not later
 	attempts := make(chan int, 1)
 	time.AfterFunc(within, func() { attempts <- down.Hits() })
 	return func() {
 		got := <-attempts
-		r.t.Logf("%d attempts in %s", got, within)
+		r.T.Logf("%d attempts in %s", got, within)
 		if got < 3 || got > most {
-			r.t.Errorf("%d attempts to log in within %s, want 3 to %d", got, within, most)
+			r.T.Errorf("%d attempts to log in within %s, want 3 to %d", got, within, most)
 		}
 		down.Remove()
 		r.arrives(id, 1, 60*time.Second)
-		if got := r.sf.Calls()["token"] - down.Hits(); got != 1 {
-			r.t.Errorf("%d logins, want 1", got)
+		if got := r.SF.Calls()["token"] - down.Hits(); got != 1 {
+			r.T.Errorf("%d logins, want 1", got)
 		}
 	}
 }
@@ -89,12 +89,12 @@ func loginDown(t *testing.T, r *rig, id string) func() {
 // again, not given up.
 func subscribeBusy(t *testing.T, r *rig, id string) func() {
 	t.Helper()
-	r.sf.Stream().RefuseSubscribe(accountTopic, "403:denied_by_security_policy:create_denied", "503::Server is too busy.  Please try your request again later.", 1)
+	r.SF.Stream().RefuseSubscribe(accountTopic, "403:denied_by_security_policy:create_denied", "503::Server is too busy.  Please try your request again later.", 1)
 	before := len(r.accepted(accountTopic))
-	r.sf.Forget()
+	r.SF.Forget()
 	r.set(id, 1)
 	return func() {
-		r.eventually("subscription", 75*time.Second, func() error {
+		r.Eventually("subscription", 75*time.Second, func() error {
 			if got := len(r.accepted(accountTopic)); got != before+1 {
 				return fmt.Errorf("%d accepted, %d before", got, before)
 			}
@@ -109,9 +109,9 @@ func subscribeBusy(t *testing.T, r *rig, id string) func() {
 // or knocks again and again.
 func eventLimit(t *testing.T, r *rig, id string) func() {
 	t.Helper()
-	r.sf.ResetCounters()
-	before := r.sf.Stream().Handshakes()
-	r.sf.Stream().SetAllocation(1)
+	r.SF.ResetCounters()
+	before := r.SF.Stream().Handshakes()
+	r.SF.Stream().SetAllocation(1)
 	r.set(id, 1)
 	r.arrives(id, 1, 10*time.Second)
 	r.set(id, 2) // perhaps in the same second
@@ -120,11 +120,11 @@ func eventLimit(t *testing.T, r *rig, id string) func() {
 		r.set(id, 3)
 		r.arrives(id, 3, 10*time.Second)
 		r.shows("stopped stream", 60*time.Second, func(c status.Connection, _ status.Object) bool { return c.Streaming == "waiting" })
-		if got := r.sf.Stream().Handshakes() - before; got > 2 {
-			r.t.Errorf("%d handshakes while the limit is used up", got)
+		if got := r.SF.Stream().Handshakes() - before; got > 2 {
+			r.T.Errorf("%d handshakes while the limit is used up", got)
 		}
-		if got := r.sf.Calls()["token"]; got != 0 {
-			r.t.Errorf("%d logins because of a limit", got)
+		if got := r.SF.Calls()["token"]; got != 0 {
+			r.T.Errorf("%d logins because of a limit", got)
 		}
 	}
 }
@@ -134,23 +134,23 @@ func eventLimit(t *testing.T, r *rig, id string) func() {
 func halfOpen(verb org.Verb) func(t *testing.T, r *rig, id string) func() {
 	return func(t *testing.T, r *rig, id string) func() {
 		t.Helper()
-		f := r.sf.Fault(org.Fault{Path: "^/cometd/", Match: `"/meta/connect"`, Verb: verb, Times: 1})
+		f := r.SF.Fault(org.Fault{Path: "^/cometd/", Match: `"/meta/connect"`, Verb: verb, Times: 1})
 		r.advise(nil)
-		r.must(f.Wait(t.Context(), 1))
+		r.Must(f.Wait(t.Context(), 1))
 		r.set(id, 1)
 		began, took := time.Now(), make(chan time.Duration, 1)
 		go func() {
 			n := 0
 			for n != 1 && time.Since(began) < 60*time.Second && t.Context().Err() == nil {
 				time.Sleep(50 * time.Millisecond)
-				_ = r.pool.QueryRow(t.Context(), "SELECT numberofemployees FROM salesforce.account WHERE sfid = $1", id).Scan(&n)
+				_ = r.Pool.QueryRow(t.Context(), "SELECT numberofemployees FROM salesforce.account WHERE sfid = $1", id).Scan(&n)
 			}
 			took <- time.Since(began)
 		}()
 		return func() {
 			// The watchdog would find it too, but later.
 			if got := <-took; got > 40*time.Second {
-				r.t.Errorf("events flow again after %s, want 22 s and little more", got)
+				r.T.Errorf("events flow again after %s, want 22 s and little more", got)
 			}
 			f.Release()
 		}
@@ -162,36 +162,36 @@ func halfOpen(verb org.Verb) func(t *testing.T, r *rig, id string) func() {
 // from the last event that was taken.
 func slowApply(t *testing.T, r *rig, id string) func() {
 	t.Helper()
-	tx, err := r.pool.Begin(t.Context())
-	r.must(err)
+	tx, err := r.Pool.Begin(t.Context())
+	r.Must(err)
 	_, err = tx.Exec(t.Context(), "LOCK TABLE hcbridge.position IN ACCESS EXCLUSIVE MODE")
-	r.must(err)
-	before := r.sf.Stream().Handshakes()
+	r.Must(err)
+	before := r.SF.Stream().Handshakes()
 	// Enough for two transactions are in memory before anybody waits.
 	many := make([]map[string]any, 4000)
 	for n := range many {
 		many[n] = map[string]any{"Name": fmt.Sprintf("Many %d", n)}
 	}
-	ids, err := r.sf.InsertMany("Account", slices.Values(many))
-	r.must(err)
+	ids, err := r.SF.InsertMany("Account", slices.Values(many))
+	r.Must(err)
 	ids = append(ids, id)
 	for n := range 40 {
-		ids = append(ids, r.insert("Account", map[string]any{"Name": fmt.Sprintf("Slow %d", n), "NumberOfEmployees": n}))
+		ids = append(ids, r.Insert("Account", map[string]any{"Name": fmt.Sprintf("Slow %d", n), "NumberOfEmployees": n}))
 		time.Sleep(30 * time.Millisecond) // a reply each
 	}
 	began := time.Now()
 	return func() {
-		r.eventually("session given up", 45*time.Second-time.Since(began), func() error {
-			if r.sf.Stream().Handshakes() == before {
+		r.Eventually("session given up", 45*time.Second-time.Since(began), func() error {
+			if r.SF.Stream().Handshakes() == before {
 				return fmt.Errorf("the handler holds the poll loop")
 			}
 			return nil
 		})
-		r.must(tx.Rollback(context.WithoutCancel(r.t.Context())))
+		r.Must(tx.Rollback(context.WithoutCancel(r.T.Context())))
 		r.arrives(ids[len(ids)-1], 39, 40*time.Second)
-		r.equal("Account")
-		if n := r.count("SELECT count(*) FROM salesforce.account"); n != len(ids) {
-			r.t.Errorf("%d rows, want %d", n, len(ids))
+		r.Equal("Account")
+		if n := r.Count("SELECT count(*) FROM salesforce.account"); n != len(ids) {
+			r.T.Errorf("%d rows, want %d", n, len(ids))
 		}
 	}
 }
@@ -200,25 +200,25 @@ func slowApply(t *testing.T, r *rig, id string) func() {
 // with a new token.
 func adviceNone(t *testing.T, r *rig, id string) func() {
 	t.Helper()
-	r.sf.ResetCounters()
-	before := r.sf.Stream().Handshakes()
+	r.SF.ResetCounters()
+	before := r.SF.Stream().Handshakes()
 	r.advise(map[string]any{"reconnect": "none"})
 	began := time.Now()
 	return func() {
-		r.eventually("new session", 80*time.Second-time.Since(began), func() error {
-			if r.sf.Stream().Handshakes() == before {
+		r.Eventually("new session", 80*time.Second-time.Since(began), func() error {
+			if r.SF.Stream().Handshakes() == before {
 				return fmt.Errorf("none")
 			}
 			return nil
 		})
 		if got := time.Since(began); got < 15*time.Second {
-			r.t.Errorf("back after %s", got)
+			r.T.Errorf("back after %s", got)
 		}
-		if got := r.sf.Stream().Handshakes() - before; got != 1 {
-			r.t.Errorf("%d handshakes, want 1", got)
+		if got := r.SF.Stream().Handshakes() - before; got != 1 {
+			r.T.Errorf("%d handshakes, want 1", got)
 		}
-		if got := r.sf.Calls()["token"]; got != 1 {
-			r.t.Errorf("%d logins, want 1", got)
+		if got := r.SF.Calls()["token"]; got != 1 {
+			r.T.Errorf("%d logins, want 1", got)
 		}
 		r.set(id, 1)
 		r.arrives(id, 1, 5*time.Second)
@@ -230,24 +230,24 @@ func adviceNone(t *testing.T, r *rig, id string) func() {
 // events arrive.
 func mute(t *testing.T, r *rig, id string) func() {
 	t.Helper()
-	r.sf.ResetCounters()
-	r.sf.Mute(true)
+	r.SF.ResetCounters()
+	r.SF.Mute(true)
 	began := time.Now()
 	r.set(id, 1)
 	return func() {
 		muted := func(c status.Connection, o status.Object) bool {
 			return c.Streaming == "muted" && strings.Contains(o.Message, "no events arrive")
 		}
-		r.promised("report", 60*time.Second-time.Since(began), r.showing(muted))
+		r.Promised("report", 60*time.Second-time.Since(began), r.showing(muted))
 		took := time.Since(began)
-		calls := without(r.sf.Calls()) // those of the poll that the suspicion has made, at most
-		r.promised("value by polling", 75*time.Second-time.Since(began), r.holds(id, 1))
-		r.t.Logf("reported after %s, arrived after %s, calls until then %v", took.Round(time.Second), time.Since(began).Round(time.Second), calls)
+		calls := without(r.SF.Calls()) // those of the poll that the suspicion has made, at most
+		r.Promised("value by polling", 75*time.Second-time.Since(began), r.holds(id, 1))
+		r.T.Logf("reported after %s, arrived after %s, calls until then %v", took.Round(time.Second), time.Since(began).Round(time.Second), calls)
 		code, body := r.get("/readyz")
 		if code != http.StatusServiceUnavailable || !strings.Contains(body, "no events arrive") {
-			r.t.Errorf("/readyz answers %d: %s", code, body)
+			r.T.Errorf("/readyz answers %d: %s", code, body)
 		}
-		r.sf.Mute(false)
+		r.SF.Mute(false)
 		r.set(id, 2)
 		r.arrives(id, 2, 10*time.Second)
 		r.shows("connected", 15*time.Second, func(c status.Connection, o status.Object) bool { return c.Streaming == "connected" && o.Message == "" })
@@ -257,19 +257,19 @@ func mute(t *testing.T, r *rig, id string) func() {
 // Where there can be no canary our own writes show that no events come.
 func muteWrites(t *testing.T, r *rig, id string) func() {
 	t.Helper()
-	r.sf.Mute(true)
+	r.SF.Mute(true)
 	began := time.Now()
 	for n := range 3 {
-		r.exec("INSERT INTO salesforce.account (name, external_id__c) VALUES ($1, $1)", fmt.Sprintf("Canary %d", n))
+		r.Exec("INSERT INTO salesforce.account (name, external_id__c) VALUES ($1, $1)", fmt.Sprintf("Canary %d", n))
 	}
 	r.set(id, 1)
 	return func() {
-		r.promised("report", 60*time.Second-time.Since(began), r.showing(func(_ status.Connection, o status.Object) bool {
+		r.Promised("report", 60*time.Second-time.Since(began), r.showing(func(_ status.Connection, o status.Object) bool {
 			return strings.Contains(o.Message, "no events of its own writes")
 		}))
-		r.t.Logf("reported after %s", time.Since(began).Round(time.Second))
+		r.T.Logf("reported after %s", time.Since(began).Round(time.Second))
 		r.arrives(id, 1, 10*time.Second)
-		r.sf.Mute(false)
+		r.SF.Mute(false)
 		r.set(id, 2)
 		r.arrives(id, 2, 10*time.Second)
 		r.shows("trusted", 10*time.Second, func(_ status.Connection, o status.Object) bool { return o.Message == "" })
@@ -279,35 +279,35 @@ func muteWrites(t *testing.T, r *rig, id string) func() {
 // A bulk load makes no events, and no alarm.
 func bulkLoad(t *testing.T, r *rig, id string) func() {
 	t.Helper()
-	before := r.sf.Stream().Handshakes()
-	actor := r.sf.AsBulk(org.DefaultOther)
+	before := r.SF.Stream().Handshakes()
+	actor := r.SF.AsBulk(org.DefaultOther)
 	for n := range 4 {
 		_, err := actor.Insert("Account", map[string]any{"Name": fmt.Sprintf("Bulk %d", n)})
-		r.must(err)
+		r.Must(err)
 		time.Sleep(time.Second)
 	}
 	began := time.Now()
 	return func() {
-		r.equal("Account")
+		r.Equal("Account")
 		time.Sleep(40*time.Second - time.Since(began)) // the misses are judged after 15 s each
 		r.shows("streaming", time.Second, func(c status.Connection, o status.Object) bool { return c.Streaming == "connected" && o.Message == "" })
 		r.set(id, 1)
 		r.arrives(id, 1, 5*time.Second)
-		if got := r.sf.Stream().Handshakes() - before; got != 0 {
-			r.t.Errorf("%d new sessions because of a bulk load", got)
+		if got := r.SF.Stream().Handshakes() - before; got != 0 {
+			r.T.Errorf("%d new sessions because of a bulk load", got)
 		}
 	}
 }
 
 // get asks the bridge's own HTTP server.
 func (r *rig) get(path string) (code int, body string) {
-	r.t.Helper()
-	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, "http://"+r.env["HC_HTTP_ADDR"]+path, nil)
-	r.must(err)
+	r.T.Helper()
+	req, err := http.NewRequestWithContext(r.T.Context(), http.MethodGet, "http://"+r.Env["HC_HTTP_ADDR"]+path, nil)
+	r.Must(err)
 	res, err := http.DefaultClient.Do(req)
-	r.must(err)
+	r.Must(err)
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
-	r.must(err)
+	r.Must(err)
 	return res.StatusCode, string(text)
 }

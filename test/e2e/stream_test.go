@@ -27,26 +27,26 @@ func streamRig(t *testing.T, opt org.Options, settings ...string) *rig {
 		"HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_FIELDS=Name,Phone,Site,NumberOfEmployees,External_Id__c", "HC_POLL_INTERVAL=24h",
 	}, settings...)...)
 	opt.DailyLimit = 1_000_000
-	r.sf = org.New(opt).Start()
-	t.Cleanup(r.sf.Close)
-	r.env["HC_SALESFORCE_LOGIN_URL"] = r.sf.URL()
+	r.SF = org.New(opt).Start()
+	t.Cleanup(r.SF.Close)
+	r.Env["HC_SALESFORCE_LOGIN_URL"] = r.SF.URL()
 	return r
 }
 
 // streaming waits until the bridge is subscribed and a change has come through.
 func (r *rig) streaming() (id string) {
-	r.t.Helper()
-	r.synced()
-	r.eventually("subscription", 30*time.Second, func() error {
+	r.T.Helper()
+	r.Synced()
+	r.Eventually("subscription", 30*time.Second, func() error {
 		if n := len(r.accepted(accountTopic)); n == 0 {
 			return fmt.Errorf("not subscribed")
 		}
 		return nil
 	})
-	id = r.insert("Account", map[string]any{"Name": "First", "NumberOfEmployees": 0})
+	id = r.Insert("Account", map[string]any{"Name": "First", "NumberOfEmployees": 0})
 	r.arrives(id, 0, 10*time.Second)
-	r.eventually("position", 10*time.Second, func() error { // the row may have come by the first poll
-		if r.count("SELECT count(*) FROM hcbridge.position WHERE channel = $1", accountTopic) == 0 {
+	r.Eventually("position", 10*time.Second, func() error { // the row may have come by the first poll
+		if r.Count("SELECT count(*) FROM hcbridge.position WHERE channel = $1", accountTopic) == 0 {
 			return fmt.Errorf("no event has been applied")
 		}
 		return nil
@@ -56,7 +56,7 @@ func (r *rig) streaming() (id string) {
 
 // accepted lists the subscribes to a channel that the org has taken.
 func (r *rig) accepted(channel string) (list []cometd.Subscribe) {
-	for _, s := range r.sf.Stream().Subscribes() {
+	for _, s := range r.SF.Stream().Subscribes() {
 		if s.Channel == channel && s.Error == "" {
 			list = append(list, s)
 		}
@@ -66,20 +66,20 @@ func (r *rig) accepted(channel string) (list []cometd.Subscribe) {
 
 // set changes a record as another user.
 func (r *rig) set(id string, n int) {
-	r.t.Helper()
-	r.must(r.sf.Update("Account", id, map[string]any{"NumberOfEmployees": n}))
+	r.T.Helper()
+	r.Must(r.SF.Update("Account", id, map[string]any{"NumberOfEmployees": n}))
 }
 
 // arrives waits until the row of a record holds n.
 func (r *rig) arrives(id string, n int, within time.Duration) {
-	r.t.Helper()
-	r.eventually(fmt.Sprintf("value %d of %s", n, id), within, r.holds(id, n))
+	r.T.Helper()
+	r.Eventually(fmt.Sprintf("value %d of %s", n, id), within, r.holds(id, n))
 }
 
 // holds checks that the row of a record holds n.
 func (r *rig) holds(id string, n int) func() error {
 	return func() error {
-		if got := r.count("SELECT coalesce(max(numberofemployees), -1) FROM salesforce.account WHERE sfid = $1", id); got != n {
+		if got := r.Count("SELECT coalesce(max(numberofemployees), -1) FROM salesforce.account WHERE sfid = $1", id); got != n {
 			return fmt.Errorf("the row holds %d, want %d", got, n)
 		}
 		return nil
@@ -88,15 +88,15 @@ func (r *rig) holds(id string, n int) func() error {
 
 // gaps counts the gaps that are recorded for a reason, and those still open.
 func (r *rig) gaps(reason string) (all, open int) {
-	r.t.Helper()
-	return r.count("SELECT count(*) FROM hcbridge.gap WHERE reason LIKE $1", "%"+reason+"%"),
-		r.count("SELECT count(*) FROM hcbridge.gap WHERE closed_at IS NULL")
+	r.T.Helper()
+	return r.Count("SELECT count(*) FROM hcbridge.gap WHERE reason LIKE $1", "%"+reason+"%"),
+		r.Count("SELECT count(*) FROM hcbridge.gap WHERE closed_at IS NULL")
 }
 
 // gapClosed waits until a gap was recorded and looked into.
 func (r *rig) gapClosed(reason string) {
-	r.t.Helper()
-	r.eventually("gap", 15*time.Second, func() error {
+	r.T.Helper()
+	r.Eventually("gap", 15*time.Second, func() error {
 		if all, open := r.gaps(reason); all != 1 || open != 0 {
 			return fmt.Errorf("%d gaps %q, %d open", all, reason, open)
 		}
@@ -107,14 +107,14 @@ func (r *rig) gapClosed(reason string) {
 // shows waits until the status of the connection and of Account is as check
 // wants it.
 func (r *rig) shows(what string, within time.Duration, check func(status.Connection, status.Object) bool) {
-	r.t.Helper()
-	r.eventually(what, within, r.showing(check))
+	r.T.Helper()
+	r.Eventually(what, within, r.showing(check))
 }
 
 // showing checks the status of the connection and of Account.
 func (r *rig) showing(check func(status.Connection, status.Object) bool) func() error {
 	return func() error {
-		st, ok := r.status()
+		st, ok := r.Status()
 		if !ok {
 			return fmt.Errorf("no status")
 		}
@@ -141,15 +141,15 @@ func TestStreamFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := streamRig(t, org.Options{PollGrace: 5 * time.Second})
-			b := r.start()
+			b := r.Start()
 			c := &counter{r: r, id: r.streaming()}
 			for _, f := range faults(r, c) {
 				if !t.Run(f.name, func(t *testing.T) { //nolint:paralleltest // one after the other on one bridge
-					r.t = t
-					defer func() { r.t = t }()
+					r.T = t
+					defer func() { r.T = t }()
 					r.parked()
 					f.do(t)
-					r.promised("events flow again", f.within, r.holds(c.id, c.n))
+					r.Promised("events flow again", f.within, r.holds(c.id, c.n))
 					if f.after != nil {
 						f.after(t)
 					}
@@ -157,10 +157,10 @@ func TestStreamFaults(t *testing.T) {
 					return // what follows would only fail for the same reason
 				}
 			}
-			r.t = t
-			r.equal("Account")
-			r.promised("one client", 15*time.Second, func() error {
-				if got := r.sf.StreamClients(); got != 1 {
+			r.T = t
+			r.Equal("Account")
+			r.Promised("one client", 15*time.Second, func() error {
+				if got := r.SF.StreamClients(); got != 1 {
 					return fmt.Errorf("%d streaming clients", got)
 				}
 				return nil
@@ -168,8 +168,8 @@ func TestStreamFaults(t *testing.T) {
 			if all, _ := r.gaps(""); all != 0 {
 				t.Errorf("%d gaps, though nothing was missed", all)
 			}
-			b.end(syscall.SIGTERM)
-			if got := r.sf.StreamClients(); got != 0 {
+			b.End(syscall.SIGTERM)
+			if got := r.SF.StreamClients(); got != 0 {
 				t.Errorf("%d streaming clients after a clean stop", got)
 			}
 		})
@@ -191,7 +191,7 @@ type counter struct {
 }
 
 func (c *counter) change() int {
-	c.r.t.Helper()
+	c.r.T.Helper()
 	c.n++
 	c.r.set(c.id, c.n)
 	return c.n
@@ -200,14 +200,14 @@ func (c *counter) change() int {
 const connect = `"/meta/connect"`
 
 func sessionFaults(r *rig, c *counter) []streamFault {
-	stream := r.sf.Stream()
+	stream := r.SF.Stream()
 	var back string // a record that is deleted and undeleted
 	var row int     // its row
 	return []streamFault{
 		{name: "Row14EventsFiveTimes", within: 5 * time.Second, do: func(*testing.T) {
-			r.equal("Account")
+			r.Equal("Account")
 			r.settled()
-			r.sf.ResetCounters()
+			r.SF.ResetCounters()
 			stream.Duplicate(5)
 			for range 3 { // stamps hold whole seconds
 				r.arrives(c.id, c.change(), 5*time.Second)
@@ -217,49 +217,49 @@ func sessionFaults(r *rig, c *counter) []streamFault {
 			c.change()
 		}, after: func(t *testing.T) {
 			t.Helper()
-			if got := without(r.sf.Calls()); len(got) != 0 {
+			if got := without(r.SF.Calls()); len(got) != 0 {
 				t.Errorf("calls %v for events that came again, want none", got)
 			}
 		}},
 		// The change is made in the instant in which no session exists.
-		{name: "Row1UnknownClient", within: 2 * time.Second, do: func(*testing.T) { r.sf.Forget(); c.change() }},
+		{name: "Row1UnknownClient", within: 2 * time.Second, do: func(*testing.T) { r.SF.Forget(); c.change() }},
 		{name: "Row15ReversedUpdates", within: 5 * time.Second, do: func(*testing.T) {
-			r.sf.ReverseEvents(true)
+			r.SF.ReverseEvents(true)
 			c.change()
 			c.change()
-			r.sf.ReverseEvents(false)
-		}, after: func(*testing.T) { r.equal("Account") }},
+			r.SF.ReverseEvents(false)
+		}, after: func(*testing.T) { r.Equal("Account") }},
 		{name: "Row15ReversedDelete", within: 5 * time.Second, do: func(*testing.T) {
-			gone := r.insert("Account", map[string]any{"Name": "Gone", "NumberOfEmployees": 1})
+			gone := r.Insert("Account", map[string]any{"Name": "Gone", "NumberOfEmployees": 1})
 			r.arrives(gone, 1, 5*time.Second)
 			time.Sleep(2100 * time.Millisecond)
-			r.sf.ReverseEvents(true)
+			r.SF.ReverseEvents(true)
 			r.set(gone, 2)
-			r.must(r.sf.Delete("Account", gone))
-			r.sf.ReverseEvents(false)
+			r.Must(r.SF.Delete("Account", gone))
+			r.SF.ReverseEvents(false)
 			c.change()
-		}, after: func(*testing.T) { r.equal("Account") }},
+		}, after: func(*testing.T) { r.Equal("Account") }},
 		{name: "Row15ReversedUndelete", within: 5 * time.Second, do: func(*testing.T) {
-			back = r.insert("Account", map[string]any{"Name": "Back", "NumberOfEmployees": 1})
+			back = r.Insert("Account", map[string]any{"Name": "Back", "NumberOfEmployees": 1})
 			r.arrives(back, 1, 5*time.Second)
 			time.Sleep(2100 * time.Millisecond)
-			row = r.count("SELECT id FROM salesforce.account WHERE sfid = $1", back)
-			r.sf.ReverseEvents(true)
-			r.must(r.sf.Delete("Account", back))
-			r.must(r.sf.Undelete("Account", back))
-			r.sf.ReverseEvents(false)
+			row = r.Count("SELECT id FROM salesforce.account WHERE sfid = $1", back)
+			r.SF.ReverseEvents(true)
+			r.Must(r.SF.Delete("Account", back))
+			r.Must(r.SF.Undelete("Account", back))
+			r.SF.ReverseEvents(false)
 			c.change()
 		}, after: func(t *testing.T) {
 			t.Helper()
-			r.equal("Account")
-			if got := r.count("SELECT id FROM salesforce.account WHERE sfid = $1", back); got != row {
+			r.Equal("Account")
+			if got := r.Count("SELECT id FROM salesforce.account WHERE sfid = $1", back); got != row {
 				t.Errorf("row %d has become row %d: it was deleted meanwhile", row, got)
 			}
 		}},
 		{name: "Row20CookiesRotate", within: 2 * time.Second, do: func(t *testing.T) {
 			t.Helper()
 			r.arrives(c.id, c.change(), 5*time.Second)
-			r.sf.ResetCounters()
+			r.SF.ResetCounters()
 			before := stream.Handshakes()
 			stream.RotateCookies()
 			for range 3 {
@@ -271,12 +271,12 @@ func sessionFaults(r *rig, c *counter) []streamFault {
 			c.change()
 		}},
 		{name: "Row3TokenRevoked", within: 5 * time.Second, do: func(*testing.T) {
-			r.sf.ResetCounters()
-			r.sf.RevokeTokens()
+			r.SF.ResetCounters()
+			r.SF.RevokeTokens()
 			c.change()
 		}, after: func(t *testing.T) {
 			t.Helper()
-			if got := r.sf.Calls()["token"]; got != 1 {
+			if got := r.SF.Calls()["token"]; got != 1 {
 				t.Errorf("%d logins after a revoked token, want 1", got)
 			}
 		}},
@@ -284,16 +284,16 @@ func sessionFaults(r *rig, c *counter) []streamFault {
 }
 
 func againFaults(r *rig, c *counter) []streamFault {
-	stream := r.sf.Stream()
+	stream := r.SF.Stream()
 	return []streamFault{
 		{name: "Row4HandshakeDenied401", within: 5 * time.Second, do: func(*testing.T) {
-			r.sf.ResetCounters()
+			r.SF.ResetCounters()
 			stream.RefuseHandshake("401::Authentication invalid", 1)
-			r.sf.Forget()
+			r.SF.Forget()
 			c.change()
 		}, after: func(t *testing.T) {
 			t.Helper()
-			if got := r.sf.Calls()["token"]; got != 1 {
+			if got := r.SF.Calls()["token"]; got != 1 {
 				t.Errorf("%d logins, want 1", got)
 			}
 		}},
@@ -301,7 +301,7 @@ func againFaults(r *rig, c *counter) []streamFault {
 			t.Helper()
 			before := stream.Handshakes()
 			stream.ForgetEvery(1)
-			r.sf.Forget()
+			r.SF.Forget()
 			c.change()
 			time.Sleep(3 * time.Second) // only the number of attempts in a time tells a loop
 			stream.ForgetEvery(0)
@@ -323,11 +323,11 @@ func answerFaults(r *rig, c *counter) []streamFault {
 			c.change()
 		}},
 		{name: "Row11CutInABatch", within: 10 * time.Second, do: func(*testing.T) {
-			f := r.sf.Fault(org.Fault{Path: "^/cometd/", Match: connect, Verb: org.Cut, Times: 1})
+			f := r.SF.Fault(org.Fault{Path: "^/cometd/", Match: connect, Verb: org.Cut, Times: 1})
 			for range 5 {
 				c.change()
 			}
-			r.must(f.Wait(r.t.Context(), 1))
+			r.Must(f.Wait(r.T.Context(), 1))
 		}},
 		{name: "Row22HTML503", within: 10 * time.Second, do: func(*testing.T) {
 			r.spoilPolls(org.Fault{Path: "^/cometd/", Verb: org.HTML, Times: 1})
@@ -341,14 +341,14 @@ func answerFaults(r *rig, c *counter) []streamFault {
 }
 
 func adviceFaults(r *rig, c *counter) []streamFault {
-	stream := r.sf.Stream()
+	stream := r.SF.Stream()
 	var elsewhere *httptest.Server
 	var asked, token atomic.Bool
 	return []streamFault{
 		{name: "Row21AdviceHandshake", within: 3 * time.Second, do: func(*testing.T) {
 			before := stream.Handshakes()
 			r.advise(map[string]any{"reconnect": "handshake"})
-			r.eventually("new session", 3*time.Second, func() error {
+			r.Eventually("new session", 3*time.Second, func() error {
 				if stream.Handshakes() == before {
 					return fmt.Errorf("none")
 				}
@@ -376,8 +376,8 @@ func adviceFaults(r *rig, c *counter) []streamFault {
 			}
 		}},
 		{name: "Row22HTMLAtLogin", within: 20 * time.Second, do: func(*testing.T) {
-			r.sf.Fault(org.Fault{Path: "/oauth2/token", Verb: org.HTML, Status: 200, Times: 1})
-			r.sf.RevokeTokens()
+			r.SF.Fault(org.Fault{Path: "/oauth2/token", Verb: org.HTML, Status: 200, Times: 1})
+			r.SF.RevokeTokens()
 			c.change()
 		}},
 	}
@@ -388,10 +388,10 @@ func (r *rig) parked() { r.parkedBy(1) }
 
 // parkedBy waits until the polls of so many bridges have.
 func (r *rig) parkedBy(bridges int) {
-	r.t.Helper()
+	r.T.Helper()
 	since := time.Now()
-	r.eventually("quiet stream", 30*time.Second, func() error {
-		if r.sf.Stream().Parked() != bridges {
+	r.Eventually("quiet stream", 30*time.Second, func() error {
+		if r.SF.Stream().Parked() != bridges {
 			since = time.Now()
 		}
 		if time.Since(since) < 300*time.Millisecond {
@@ -403,9 +403,9 @@ func (r *rig) parkedBy(bridges int) {
 
 // advise puts advice on the next answer to a poll.
 func (r *rig) advise(advice map[string]any) {
-	r.t.Helper()
+	r.T.Helper()
 	done := make(chan struct{})
-	r.sf.Stream().Control("/meta/connect", func(_, reply map[string]any) []map[string]any {
+	r.SF.Stream().Control("/meta/connect", func(_, reply map[string]any) []map[string]any {
 		reply["advice"] = advice
 		close(done)
 		return []map[string]any{reply}
@@ -413,14 +413,14 @@ func (r *rig) advise(advice map[string]any) {
 	select {
 	case <-done:
 	case <-time.After(10 * time.Second):
-		r.t.Fatal("no poll came")
+		r.T.Fatal("no poll came")
 	}
 }
 
 // spoilPolls makes f apply to the next polls: the one that is parked is let go.
 func (r *rig) spoilPolls(f org.Fault) {
-	r.t.Helper()
-	injected := r.sf.Fault(f)
+	r.T.Helper()
+	injected := r.SF.Fault(f)
 	r.advise(nil)
-	r.must(injected.Wait(r.t.Context(), f.Times))
+	r.Must(injected.Wait(r.T.Context(), f.Times))
 }

@@ -23,32 +23,32 @@ func TestInbound(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	for i := range 50 {
-		r.insert("Account", map[string]any{"Name": fmt.Sprintf("Before %d", i)})
+		r.Insert("Account", map[string]any{"Name": fmt.Sprintf("Before %d", i)})
 	}
-	r.start()
-	r.synced()
-	r.equal("Account", "Contact")
+	r.Start()
+	r.Synced()
+	r.Equal("Account", "Contact")
 
 	arrived := r.watchArrivals("contact", "lastname")
 	var ids []string
 	for i := range 500 {
 		name := fmt.Sprintf("Created %d", i)
 		arrived.sent(name)
-		ids = append(ids, r.insert("Contact", map[string]any{"FirstName": "C", "LastName": name, "Email": fmt.Sprintf("c%d@example.com", i)}))
+		ids = append(ids, r.Insert("Contact", map[string]any{"FirstName": "C", "LastName": name, "Email": fmt.Sprintf("c%d@example.com", i)}))
 	}
 	for i := range 300 {
 		name := fmt.Sprintf("Updated %d", i)
 		arrived.sent(name)
-		r.must(r.sf.Update("Contact", ids[i], map[string]any{"LastName": name, "Email": nil}))
+		r.Must(r.SF.Update("Contact", ids[i], map[string]any{"LastName": name, "Email": nil}))
 	}
 	for i := range 150 {
-		r.must(r.sf.Delete("Contact", ids[i]))
+		r.Must(r.SF.Delete("Contact", ids[i]))
 	}
 	for i := range 50 {
-		r.must(r.sf.Undelete("Contact", ids[i]))
+		r.Must(r.SF.Undelete("Contact", ids[i]))
 	}
-	r.equal("Account", "Contact")
-	if n := r.count("SELECT count(*) FROM salesforce.contact"); n != 400 {
+	r.Equal("Account", "Contact")
+	if n := r.Count("SELECT count(*) FROM salesforce.contact"); n != 400 {
 		t.Errorf("%d contacts, want 400", n)
 	}
 	took := arrived.stop()
@@ -59,22 +59,22 @@ func TestInbound(t *testing.T) {
 func TestOutbound(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, readWrite...)
-	r.start()
-	r.synced()
+	r.Start()
+	r.Synced()
 
 	for i := range 500 {
-		r.exec("INSERT INTO salesforce.contact (firstname, lastname, email, external_id__c) VALUES ('P', $1, $2, $3)",
+		r.Exec("INSERT INTO salesforce.contact (firstname, lastname, email, external_id__c) VALUES ('P', $1, $2, $3)",
 			fmt.Sprintf("Row %d", i), fmt.Sprintf("p%d@example.com", i), fmt.Sprintf("p-%d", i))
 	}
-	r.equal("Contact")
+	r.Equal("Contact")
 	var took []time.Duration
 	for i := range 20 { // an idle bridge, one change at a time
 		key := fmt.Sprintf("p-%d", i)
 		var id string
-		r.must(r.pool.QueryRow(t.Context(), "UPDATE salesforce.contact SET title = 'Idle' WHERE external_id__c = $1 RETURNING sfid", key).Scan(&id))
+		r.Must(r.Pool.QueryRow(t.Context(), "UPDATE salesforce.contact SET title = 'Idle' WHERE external_id__c = $1 RETURNING sfid", key).Scan(&id))
 		began := time.Now()
 		for {
-			if c, ok := r.sf.Get("Contact", id); ok && c.Get(r.sf.Object("Contact"), "Title") == "Idle" {
+			if c, ok := r.SF.Get("Contact", id); ok && c.Get(r.SF.Object("Contact"), "Title") == "Idle" {
 				break
 			}
 			if time.Since(began) > 10*time.Second {
@@ -83,22 +83,22 @@ func TestOutbound(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		took = append(took, time.Since(began))
-		r.equal("Contact")
+		r.Equal("Contact")
 	}
 	for i := range 280 {
-		r.exec("UPDATE salesforce.contact SET title = $2, email = NULL WHERE external_id__c = $1", fmt.Sprintf("p-%d", 20+i), fmt.Sprintf("Title %d", i))
+		r.Exec("UPDATE salesforce.contact SET title = $2, email = NULL WHERE external_id__c = $1", fmt.Sprintf("p-%d", 20+i), fmt.Sprintf("Title %d", i))
 	}
 	for i := range 200 {
-		r.exec("DELETE FROM salesforce.contact WHERE external_id__c = $1", fmt.Sprintf("p-%d", 300+i))
+		r.Exec("DELETE FROM salesforce.contact WHERE external_id__c = $1", fmt.Sprintf("p-%d", 300+i))
 	}
-	r.equal("Contact")
+	r.Equal("Contact")
 
-	if n := r.count("SELECT count(*) FROM salesforce.contact WHERE sfid IS NULL OR _hc_lastop <> 'SYNCED' OR _hc_err IS NOT NULL"); n != 0 {
+	if n := r.Count("SELECT count(*) FROM salesforce.contact WHERE sfid IS NULL OR _hc_lastop <> 'SYNCED' OR _hc_err IS NOT NULL"); n != 0 {
 		t.Errorf("%d rows are not SYNCED", n)
 	}
-	r.eventually("archive", 10*time.Second, func() error {
-		live := r.count("SELECT count(*) FROM salesforce._trigger_log")
-		success := r.count("SELECT count(*) FROM salesforce._trigger_log_archive WHERE state = 'SUCCESS'")
+	r.Eventually("archive", 10*time.Second, func() error {
+		live := r.Count("SELECT count(*) FROM salesforce._trigger_log")
+		success := r.Count("SELECT count(*) FROM salesforce._trigger_log_archive WHERE state = 'SUCCESS'")
 		if live != 0 || success != 1000 {
 			return fmt.Errorf("%d live entries, %d SUCCESS in the archive; want 0 and 1000", live, success)
 		}
@@ -107,45 +107,45 @@ func TestOutbound(t *testing.T) {
 	if n := r.writes(); n != 1000 {
 		t.Errorf("the org saw %d writes for 1000 changes", n)
 	}
-	t.Logf("outbound: pick-up when idle p50 %s, p99 %s; calls %v", percentile(took, 50), percentile(took, 99), r.sf.Calls())
+	t.Logf("outbound: pick-up when idle p50 %s, p99 %s; calls %v", percentile(took, 50), percentile(took, 99), r.SF.Calls())
 }
 
 // One change is one write on the other side, and then there is silence.
 func TestNoEcho(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, readWrite...)
-	r.start()
-	r.synced()
+	r.Start()
+	r.Synced()
 	var ids []string
 	for i := range 100 {
-		ids = append(ids, r.insert("Account", map[string]any{"Name": fmt.Sprintf("SF %d", i), "External_Id__c": fmt.Sprintf("sf-%d", i)}))
-		r.exec("INSERT INTO salesforce.account (name, external_id__c) VALUES ($1, $2)", fmt.Sprintf("PG %d", i), fmt.Sprintf("pg-%d", i))
+		ids = append(ids, r.Insert("Account", map[string]any{"Name": fmt.Sprintf("SF %d", i), "External_Id__c": fmt.Sprintf("sf-%d", i)}))
+		r.Exec("INSERT INTO salesforce.account (name, external_id__c) VALUES ($1, $2)", fmt.Sprintf("PG %d", i), fmt.Sprintf("pg-%d", i))
 	}
-	r.equal("Account")
+	r.Equal("Account")
 	for i, id := range ids {
-		r.must(r.sf.Update("Account", id, map[string]any{"Phone": fmt.Sprint(i)}))
-		r.exec("UPDATE salesforce.account SET phone = $2 WHERE external_id__c = $1", fmt.Sprintf("pg-%d", i), fmt.Sprint(i))
+		r.Must(r.SF.Update("Account", id, map[string]any{"Phone": fmt.Sprint(i)}))
+		r.Exec("UPDATE salesforce.account SET phone = $2 WHERE external_id__c = $1", fmt.Sprintf("pg-%d", i), fmt.Sprint(i))
 	}
-	r.equal("Account")
-	if n := r.count("SELECT (SELECT count(*) FROM salesforce._trigger_log) + (SELECT count(*) FROM salesforce._trigger_log_archive)"); n != 200 {
+	r.Equal("Account")
+	if n := r.Count("SELECT (SELECT count(*) FROM salesforce._trigger_log) + (SELECT count(*) FROM salesforce._trigger_log_archive)"); n != 200 {
 		t.Errorf("%d log entries for 200 local changes", n)
 	}
 	for _, id := range ids {
-		if n := r.sf.Writes(id); n != 2 {
+		if n := r.SF.Writes(id); n != 2 {
 			t.Errorf("%s was written %d times in Salesforce, want 2", id, n)
 		}
 	}
 	calls, writes := r.settled()
-	log := r.count("SELECT count(*) FROM salesforce._trigger_log_archive")
+	log := r.Count("SELECT count(*) FROM salesforce._trigger_log_archive")
 	// The only way to see that nothing happens is to wait.
 	time.Sleep(3 * time.Second)
-	if again := r.sf.Calls(); !maps.Equal(calls, again) {
+	if again := r.SF.Calls(); !maps.Equal(calls, again) {
 		t.Errorf("API calls went from %v to %v while nothing changed", calls, again)
 	}
-	if again := r.sf.WritesBy(); !maps.Equal(writes, again) {
+	if again := r.SF.WritesBy(); !maps.Equal(writes, again) {
 		t.Errorf("writes went from %v to %v while nothing changed", writes, again)
 	}
-	if again := r.count("SELECT count(*) FROM salesforce._trigger_log_archive"); again != log {
+	if again := r.Count("SELECT count(*) FROM salesforce._trigger_log_archive"); again != log {
 		t.Errorf("the log grew from %d to %d while nothing changed", log, again)
 	}
 }
@@ -153,24 +153,24 @@ func TestNoEcho(t *testing.T) {
 // writes counts the writes to the records of all that was sent: with a topic's
 // description, say, the bridge writes other records too.
 func (r *rig) writes() (n int) {
-	r.t.Helper()
-	rows, err := r.pool.Query(r.t.Context(), "SELECT DISTINCT sfid FROM salesforce._trigger_log_archive WHERE state = 'SUCCESS'")
-	r.must(err)
+	r.T.Helper()
+	rows, err := r.Pool.Query(r.T.Context(), "SELECT DISTINCT sfid FROM salesforce._trigger_log_archive WHERE state = 'SUCCESS'")
+	r.Must(err)
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	r.must(err)
+	r.Must(err)
 	for _, id := range ids {
-		n += r.sf.Writes(id)
+		n += r.SF.Writes(id)
 	}
 	return n
 }
 
 // settled waits until the API calls of what is done have stopped coming.
 func (r *rig) settled() (calls, writes map[string]int) {
-	r.t.Helper()
-	last := r.sf.Calls()
+	r.T.Helper()
+	last := r.SF.Calls()
 	since := time.Now()
-	r.eventually("quiet", 20*time.Second, func() error {
-		now := r.sf.Calls()
+	r.Eventually("quiet", 20*time.Second, func() error {
+		now := r.SF.Calls()
 		if !maps.Equal(without(now), without(last)) {
 			last, since = now, time.Now()
 		}
@@ -179,7 +179,7 @@ func (r *rig) settled() (calls, writes map[string]int) {
 		}
 		return nil
 	})
-	return r.sf.Calls(), r.sf.WritesBy()
+	return r.SF.Calls(), r.SF.WritesBy()
 }
 
 // without leaves out the long polls, of which one is always under way.
@@ -193,28 +193,28 @@ func without(calls map[string]int) map[string]int {
 func TestStreamsOff(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, append([]string{"HC_POLL_INTERVAL=1s"}, readWrite...)...)
-	r.sf.DenyPushTopics(true)
-	r.start()
-	r.synced()
+	r.SF.DenyPushTopics(true)
+	r.Start()
+	r.Synced()
 	var ids []string
 	for i := range 100 {
-		ids = append(ids, r.insert("Contact", map[string]any{"LastName": fmt.Sprintf("Polled %d", i)}))
-		r.exec("INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ($1, $2)", fmt.Sprintf("Local %d", i), fmt.Sprintf("l-%d", i))
+		ids = append(ids, r.Insert("Contact", map[string]any{"LastName": fmt.Sprintf("Polled %d", i)}))
+		r.Exec("INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ($1, $2)", fmt.Sprintf("Local %d", i), fmt.Sprintf("l-%d", i))
 	}
-	r.equal("Contact")
+	r.Equal("Contact")
 	for i, id := range ids {
 		if i < 50 {
-			r.must(r.sf.Update("Contact", id, map[string]any{"Title": fmt.Sprint(i)}))
+			r.Must(r.SF.Update("Contact", id, map[string]any{"Title": fmt.Sprint(i)}))
 		} else {
-			r.must(r.sf.Delete("Contact", id))
+			r.Must(r.SF.Delete("Contact", id))
 		}
 	}
 	for _, id := range ids[:50] { // twice within a second: equal stamps
-		r.must(r.sf.Update("Contact", id, map[string]any{"Title": "last"}))
+		r.Must(r.SF.Update("Contact", id, map[string]any{"Title": "last"}))
 	}
-	r.equal("Contact")
-	r.eventually("status", 15*time.Second, func() error {
-		st, ok := r.status()
+	r.Equal("Contact")
+	r.Eventually("status", 15*time.Second, func() error {
+		st, ok := r.Status()
 		if !ok {
 			return fmt.Errorf("no status")
 		}
@@ -225,7 +225,7 @@ func TestStreamsOff(t *testing.T) {
 		}
 		return nil
 	})
-	if _, out, _ := r.command("status"); !strings.Contains(out, "no permission for PushTopics") {
+	if _, out, _ := r.Command("status"); !strings.Contains(out, "no permission for PushTopics") {
 		t.Errorf("status does not say why:\n%s", out)
 	}
 }
@@ -236,58 +236,58 @@ func TestKilled(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, readWrite...)
 	for i := range 300 {
-		r.insert("Contact", map[string]any{"LastName": fmt.Sprintf("Old %d", i), "External_Id__c": fmt.Sprintf("old-%d", i)})
+		r.Insert("Contact", map[string]any{"LastName": fmt.Sprintf("Old %d", i), "External_Id__c": fmt.Sprintf("old-%d", i)})
 	}
-	first := r.start()
-	r.synced()
+	first := r.Start()
+	r.Synced()
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for i, c := range r.sf.Records("Contact") {
-			_ = r.sf.Update("Contact", c.ID, map[string]any{"Title": fmt.Sprintf("T %d", i)})
-			_, _ = r.sf.Insert("Contact", map[string]any{"LastName": fmt.Sprintf("New %d", i), "External_Id__c": fmt.Sprintf("new-%d", i)})
+		for i, c := range r.SF.Records("Contact") {
+			_ = r.SF.Update("Contact", c.ID, map[string]any{"Title": fmt.Sprintf("T %d", i)})
+			_, _ = r.SF.Insert("Contact", map[string]any{"LastName": fmt.Sprintf("New %d", i), "External_Id__c": fmt.Sprintf("new-%d", i)})
 			if i%3 == 0 {
-				_ = r.sf.Delete("Contact", c.ID)
+				_ = r.SF.Delete("Contact", c.ID)
 			}
 		}
 	})
 	wg.Go(func() {
 		for i := range 500 {
-			_, err := r.pool.Exec(t.Context(), "INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ($1, $2)", fmt.Sprintf("Local %d", i), fmt.Sprintf("local-%d", i))
+			_, err := r.Pool.Exec(t.Context(), "INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ($1, $2)", fmt.Sprintf("Local %d", i), fmt.Sprintf("local-%d", i))
 			if err == nil {
-				_, err = r.pool.Exec(t.Context(), "UPDATE salesforce.contact SET phone = $2 WHERE external_id__c = $1", fmt.Sprintf("local-%d", i), fmt.Sprint(i))
+				_, err = r.Pool.Exec(t.Context(), "UPDATE salesforce.contact SET phone = $2 WHERE external_id__c = $1", fmt.Sprintf("local-%d", i), fmt.Sprint(i))
 			}
 			if err != nil {
 				t.Errorf("the app's write failed: %v", err)
 			}
 		}
 	})
-	r.eventually("half way", 60*time.Second, func() error {
-		if n := len(r.sf.Records("Contact")); n < 500 {
+	r.Eventually("half way", 60*time.Second, func() error {
+		if n := len(r.SF.Records("Contact")); n < 500 {
 			return fmt.Errorf("%d contacts", n)
 		}
 		return nil
 	})
-	first.end(syscall.SIGKILL)
+	first.End(syscall.SIGKILL)
 	wg.Wait()
-	r.start()
-	r.equal("Contact")
+	r.Start()
+	r.Equal("Contact")
 	r.once("Contact", "contact")
 }
 
 // once checks that no external id exists twice on either side.
 func (r *rig) once(object, table string) {
-	r.t.Helper()
+	r.T.Helper()
 	seen := map[any]string{}
-	for _, rec := range r.sf.Records(object) {
-		key := rec.Get(r.sf.Object(object), "External_Id__c")
+	for _, rec := range r.SF.Records(object) {
+		key := rec.Get(r.SF.Object(object), "External_Id__c")
 		if other, twice := seen[key]; twice && key != nil {
-			r.t.Errorf("%v is both %s and %s in Salesforce", key, other, rec.ID)
+			r.T.Errorf("%v is both %s and %s in Salesforce", key, other, rec.ID)
 		}
 		seen[key] = rec.ID
 	}
 	ident := pgx.Identifier{"salesforce", table}.Sanitize()
-	if n := r.count("SELECT count(*) FROM (SELECT external_id__c FROM " + ident + " WHERE external_id__c IS NOT NULL GROUP BY 1 HAVING count(*) > 1) AS twice"); n != 0 {
-		r.t.Errorf("%d external ids have two rows", n)
+	if n := r.Count("SELECT count(*) FROM (SELECT external_id__c FROM " + ident + " WHERE external_id__c IS NOT NULL GROUP BY 1 HAVING count(*) > 1) AS twice"); n != 0 {
+		r.T.Errorf("%d external ids have two rows", n)
 	}
 }
 
@@ -310,7 +310,7 @@ func (r *rig) watchArrivals(table, column string) *arrivals {
 				return
 			default:
 			}
-			rows, err := r.pool.Query(r.t.Context(), "SELECT "+column+" FROM salesforce."+table)
+			rows, err := r.Pool.Query(r.T.Context(), "SELECT "+column+" FROM salesforce."+table)
 			if err != nil {
 				return
 			}

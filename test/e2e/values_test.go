@@ -80,12 +80,12 @@ func TestValues(t *testing.T) {
 			}
 			// Neither the zone nor the notation of the database's sessions has a
 			// say in what a value is.
-			r.exec(`DO $$ BEGIN
+			r.Exec(`DO $$ BEGIN
 				EXECUTE format('ALTER DATABASE %I SET timezone = ''America/New_York''', current_database());
 				EXECUTE format('ALTER DATABASE %I SET datestyle = ''SQL, DMY''', current_database());
 			END $$`)
-			r.start()
-			r.synced()
+			r.Start()
+			r.Synced()
 			switch {
 			case way.events:
 				v.byEvents(n)
@@ -111,19 +111,19 @@ type values struct {
 
 func newValues(r *rig) *values {
 	seed := uint64(time.Now().UnixNano())
-	r.t.Logf("seed %d", seed)
+	r.T.Logf("seed %d", seed)
 	v := &values{rig: r, rnd: rand.New(rand.NewPCG(seed, 0)), want: map[string]map[string]*string{}, accounts: map[string]string{}}
 	for i := range 20 {
 		key := fmt.Sprintf("Acct-%d-é", i)
-		v.accounts[r.insert("Account", map[string]any{"Name": "A", "External_Id__c": key})] = key
+		v.accounts[r.Insert("Account", map[string]any{"Name": "A", "External_Id__c": key})] = key
 	}
 	return v
 }
 
 func (v *values) insert(n int) {
-	v.t.Helper()
+	v.T.Helper()
 	var wants []map[string]*string
-	ids, err := v.sf.InsertMany("Every__c", func(yield func(map[string]any) bool) {
+	ids, err := v.SF.InsertMany("Every__c", func(yield func(map[string]any) bool) {
 		for range n {
 			fields, want := v.draw()
 			wants = append(wants, want)
@@ -132,17 +132,17 @@ func (v *values) insert(n int) {
 			}
 		}
 	})
-	v.must(err)
+	v.Must(err)
 	for i, id := range ids {
 		v.want[id] = wants[i]
 	}
 }
 
 func (v *values) update(n int) {
-	v.t.Helper()
+	v.T.Helper()
 	for _, id := range slices.Sorted(maps.Keys(v.want))[:n] {
 		fields, want := v.draw()
-		v.must(v.sf.Update("Every__c", id, fields))
+		v.Must(v.SF.Update("Every__c", id, fields))
 		v.want[id] = want
 	}
 }
@@ -150,19 +150,19 @@ func (v *values) update(n int) {
 // byEvents inserts and updates while no record can be read but by its event. A
 // poll or a gap may mark records all the same, which then wait.
 func (v *values) byEvents(n int) {
-	v.t.Helper()
-	v.eventually("subscription", 30*time.Second, func() error {
+	v.T.Helper()
+	v.Eventually("subscription", 30*time.Second, func() error {
 		if len(v.accepted("/topic/hc_Every__c")) == 0 {
 			return errors.New("not subscribed")
 		}
 		return nil
 	})
-	refused := v.sf.Fault(org.Fault{Path: "/composite/sobjects/|/jobs/query", Verb: org.Reject})
+	refused := v.SF.Fault(org.Fault{Path: "/composite/sobjects/|/jobs/query", Verb: org.Reject})
 	v.insert(n)
 	v.exact(v.differences)
 	// Of two changes in one second only Salesforce knows the later.
-	v.eventually("another second", 2*time.Second, func() error {
-		for _, rec := range v.sf.Records("Every__c") {
+	v.Eventually("another second", 2*time.Second, func() error {
+		for _, rec := range v.SF.Records("Every__c") {
 			if rec.Stamp.Equal(time.Now().Truncate(time.Second)) {
 				return errors.New("it is the second of a record's stamp")
 			}
@@ -177,9 +177,9 @@ func (v *values) byEvents(n int) {
 // settle waits until the table holds exactly what it must, and no record waits
 // to be read.
 func (v *values) settle() {
-	v.t.Helper()
+	v.T.Helper()
 	v.exact(func() error {
-		if marks := v.count("SELECT count(*) FROM hcbridge.mark"); marks > 0 {
+		if marks := v.Count("SELECT count(*) FROM hcbridge.mark"); marks > 0 {
 			return fmt.Errorf("%d marks; read errors: %s", marks, v.readErrors())
 		}
 		return v.differences()
@@ -187,13 +187,13 @@ func (v *values) settle() {
 }
 
 func (v *values) exact(try func() error) {
-	v.t.Helper()
-	v.eventually("exact values", 30*time.Second+time.Duration(len(v.want))*5*time.Millisecond, try)
+	v.T.Helper()
+	v.Eventually("exact values", 30*time.Second+time.Duration(len(v.want))*5*time.Millisecond, try)
 }
 
 func (r *rig) readErrors() string {
 	var text *string
-	if err := r.pool.QueryRow(r.t.Context(), "SELECT string_agg(sfid || ' ' || code || ' ' || message, '; ') FROM (SELECT * FROM hcbridge.read_error LIMIT 5) AS e").Scan(&text); err != nil {
+	if err := r.Pool.QueryRow(r.T.Context(), "SELECT string_agg(sfid || ' ' || code || ' ' || message, '; ') FROM (SELECT * FROM hcbridge.read_error LIMIT 5) AS e").Scan(&text); err != nil {
 		return err.Error()
 	}
 	if text == nil {
@@ -204,18 +204,18 @@ func (r *rig) readErrors() string {
 
 // differences is what the table holds that it must not, or does not hold.
 func (v *values) differences() error {
-	if rows := v.count("SELECT count(*) FROM salesforce.every__c"); rows != len(v.want) {
+	if rows := v.Count("SELECT count(*) FROM salesforce.every__c"); rows != len(v.want) {
 		return fmt.Errorf("%d rows of %d; read errors: %s", rows, len(v.want), v.readErrors())
 	}
-	conn, err := v.pool.Acquire(v.t.Context())
+	conn, err := v.Pool.Acquire(v.T.Context())
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	if _, err := conn.Exec(v.t.Context(), "SET datestyle = ISO"); err != nil {
+	if _, err := conn.Exec(v.T.Context(), "SET datestyle = ISO"); err != nil {
 		return err
 	}
-	rows, err := conn.Query(v.t.Context(), "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'salesforce.every__c'::regclass AND attnum > 0 ORDER BY attnum")
+	rows, err := conn.Query(v.T.Context(), "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'salesforce.every__c'::regclass AND attnum > 0 ORDER BY attnum")
 	if err != nil {
 		return err
 	}
@@ -227,7 +227,7 @@ func (v *values) differences() error {
 	}); err != nil {
 		return err
 	}
-	if rows, err = conn.Query(v.t.Context(), "SELECT "+strings.Join(list, ", ")+" FROM salesforce.every__c"); err != nil {
+	if rows, err = conn.Query(v.T.Context(), "SELECT "+strings.Join(list, ", ")+" FROM salesforce.every__c"); err != nil {
 		return err
 	}
 	defer rows.Close()
@@ -284,8 +284,8 @@ func same(pgType string, got, want *string) bool {
 
 // system are the columns that the org fills in.
 func (v *values) system(id string) map[string]*string {
-	ob := v.sf.Object("Every__c")
-	rec, _ := v.sf.Get("Every__c", id)
+	ob := v.SF.Object("Every__c")
+	rec, _ := v.SF.Get("Every__c", id)
 	want := map[string]*string{"sfid": &id, "isdeleted": text("false"), "_hc_lastop": text("SYNCED")}
 	for _, name := range []string{"Auto__c", "OwnerId", "CreatedDate", "CreatedById", "LastModifiedDate", "LastModifiedById", "SystemModstamp"} {
 		switch x := rec.Get(ob, name).(type) {

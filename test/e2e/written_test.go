@@ -14,24 +14,24 @@ import (
 
 // column returns an expression for each row, by external id.
 func (r *rig) column(table, expression string) map[string]string {
-	r.t.Helper()
-	rows, err := r.pool.Query(r.t.Context(), "SELECT external_id__c, coalesce("+expression+", '<null>') FROM salesforce."+table)
-	r.must(err)
+	r.T.Helper()
+	rows, err := r.Pool.Query(r.T.Context(), "SELECT external_id__c, coalesce("+expression+", '<null>') FROM salesforce."+table)
+	r.Must(err)
 	defer rows.Close()
 	out := map[string]string{}
 	for rows.Next() {
 		var key, value string
-		r.must(rows.Scan(&key, &value))
+		r.Must(rows.Scan(&key, &value))
 		out[key] = value
 	}
-	r.must(rows.Err())
+	r.Must(rows.Err())
 	return out
 }
 
 // rowsAre waits until the rows have these values, by external id.
 func (r *rig) rowsAre(table, expression string, want map[string]string) {
-	r.t.Helper()
-	r.promised(expression, 40*time.Second, func() error {
+	r.T.Helper()
+	r.Promised(expression, 40*time.Second, func() error {
 		if got := r.column(table, expression); !maps.Equal(got, want) {
 			return fmt.Errorf("got %q, want %q", got, want)
 		}
@@ -50,8 +50,8 @@ func TestSalesforceStoresSomethingElse(t *testing.T) {
 	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_EXTERNAL_ID=External_Id__c",
 		"HC_OBJECT_ACCOUNT_FIELDS=Name,Site,Phone,Description,AnnualRevenue,External_Id__c", "HC_OBJECT_ACCOUNT_MODE=polling", "HC_POLL_INTERVAL=24h")
 	runs := map[string]int{}
-	r.sf.Org().RunAgain(true)
-	r.sf.Trigger(func(d *sobject.Draft) error {
+	r.SF.Org().RunAgain(true)
+	r.SF.Trigger(func(d *sobject.Draft) error {
 		if d.Object.Name != "Account" || d.Tx.Origin.API != "rest" {
 			return nil
 		}
@@ -66,10 +66,10 @@ func TestSalesforceStoresSomethingElse(t *testing.T) {
 		}
 		return d.Set("Name", strings.ToUpper(name))
 	})
-	r.start()
-	r.synced()
+	r.Start()
+	r.Synced()
 
-	r.exec(`INSERT INTO salesforce.account (external_id__c, name, site, description, annualrevenue) VALUES
+	r.Exec(`INSERT INTO salesforce.account (external_id__c, name, site, description, annualrevenue) VALUES
 		('plain', 'plain', 'a', 'b', 1.5), ('spaced', '  spaced ', E'\t inner  space\n', E'one\r\ntwo\n', 1.005), ('empty', 'empty', '', '   ', NULL), ('bad', 'bad', 'x', 'x', 1)`)
 	shown := `concat_ws('|', name, coalesce(site, '-'), coalesce(description, '-'), coalesce(annualrevenue::text, '-'), phone)`
 	r.rowsAre("account", shown, map[string]string{
@@ -77,34 +77,34 @@ func TestSalesforceStoresSomethingElse(t *testing.T) {
 	})
 	// An app that writes such values again and again changes something each time.
 	for range 3 {
-		r.exec(`UPDATE salesforce.account SET name = lower(name), site = '  ' || coalesce(site, '') || E'\n', description = coalesce(description, ''), annualrevenue = 1.005 WHERE external_id__c <> 'bad'`)
+		r.Exec(`UPDATE salesforce.account SET name = lower(name), site = '  ' || coalesce(site, '') || E'\n', description = coalesce(description, ''), annualrevenue = 1.005 WHERE external_id__c <> 'bad'`)
 		r.rowsAre("account", `concat_ws('|', name, site, annualrevenue)`, map[string]string{
 			"plain": "PLAIN|a|1", "spaced": "SPACED|inner  space|1", "empty": "EMPTY|1", "bad": "bad|x|1",
 		})
 	}
-	r.eventually("synced", 10*time.Second, func() error {
-		if n := r.count(`SELECT count(*) FROM salesforce.account WHERE _hc_lastop <> 'SYNCED' AND external_id__c <> 'bad'`) + r.count(`SELECT count(*) FROM hcbridge.mark`); n != 0 {
+	r.Eventually("synced", 10*time.Second, func() error {
+		if n := r.Count(`SELECT count(*) FROM salesforce.account WHERE _hc_lastop <> 'SYNCED' AND external_id__c <> 'bad'`) + r.Count(`SELECT count(*) FROM hcbridge.mark`); n != 0 {
 			return fmt.Errorf("%d rows and marks are not", n)
 		}
 		return nil
 	})
-	calls := without(r.sf.Calls())
+	calls := without(r.SF.Calls())
 	time.Sleep(2 * time.Second) // for what must not happen
-	if again := without(r.sf.Calls()); !maps.Equal(calls, again) {
+	if again := without(r.SF.Calls()); !maps.Equal(calls, again) {
 		t.Errorf("API calls went from %v to %v while nothing changed", calls, again)
 	}
-	for _, record := range r.sf.Records("Account") {
-		if n := r.sf.Writes(record.ID); n != 4 {
+	for _, record := range r.SF.Records("Account") {
+		if n := r.SF.Writes(record.ID); n != 4 {
 			t.Errorf("%v was written %d times for 4 changes", r.value("Account", record, "Name"), n)
 		}
 	}
-	if n := r.count(`SELECT count(*) FROM salesforce._trigger_log_archive`); n != 3*4 {
+	if n := r.Count(`SELECT count(*) FROM salesforce._trigger_log_archive`); n != 3*4 {
 		t.Errorf("%d changes were captured of 12", n)
 	}
-	if n := r.count(`SELECT count(*) FROM hcbridge.conflict`); n != 0 {
+	if n := r.Count(`SELECT count(*) FROM hcbridge.conflict`); n != 0 {
 		t.Errorf("%d conflicts of nobody", n)
 	}
-	if diff := r.count(`SELECT count(*) FROM salesforce._trigger_log WHERE state <> 'FAILED'`); diff != 0 {
+	if diff := r.Count(`SELECT count(*) FROM salesforce._trigger_log WHERE state <> 'FAILED'`); diff != 0 {
 		t.Errorf("%d entries are left", diff)
 	}
 }
@@ -118,7 +118,7 @@ func TestRefusedForGood(t *testing.T) {
 	r := newRig(t, "HC_OBJECTS=Every__c", "HC_OBJECT_EVERY__C_ACCESS=read_write", "HC_OBJECT_EVERY__C_EXTERNAL_ID=External_Id__c", "HC_WRITE_ALGORITHM=merged",
 		"HC_OBJECT_EVERY__C_FIELDS=Name,Text__c,Pick__c,Double__c,Int__c,Email__c,External_Id__c", "HC_OBJECT_EVERY__C_MODE=polling", "HC_POLL_INTERVAL=24h")
 	rules := true
-	r.sf.Trigger(func(d *sobject.Draft) error {
+	r.SF.Trigger(func(d *sobject.Draft) error {
 		switch d.Get("Name") {
 		case "rule":
 			if rules {
@@ -133,13 +133,13 @@ func TestRefusedForGood(t *testing.T) {
 		}
 		return nil
 	})
-	r.start()
-	r.synced()
+	r.Start()
+	r.Synced()
 	// The column was made for longer text than is allowed now.
-	r.must(r.sf.ChangeField("Every__c", "Text__c", func(f *sobject.Field) { f.Length = 20 }))
-	posts := r.sf.Fault(org.Fault{Path: "/composite/sobjects", Verb: org.Slow, Delay: time.Millisecond}) // counts them
+	r.Must(r.SF.ChangeField("Every__c", "Text__c", func(f *sobject.Field) { f.Length = 20 }))
+	posts := r.SF.Fault(org.Fault{Path: "/composite/sobjects", Verb: org.Slow, Delay: time.Millisecond}) // counts them
 
-	r.exec(`INSERT INTO salesforce.every__c (external_id__c, name, text__c, pick__c, double__c, int__c, email__c) VALUES
+	r.Exec(`INSERT INTO salesforce.every__c (external_id__c, name, text__c, pick__c, double__c, int__c, email__c) VALUES
 		('good 1', 'n', 'a', 'Red', 1, 1, NULL),
 		('long', 'n', repeat('x', 21), NULL, NULL, NULL, NULL),
 		('picked', 'n', 'a', 'Mauve', NULL, NULL, NULL),
@@ -160,23 +160,23 @@ func TestRefusedForGood(t *testing.T) {
 		t.Errorf("the limit is not in %q", text)
 	}
 	before := posts.Hits()
-	r.exec(`INSERT INTO salesforce.every__c (external_id__c, name, text__c) VALUES ('later', 'n', 'a')`)
+	r.Exec(`INSERT INTO salesforce.every__c (external_id__c, name, text__c) VALUES ('later', 'n', 'a')`)
 	refused["later"] = "SYNCED"
 	r.rowsAre("every__c", shown, refused)
 	time.Sleep(2 * time.Second) // for what must not happen
 	if n := posts.Hits() - before; n > 2 {
 		t.Errorf("%d calls for one more record", n)
 	}
-	if n := r.sf.Writes("no record"); n != 0 || len(r.sf.Records("Every__c")) != 3 {
-		t.Errorf("%d records of 3", len(r.sf.Records("Every__c")))
+	if n := r.SF.Writes("no record"); n != 0 || len(r.SF.Records("Every__c")) != 3 {
+		t.Errorf("%d records of 3", len(r.SF.Records("Every__c")))
 	}
-	if entries := r.count(`SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED'`); entries != 7 {
+	if entries := r.Count(`SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED'`); entries != 7 {
 		t.Errorf("%d failed entries of 7", entries)
 	}
 
 	// The rows are put right, and the rule is dropped, of which no row tells.
 	rules = false
-	r.exec(`UPDATE salesforce.every__c SET text__c = 'fits', pick__c = CASE pick__c WHEN 'Mauve' THEN 'Blue' ELSE pick__c END, double__c = 1, email__c = NULL,
+	r.Exec(`UPDATE salesforce.every__c SET text__c = 'fits', pick__c = CASE pick__c WHEN 'Mauve' THEN 'Blue' ELSE pick__c END, double__c = 1, email__c = NULL,
 		name = CASE name WHEN 'duplicate' THEN 'unique' ELSE name END WHERE external_id__c IN ('long', 'picked', 'range', 'email', 'duplicate', 'required')`)
 	for key := range refused {
 		refused[key] = "SYNCED"
@@ -186,7 +186,7 @@ func TestRefusedForGood(t *testing.T) {
 	r.ran("", "retry", "--all")
 	refused["rule"] = "SYNCED"
 	r.rowsAre("every__c", shown, refused)
-	if n := len(r.sf.Records("Every__c")); n != 10 {
+	if n := len(r.SF.Records("Every__c")); n != 10 {
 		t.Errorf("%d records of 10", n)
 	}
 }

@@ -1,0 +1,55 @@
+// Package rig runs the real program between a real Postgres and the simulated
+// org, as processes of their own with nothing mocked between, for tests of
+// whole promises.
+//
+// A test package calls [Main] in its TestMain, which builds the program once.
+// Each test gets a [Rig] of its own: an org, an empty database, and settings for
+// a bridge between them.
+package rig
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"testing"
+
+	"hcbridge/test/pgtest"
+)
+
+// binary is the program under test, built once, with the race detector in it where
+// nothing is measured.
+var binary string
+
+// Binary is the path of the program under test.
+func Binary() string { return binary }
+
+// Main builds the program, runs the tests and returns the exit code.
+func Main(m *testing.M) int {
+	// Most tests wait for something, so more of them run than there are cores.
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		if err := f.Value.Set(strconv.Itoa(3 * runtime.GOMAXPROCS(0))); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	dir, err := os.MkdirTemp("", "hcbridge-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "hcbridge")
+	race := "-race=" + strconv.FormatBool(os.Getenv("HCBRIDGE_BENCH") == "")
+	out, err := exec.CommandContext(context.Background(), "go", "build", race, "-o", binary, "hcbridge/cmd/hcbridge").CombinedOutput()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "build hcbridge: %v\n%s", err, out)
+		return 1
+	}
+	return pgtest.Main(m)
+}
