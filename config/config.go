@@ -88,6 +88,7 @@ type Object struct {
 	ExternalID   string        // API name; empty = none
 	Indexes      []string      // API names of fields to index besides those that always are
 	PollInterval time.Duration // 1s to 24h
+	PollRelaxed  bool          // no interval was set anywhere: polls may be further apart while a proven stream brings nothing
 }
 
 // Budget is what the bridge may use of the org's daily API calls: a share or a

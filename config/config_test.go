@@ -59,7 +59,7 @@ func TestDefaults(t *testing.T) {
 	want := &Config{
 		DatabaseURL: "postgres://me:pw@db/app", ListenDatabaseURL: "postgres://me:pw@db/app", Schema: "salesforce",
 		Salesforce:   Salesforce{LoginURL: "https://acme.my.salesforce.com", Auth: AuthClientCredentials, ClientID: "id", ClientSecret: "cs", APIVersion: "64.0"},
-		Objects:      []Object{{Name: "Account", Mode: ModeStreaming, Access: AccessReadOnly, PollInterval: 10 * time.Minute}},
+		Objects:      []Object{{Name: "Account", Mode: ModeStreaming, Access: AccessReadOnly, PollInterval: 10 * time.Minute, PollRelaxed: true}},
 		PollInterval: 10 * time.Minute, WriteAlgorithm: WriteOrdered, NumberType: NumberDouble, APIDailyBudget: Budget{Share: 0.8},
 		HTTPAddr: "127.0.0.1:8080", LogLevel: "info", LogFormat: "json", ShutdownGrace: 25 * time.Second,
 	}

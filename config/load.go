@@ -76,6 +76,7 @@ func (e *environment) objects(fromFile []Object, pollInterval time.Duration) []O
 		e.override(&objects[i])
 		if objects[i].PollInterval == 0 {
 			objects[i].PollInterval = pollInterval
+			objects[i].PollRelaxed = e.value("HC_POLL_INTERVAL") == ""
 		}
 	}
 	return objects

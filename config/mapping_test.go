@@ -69,7 +69,7 @@ func TestMappingDefaults(t *testing.T) {
 	t.Parallel()
 	file := `{"version":1,"mappings":[{"object_name":"Account","config":{}}]}`
 	got := mustLoad(t, with("HC_MAPPING_FILE=/m"), map[string]string{"/m": file})
-	want := []Object{{Name: "Account", Mode: ModePolling, Access: AccessReadOnly, PollInterval: 10 * time.Minute}}
+	want := []Object{{Name: "Account", Mode: ModePolling, Access: AccessReadOnly, PollInterval: 10 * time.Minute, PollRelaxed: true}}
 	if !reflect.DeepEqual(got.Objects, want) || got.WriteAlgorithm != WriteOrdered {
 		t.Errorf("got %+v, %s", got.Objects, got.WriteAlgorithm)
 	}

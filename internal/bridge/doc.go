@@ -54,6 +54,10 @@
 //
 // # API calls
 //
+// Where no poll interval is set, polls rest while the canary proves that the
+// stream lives and it has told of nothing for ten minutes; the first event or write
+// wakes them within half a minute. What has no event then waits for up to 90 minutes.
+//
 // As the budget runs low, polls are stretched first, comparisons stop, and then
 // reading back slows down. Events go on, and writes at the pace that the outbox's
 // governor keeps. What the org refuses everybody, because its calls are used up or

@@ -53,8 +53,10 @@ type identity struct {
 	checked time.Time // by Salesforce's clock
 }
 
-// due reports whether an hour has begun since the last check.
-func (i *identity) due(now time.Time) bool { return i.checked.Before(now.Truncate(epochEvery)) }
+// due reports whether a span of length every has begun since the last check.
+func (i *identity) due(now time.Time, every time.Duration) bool {
+	return i.checked.Before(now.Truncate(every))
+}
 
 // check compares the database with what it was and what Salesforce remembers of
 // it, and returns why nothing may be sent, "" if it may.
@@ -120,7 +122,11 @@ func (s *session) keepIdentity(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // a requested stop is not a failure
 		}
-		if now := s.sf.ServerTime(); s.id.due(now) {
+		every := epochEvery
+		if !slices.ContainsFunc(s.objects, func(o *object) bool { return !s.resting(o) }) {
+			every = restEvery // with the polls
+		}
+		if now := s.sf.ServerTime(); s.id.due(now, every) {
 			s.id.checked = now
 			if _, err := s.checkIdentity(salesforce.Together(ctx)); err != nil && ctx.Err() == nil {
 				s.log.Warn().Str("component", "bridge").Str("event", "identity_failed").Err(err).Msg("it could not be checked which database this is; tried again in an hour")

@@ -12,7 +12,7 @@ func TestIdentityIsDueEachHour(t *testing.T) {
 	began := time.Date(2026, 1, 1, 10, 50, 0, 0, time.UTC)
 	id, checks := identity{checked: began}, []string{}
 	for now := began; now.Before(began.Add(3 * time.Hour)); now = now.Add(time.Second) {
-		if id.due(now) {
+		if id.due(now, epochEvery) {
 			id.checked = now
 			checks = append(checks, now.Format("15:04:05"))
 		}

@@ -26,6 +26,10 @@ const (
 	countEvery = time.Hour
 	// compareCheck is how often it is asked whether everything is to be compared.
 	compareCheck = 30 * time.Second
+	// restEvery is how far apart polls are while a proven stream tells that nothing
+	// happens, and restCheck how often it is looked whether it still does.
+	restEvery = 90 * time.Minute
+	restCheck = 30 * time.Second
 )
 
 // object is one mapped object at work.
@@ -89,12 +93,16 @@ func (s *session) pollObject(ctx context.Context, o *object, log zerolog.Logger)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	ask := poll.Ask{Wanted: true} // nobody knows what happened before
-	var counted time.Time
+	var counted, next time.Time
 	for failures := 0; ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
+			if rest := time.Until(next); rest > 0 && s.resting(o) {
+				timer.Reset(min(rest, restCheck))
+				continue
+			}
 		case <-o.pollNow:
 			ask.Wanted = true
 		}
@@ -114,8 +122,19 @@ func (s *session) pollObject(ctx context.Context, o *object, log zerolog.Logger)
 			failures, ask = 0, poll.Ask{}
 			s.resume(o.cfg.Name)
 		}
-		timer.Reset(max(wait, time.Millisecond))
+		wait = max(wait, time.Millisecond)
+		next = time.Now().Add(wait)
+		if s.resting(o) {
+			wait = min(wait, restCheck)
+		}
+		timer.Reset(wait)
 	}
+}
+
+// resting reports whether polls of o may be further apart than by default: there
+// is a stream, which is proven to be alive, and for an interval it told nothing.
+func (s *session) resting(o *object) bool {
+	return o.cfg.PollRelaxed && s.stream.dog.quiet(o.cfg.Name, o.cfg.PollInterval, time.Now())
 }
 
 // load reads o for the first time, and says so.
@@ -159,6 +178,9 @@ func (s *session) pollOnce(ctx context.Context, o *object, ask poll.Ask, counted
 		s.state(o, status.DataSynced)
 	}()
 	pace := s.pace()
+	if s.resting(o) {
+		pace.AtLeast = restEvery
+	}
 	var began time.Time
 	if err := s.pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&began); err != nil {
 		return 0, err

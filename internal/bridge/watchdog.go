@@ -51,6 +51,7 @@ type watchdog struct {
 	mute    bool
 	renewed time.Time // the last session opened on suspicion
 	stirred bool      // something has changed in the org since settle
+	stir    time.Time // the last time that something has, or that a stream began
 	objects map[string]*watch
 }
 
@@ -114,7 +115,7 @@ func (w *watchdog) useCanary(on bool, now time.Time) {
 	defer w.mu.Unlock()
 	w.canary, w.asked = on, time.Time{}
 	if on {
-		w.asked = now
+		w.asked, w.stir = now, now
 	} else {
 		w.mute = false
 	}
@@ -137,7 +138,7 @@ func (w *watchdog) event(object, sfid string, at, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.hear(now)
-	w.stirred = true
+	w.stirred, w.stir = true, now
 	o := w.of(object)
 	o.fresh[sfid] = heard{at: at, when: now}
 	delete(o.owed, sfid)
@@ -158,7 +159,7 @@ func (w *watchdog) found(object, sfid string, stamp, now time.Time) {
 func (w *watchdog) owe(object, sfid string, d debt, stamp, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.stirred = true
+	w.stirred, w.stir = true, now
 	o := w.of(object)
 	last, ok := o.fresh[sfid]
 	if !ok {
@@ -185,6 +186,16 @@ func (w *watchdog) settle() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stirred = false
+}
+
+// quiet reports whether the events of an object are proven to arrive, and nothing
+// in the org has changed for at least the time given.
+func (w *watchdog) quiet(object string, since time.Duration, now time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o := w.of(object)
+	sure := w.canary && !w.mute && !o.since.IsZero() && o.why == "" && !now.Before(o.until)
+	return sure && now.Sub(w.stir) >= since
 }
 
 // live notes whether an object's channel is subscribed; at is server time.

@@ -194,3 +194,43 @@ func TestWatchdog(t *testing.T) {
 		}
 	})
 }
+
+// Polls may rest only while events are proven to arrive and tell of nothing.
+func TestQuiet(t *testing.T) {
+	t.Parallel()
+	const since = 10 * time.Minute
+	sing := func(w *watched) func() { return func() { w.sang(w.now, w.now) } }
+	t.Run("AfterASilentInterval", func(t *testing.T) {
+		t.Parallel()
+		w := newWatched(true)
+		for step, want := range []bool{false, true, true} {
+			if got := w.quiet("Account", since, w.now); got != want {
+				t.Errorf("step %d: quiet %t, want %t", step, got, want)
+			}
+			w.pass(since, true, sing(w))
+		}
+	})
+	spoil := map[string]func(*watched){
+		"AnEvent":          func(w *watched) { w.event("Contact", "003", w.now, w.now) },
+		"AWriteOfOurs":     func(w *watched) { w.wrote("Account", "001", w.now) },
+		"APollFound":       func(w *watched) { w.found("Account", "001", w.now, w.now) },
+		"NoCanaryAnyMore":  func(w *watched) { w.useCanary(false, w.now) },
+		"NoChannel":        func(w *watched) { w.live("Account", false, w.now) },
+		"ItHasGoneMute":    func(w *watched) { w.pass(2*time.Minute, true, nil) },
+		"TheStreamIsAnew":  func(w *watched) { w.useCanary(true, w.now) },
+		"AnUnknownChannel": func(w *watched) { delete(w.objects, "Account") },
+	}
+	for name, do := range spoil {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWatched(true)
+			w.pass(since, true, sing(w))
+			if !w.quiet("Account", since, w.now) {
+				t.Fatal("not quiet to begin with")
+			}
+			if do(w); w.quiet("Account", since, w.now) {
+				t.Error("still quiet")
+			}
+		})
+	}
+}

@@ -25,6 +25,10 @@
 //	drift    6 h               48 h, or as far as getUpdated's latestDateCovered
 //	full     7 days, or 24 h if fields are mapped that move without a stamp
 //
+// While a proven stream tells that nothing happens, and nobody has set an interval,
+// the first two are 90 minutes apart ([Pace]): as good as no call is spent on an
+// idle org.
+//
 // Each looks back behind the beginning of its last run, so an outage of any
 // length is made up for. A deeper layer that is due does the shallower ones'
 // work. Windows are paged by (SystemModstamp, Id), so that equal stamps are not

@@ -37,8 +37,10 @@ const (
 	fullEvery  = 7 * 24 * time.Hour
 )
 
-func layersOf(interval time.Duration, stretch int) [depths]layer {
-	every := func(d time.Duration) time.Duration { return max(d, interval) * time.Duration(max(stretch, 1)) }
+func layersOf(interval time.Duration, p Pace) [depths]layer {
+	every := func(d time.Duration) time.Duration {
+		return max(d, interval, p.AtLeast) * time.Duration(max(p.Stretch, 1))
+	}
 	return [depths]layer{
 		fast:  {every(interval), Lookback, func(s *pgsink.State) *time.Time { return &s.PollMark }},
 		late:  {every(lateEvery), lateBack, func(s *pgsink.State) *time.Time { return &s.LateMark }},
@@ -67,7 +69,7 @@ type window struct {
 func plan(s pgsink.State, now time.Time, interval time.Duration, p Pace, wanted bool) window {
 	w := window{deepest: -1, next: 1<<63 - 1, loading: s.LoadedAt.IsZero()}
 	var from time.Time
-	for i, l := range layersOf(interval, p.Stretch) {
+	for i, l := range layersOf(interval, p) {
 		mark := *l.mark(&s)
 		if mark.IsZero() {
 			mark = s.LoadStarted // the load was a look at everything
@@ -106,7 +108,7 @@ func (w window) layer(stamp time.Time) int {
 
 // moved notes in s that a read of w, begun at began, is complete.
 func (w window) moved(s *pgsink.State, began time.Time) {
-	for i, l := range layersOf(0, 1) {
+	for i, l := range layersOf(0, Pace{}) {
 		if mark := l.mark(s); i <= w.deepest && began.After(*mark) {
 			*mark = began
 		}
@@ -124,6 +126,7 @@ func fullDue(s pgsink.State, now time.Time, o Object, p Pace) bool {
 
 // Pace is how much of Salesforce's daily API calls reading may still use.
 type Pace struct {
+	AtLeast  time.Duration // between two polls of an object of which a proven stream tells nothing; zero if there is none
 	Stretch  int           // polls are this many times as far apart
 	Deep     bool          // the drift layer and full comparisons may run
 	ReadBack time.Duration // pause between readings back; zero is at once

@@ -68,6 +68,8 @@ func TestPlan(t *testing.T) {
 		{"AsFarAsSalesforceHasCovered", covered, full, false, drift, 80 * time.Hour},
 		{"AnOutageIsMadeUpFor", at(72*time.Hour, 72*time.Hour, 0), full, false, late, 73 * time.Hour},
 		{"NoDriftWhenCallsAreShort", at(10*time.Minute, time.Hour, 6*time.Hour), Pace{Stretch: 1}, false, late, 2 * time.Hour},
+		{"RestingWhileNothingHappens", at(70*time.Minute, 70*time.Minute, 0), Pace{Stretch: 1, Deep: true, AtLeast: 1000 * time.Hour}, false, -1, 0},
+		{"RestingEndsWithItsSpan", at(90*time.Minute, 90*time.Minute, 0), Pace{Stretch: 1, Deep: true, AtLeast: 90 * time.Minute}, false, late, 150 * time.Minute},
 		{"StretchedWhenCallsAreShort", at(10*time.Minute, 0, 0), Pace{Stretch: 7}, false, -1, 0},
 	}
 	for _, c := range cases {
