@@ -59,6 +59,17 @@ func (w *Worker) wonder(r *result) {
 	w.doubts[id] = &doubt{item: r.item, op: r.op, fields: fields, sent: sent, due: time.Now(), ended: ended, failure: r.failure}
 }
 
+// underWay are the items of which it is not known yet what became of them: in jobs
+// and in doubt. A record in doubt may be made a second time, with what it held then,
+// so one that has taken over its external id must not be sent before.
+func (w *Worker) underWay() []*item {
+	all := w.inJobs()
+	for _, d := range w.doubts {
+		all = append(all, d.item)
+	}
+	return all
+}
+
 // Suspect tells that a record has come in that may be one of those in doubt: they
 // are looked for at the next run. Safe for concurrent use.
 func (w *Worker) Suspect() { w.suspect.Store(true) }

@@ -53,7 +53,7 @@ type backlog struct {
 	rows    map[key]string     // rows that exist, with their sfid; asked only for those in asked
 	asked   map[key]bool       // rows that were looked up
 	lost    map[reference]bool // external ids of records whose insert FAILED
-	flight  []*item            // in jobs that are not over
+	flight  []*item            // in jobs that are not over, or in doubt
 	cut     int64              // from here on changes that mention other records may be missing; 0 = none are
 }
 

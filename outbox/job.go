@@ -291,8 +291,8 @@ func (j *job) silent(err error) *Failure {
 	return &Failure{Class: Transient, InDoubt: true, Ended: true, Code: f.Code, Message: "the results of a job cannot be read: " + f.Message}
 }
 
-// behindJobs holds back what depends on changes under way in jobs.
-func (p planner) behindJobs(items, flight []*item) {
+// behindFlight holds back what depends on changes under way.
+func (p planner) behindFlight(items, flight []*item) {
 	if len(flight) == 0 {
 		return
 	}

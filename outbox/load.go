@@ -18,7 +18,7 @@ func (w *Worker) load(ctx context.Context) (b backlog, err error) {
 		if err := w.askGate(ctx); err != nil {
 			return b, err
 		}
-		b = backlog{flight: w.inJobs(), open: map[key][]*entry{}, rows: map[key]string{}, asked: map[key]bool{}}
+		b = backlog{flight: w.underWay(), open: map[key][]*entry{}, rows: map[key]string{}, asked: map[key]bool{}}
 		keys, full, err := w.scan(ctx)
 		if err != nil {
 			return b, fmt.Errorf("entries: %w", err)

@@ -101,7 +101,7 @@ func (p planner) plan(b backlog) plan {
 		// A record may be mentioned by changes that are not read yet.
 		i.waiting = i.waiting || i.op == Delete && b.cut > 0 && i.position() > b.cut
 	}
-	p.behindJobs(items, b.flight)
+	p.behindFlight(items, b.flight)
 	for _, i := range items {
 		if i.visit == 0 {
 			i.place()
