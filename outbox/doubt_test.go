@@ -14,6 +14,22 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
+// Undone implements Finder.
+func (o *fakeOrg) Undone(_ context.Context, _ string, values []Successive) ([]bool, error) {
+	o.Lock()
+	defer o.Unlock()
+	o.looks++
+	list := make([]bool, len(values))
+	for i, v := range values {
+		list[i] = o.records[v.SFID] != nil && !o.foreign[v.SFID]
+		for field := range v.First {
+			has := fmt.Sprint(o.records[v.SFID][field])
+			list[i] = list[i] && has == fmt.Sprint(v.First[field]) && has != fmt.Sprint(v.Now[field])
+		}
+	}
+	return list, nil
+}
+
 // Find implements Finder: a record equals an attempt if it was made with just
 // these values or more.
 func (o *fakeOrg) Find(_ context.Context, object, externalID string, attempts []Attempt) ([]Candidate, error) {
