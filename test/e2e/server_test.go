@@ -298,7 +298,7 @@ func TestNoConnectionsLeft(t *testing.T) {
 	}
 	n, took := attempts()-before, time.Since(began)
 	t.Logf("%d connections at the most, %d attempts in %s without any", most, n, took)
-	if n > int64(10*took.Seconds()) || n == 0 {
+	if n > int64(6*took.Seconds()) || n == 0 {
 		t.Errorf("%d attempts in %s", n, took)
 	}
 	limit(-1)
