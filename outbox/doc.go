@@ -57,8 +57,9 @@
 // is open while it travels. A crash therefore leaves PENDING entries whose fate
 // is unknown, as does every lost answer. Updates and deletes are repeated at once.
 // The first request may still run and write its old values after all, so newer
-// changes of the same fields wait until it cannot (late.go), also after a restart:
-// what was repeated is marked as such in log and archive. Where Salesforce itself
+// changes of the same fields wait until it hardly can (late.go), also after a
+// restart: what was repeated is marked as such in log and archive. If it does so even
+// then, the newer values are sent once more (undone.go). Where Salesforce itself
 // answered, with an internal error, nothing runs on, and nothing waits.
 //
 // A creation in doubt stays PENDING, for which the record's later changes wait,

@@ -169,6 +169,12 @@ func (w *Worker) lookFor(ctx context.Context, list []*doubt) (n int, err error) 
 	}
 	s := &settlement{}
 	got := match(attempts, found)
+	if w.stranger(list, attempts, found, got, began) {
+		if found, err = w.explain(ctx, t, found, oldest(attempts)); err != nil {
+			return 0, fmt.Errorf("other entries: %w", err)
+		}
+		got = match(attempts, found)
+	}
 	decided := map[outcome]int{}
 	for i, d := range list {
 		r := &result{item: d.item, op: op, sfid: d.item.sfid}
@@ -258,13 +264,9 @@ func (w *Worker) unknown(ctx context.Context, t *Table, found []Candidate, attem
 		}
 	}
 	if len(deleted) > 0 {
-		var oldest time.Duration
-		for _, a := range attempts {
-			oldest = max(oldest, a.Age)
-		}
 		// Whatever has its id was done after it was made.
 		var err error
-		if deleted, err = w.unnamed(ctx, deleted, w.sql.handled, t.Name, (oldest + time.Hour).Seconds()); err != nil {
+		if deleted, err = w.unnamed(ctx, deleted, w.sql.handled, t.Name, (oldest(attempts) + time.Hour).Seconds()); err != nil {
 			return nil, err
 		}
 	}
@@ -292,6 +294,24 @@ func (w *Worker) unnamed(ctx context.Context, found []Candidate, sql string, arg
 		return nil
 	})
 	return slices.DeleteFunc(found, func(c Candidate) bool { return named[c.SFID] }), err //nolint:wrapcheck // wrapped by lookFor
+}
+
+func oldest(attempts []Attempt) (age time.Duration) {
+	for _, a := range attempts {
+		age = max(age, a.Age)
+	}
+	return age
+}
+
+// stranger reports whether a plain insert would be parked for a record that nothing
+// explains.
+func (w *Worker) stranger(list []*doubt, attempts []Attempt, found []Candidate, got []int, now time.Time) bool {
+	for i, d := range list {
+		if got[i] < 0 && d.op == Insert && d.over(now, w.cfg.InDoubt) && unexplained(found, attempts[i]) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // unexplained lists up to five records that may be what became of an attempt: those

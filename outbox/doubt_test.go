@@ -14,6 +14,22 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
+// Undone implements Finder.
+func (o *fakeOrg) Undone(_ context.Context, _ string, values []Successive) ([]bool, error) {
+	o.Lock()
+	defer o.Unlock()
+	o.looks++
+	list := make([]bool, len(values))
+	for i, v := range values {
+		list[i] = o.records[v.SFID] != nil && !o.foreign[v.SFID]
+		for field := range v.First {
+			has := fmt.Sprint(o.records[v.SFID][field])
+			list[i] = list[i] && has == fmt.Sprint(v.First[field]) && has != fmt.Sprint(v.Now[field])
+		}
+	}
+	return list, nil
+}
+
 // Find implements Finder: a record equals an attempt if it was made with just
 // these values or more.
 func (o *fakeOrg) Find(_ context.Context, object, externalID string, attempts []Attempt) ([]Candidate, error) {
@@ -166,6 +182,56 @@ func TestDoubt(t *testing.T) {
 		b.drain()
 		b.want("calls", b.sf.sent(), "insert Account 1")
 	})
+
+	// Automation has rewritten the record of the other entry, so that it equals nothing,
+	// and no row tells its id.
+	t.Run("a record of an entry whose row is gone is no reason to park an insert", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.restart(b.finding(300 * time.Millisecond))
+		b.exec(`INSERT INTO salesforce.account (name) VALUES ('other')`)
+		b.done()
+		b.sf.records["acc000000000001AAA"]["Name"] = "rewritten"
+		b.hex(`DELETE FROM salesforce.account`)
+		b.sf.script(loseAnswers(1, false))
+		b.exec(`INSERT INTO salesforce.account (name) VALUES ('lost')`)
+		b.done()
+		b.want("calls", b.sf.sent(), "insert Account 1, insert Account 1, insert Account 1")
+	})
+
+	for _, restarted := range []bool{false, true} {
+		t.Run(fmt.Sprintf("nor is that of an upsert that has no answer yet, restarted %t", restarted), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.restart(b.finding(time.Second), withExternalID)
+			var first Call
+			lose := loseAnswers(1, false)
+			b.sf.script(func(ctx context.Context, c Call) ([]Outcome, error, bool) {
+				switch {
+				case c.Op == Insert:
+					return lose(ctx, c)
+				case first.Records == nil:
+					first = c // it runs on
+					return nil, errLost, false
+				}
+				return []Outcome{{Failure: &Failure{Class: Transient, Code: "UNABLE_TO_LOCK_ROW", Message: "locked"}}}, nil, false
+			})
+			b.exec(`INSERT INTO salesforce.account (name, external_id__c) VALUES ('other', 'x')`)
+			eventually(t, "the upsert is repeated", func() bool { b.tryRun(); return b.sf.sent() == "upsert Account 1, upsert Account 1" })
+			b.exec(`INSERT INTO salesforce.account (name) VALUES ('lost')`)
+			b.tryRun()
+			b.sf.apply(first)
+			b.sf.records["acc000000000001AAA"]["Name"] = "rewritten"
+			if restarted {
+				b.restart(b.finding(time.Second), withExternalID)
+				if err := b.worker.Recover(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			eventually(t, "the insert is sent again", func() bool { b.tryRun(); return b.sf.count("Account") == 2 })
+			b.want("log", b.live(), "INSERT/NEW")
+		})
+	}
 
 	t.Run("a found record keeps what others have written to it (fault 53)", func(t *testing.T) {
 		t.Parallel()

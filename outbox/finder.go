@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Finder looks for records that may have come of creations whose answer was
-// lost.
+// Finder finds out what became of requests whose answer was lost.
 type Finder interface {
 	// Find returns the records of object that the bridge's own user has made
 	// since the oldest attempt was sent, with some time to spare for clocks, and
@@ -14,6 +13,17 @@ type Finder interface {
 	// under the attempts' external ids. Whether a record was made by this very
 	// bridge, Find does not know.
 	Find(ctx context.Context, object, externalID string, attempts []Attempt) ([]Candidate, error)
+
+	// Undone reports of records of object whether each has what was sent first and
+	// not what was sent since, and was last changed by the bridge's own user.
+	Undone(ctx context.Context, object string, values []Successive) ([]bool, error)
+}
+
+// Successive is what a record was given one after the other, by field as sent, see
+// [Record].
+type Successive struct {
+	SFID       string
+	First, Now map[string]any // of the same fields
 }
 
 // Attempt is a creation that was sent and not answered.

@@ -245,3 +245,7 @@ func (j *fakeJobs) Find(_ context.Context, _, _ string, attempts []Attempt) ([]C
 	}
 	return nil, nil
 }
+
+func (j *fakeJobs) Undone(_ context.Context, _ string, values []Successive) ([]bool, error) {
+	return make([]bool, len(values)), nil
+}

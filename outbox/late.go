@@ -13,7 +13,8 @@ import (
 // but what comes after it for the same fields waits: the late one would write its
 // old values over the newer ones. How long depends on how the answer was lost. A
 // connection that is cut says little of the request, which is hardly ever a slow
-// one: Config.Late. One that brought nothing for long is: Config.InDoubt.
+// one: Config.Late, and undone.go mends it where it was. One that brought nothing for
+// long is: Config.InDoubt.
 type late struct {
 	fields map[string]bool // columns that it writes; nil = any
 	makes  bool            // it would make the record again that was deleted meanwhile
@@ -44,9 +45,11 @@ func (w *Worker) unanswered(i *item, makes bool, sent time.Time) {
 
 // mayCome notes that a write of values may still take effect until a time.
 func (w *Worker) mayCome(k key, values map[string]*string, makes bool, until time.Time) {
-	if !time.Now().Before(until) {
+	now := time.Now()
+	if !now.Before(until) {
 		return
 	}
+	w.relook.expect(now, w.cfg.Late, w.cfg.InDoubt)
 	w.latesMu.Lock()
 	defer w.latesMu.Unlock()
 	l := &late{fields: map[string]bool{}}
@@ -110,6 +113,7 @@ func (w *Worker) loadLates(ctx context.Context, entries []*entry) error {
 // recoverLates brings in those that were repeated and answered: the archive tells.
 // Which fields they wrote it does not, as others may have been folded in.
 func (w *Worker) recoverLates(ctx context.Context) error {
+	w.relook.expect(time.Now(), w.cfg.Late, w.cfg.InDoubt)
 	rows, err := w.pool.Query(ctx, w.sql.repeated, w.cfg.Late.Seconds())
 	if err != nil {
 		return fmt.Errorf("repeated: %w", err)

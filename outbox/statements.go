@@ -7,7 +7,7 @@ type statements struct {
 	window, windowHeld, waiting, sentLately                                       string
 	changes, open, lost, inflight, claim, archive, mark, answered, revive, enlist string
 	tidyFailed, tidyArchive, tidyRequeue, tidyPurge                               string
-	attempted, handled, repeated                                                  string
+	attempted, handled, repeated, undone, resend, unanswered                      string
 
 	sfids, lock, row, known map[string]string // by table
 }
@@ -21,7 +21,7 @@ func statementsFor(schema string, tables []Table) (statements, error) {
 		"changes": &s.changes, "open": &s.open, "lost": &s.lost, "inflight": &s.inflight, "claim": &s.claim,
 		"archive": &s.archive, "mark": &s.mark, "answered": &s.answered, "revive": &s.revive, "enlist": &s.enlist,
 		"tidy_failed": &s.tidyFailed, "tidy_archive": &s.tidyArchive, "tidy_requeue": &s.tidyRequeue, "tidy_purge": &s.tidyPurge,
-		"attempted": &s.attempted, "handled": &s.handled, "repeated": &s.repeated,
+		"attempted": &s.attempted, "handled": &s.handled, "repeated": &s.repeated, "undone": &s.undone, "resend": &s.resend, "unanswered": &s.unanswered,
 	} {
 		sql, err := render(file+".sql.tmpl", logData)
 		if err != nil {

@@ -37,6 +37,7 @@ type Worker struct {
 	doubts    map[int64]*doubt     // creations whose answer was lost, by the entry that carries them
 	lates     map[key]*late        // requests that may still take effect, though they were repeated
 	latesMu   sync.Mutex
+	relook    relook
 	suspect   atomic.Bool   // a record has come in that may be of one of them
 	unsettled []*settlement // answers that are not written down yet
 	down      bool          // the last calls failed as a whole
@@ -102,7 +103,7 @@ func New(pool *pgxpool.Pool, cfg Config) (*Worker, error) {
 // row that failed), else the error of the database. Once ctx ends no call is
 // begun; the one in hand finishes, within Config.StopGrace.
 func (w *Worker) RunOnce(ctx context.Context) (n int, err error) {
-	for _, step := range []func(context.Context) (int, error){w.finish, w.endJobs, w.clearUp, w.drain} {
+	for _, step := range []func(context.Context) (int, error){w.finish, w.endJobs, w.clearUp, w.undone, w.drain} {
 		var did int
 		did, err = step(ctx)
 		if n += did; err != nil {
@@ -310,6 +311,9 @@ func (r *runner) next(n int) time.Duration {
 	}
 	if due, some := r.doubtsDue(now); some {
 		wait = min(wait, due)
+	}
+	if !r.relook.due.IsZero() {
+		wait = min(wait, r.relook.due.Sub(now))
 	}
 	for _, again := range r.retries {
 		if again.due.After(r.planned) { // the others had their chance

@@ -95,8 +95,8 @@ func (r *Result) count(object string, w Written) {
 	r.Objects[object] = Written{old.Inserted + w.Inserted, old.Updated + w.Updated, old.Deleted + w.Deleted, old.Unchanged + w.Unchanged, old.Conflicts + w.Conflicts}
 }
 
-// add sums counts.
-func (r *Result) add(o Result) {
+// Add sums counts.
+func (r *Result) Add(o Result) {
 	r.Inserted += o.Inserted
 	r.Updated += o.Updated
 	r.Deleted += o.Deleted

@@ -57,7 +57,7 @@ func (s *Sink) isolated(ctx context.Context, p *plan) (Result, error) {
 			if err != nil {
 				return err
 			}
-			res.add(found)
+			res.Add(found)
 		}
 		return s.run(ctx, tx, s.after(p))
 	})
@@ -90,7 +90,7 @@ func (s *Sink) isolate(ctx context.Context, tx pgx.Tx, records set) (Result, err
 			return Result{}, err
 		}
 		more, err := s.isolate(ctx, tx, second)
-		res.add(more)
+		res.Add(more)
 		return res, err
 	}
 	// The app may have made the same row while we did. The second look sees it.

@@ -116,7 +116,7 @@ func (s *Sink) loadRecords(ctx context.Context, tx pgx.Tx, c *Chunk) (Result, er
 		return res, nil
 	}
 	found, err := s.mergeRecords(ctx, tx, c, merged)
-	res.add(found)
+	res.Add(found)
 	return res, err
 }
 

@@ -43,7 +43,7 @@ func (s *Sink) mergeRecords(ctx context.Context, tx pgx.Tx, c *Chunk, records []
 	if err != nil {
 		return Result{}, fmt.Errorf("merge: %w", err)
 	}
-	res.add(found)
+	res.Add(found)
 	return res, nil
 }
 

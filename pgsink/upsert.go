@@ -156,7 +156,7 @@ func (s *Sink) alone(ctx context.Context, p *plan) (Result, error) {
 	rest := *p
 	rest.groups = []*group{g.without(written)}
 	more, err := s.pipelined(ctx, &rest)
-	res.add(more)
+	res.Add(more)
 	return res, err
 }
 

@@ -49,6 +49,7 @@ func (s *session) counts(ctx context.Context) error {
 	}
 	for _, o := range s.objects {
 		c := writes[o.table.Name]
+		o.gathering.pending.Store(c.Pending)
 		s.board.Object(o.cfg.Name, func(b *status.Object) {
 			b.PendingWrites, b.FailedWrites, b.FailedReads = c.Pending, c.Failed, reads[o.cfg.Name]
 			if age, ok := stale[o.cfg.Name]; ok {

@@ -59,7 +59,8 @@
 // wakes them within half a minute. What has no event then waits for up to 90 minutes.
 //
 // As the budget runs low, polls are stretched first, comparisons stop, and then
-// reading back slows down. Events go on, and writes at the pace that the outbox's
+// reading back slows down. While thousands of changes of an object are sent, reading
+// back gathers what a call can carry, for up to half a minute. Events go on, and writes at the pace that the outbox's
 // governor keeps. What the org refuses everybody, because its calls are used up or
 // because it is read only, the client of package salesforce keeps back for all
 // loops at once; each goes on trying, which costs nothing.

@@ -2,10 +2,17 @@ package bridge
 
 import (
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"hcbridge/config"
+	"hcbridge/test/pgtest"
 )
 
 // What passes by itself is waited out, what a person must change is told (faults 87
@@ -19,6 +26,49 @@ func TestTroubleThatPasses(t *testing.T) {
 		if got := isDatabaseDown(fmt.Errorf("set up: %w", &pgconn.PgError{Code: code})); got != passes {
 			t.Errorf("%s passes by itself: %t", code, got)
 		}
+	}
+}
+
+// However much there is to do at once, the bridge takes eight connections and leaves
+// the others to the app; the rest of it waits and is served (fault 92).
+func TestConnectionsAreBounded(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	watch := pgtest.Open(t, url)
+	pool, err := OpenPool(t.Context(), &config.Config{DatabaseURL: config.Secret(url)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	var wg sync.WaitGroup
+	let := make(chan struct{})
+	var held atomic.Int64
+	for range 40 {
+		wg.Go(func() {
+			if err := pool.AcquireFunc(t.Context(), func(*pgxpool.Conn) error {
+				held.Add(1)
+				<-let
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for deadline := time.Now().Add(30 * time.Second); held.Load() < 8 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(200 * time.Millisecond) // a ninth would come by then
+	var n int
+	if err := watch.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'hcbridge'").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	if held.Load() != 8 || n != 8 {
+		t.Errorf("%d in use of %d connections, want 8", held.Load(), n)
+	}
+	close(let)
+	wg.Wait()
+	if held.Load() != 40 {
+		t.Errorf("%d of 40 were served", held.Load())
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -76,6 +77,49 @@ func (f finder) Find(ctx context.Context, object, externalID string, attempts []
 	return found, nil
 }
 
+// Undone implements outbox.Finder.
+func (f finder) Undone(ctx context.Context, object string, values []outbox.Successive) ([]bool, error) {
+	undone := make([]bool, len(values))
+	o := f.s.objectNamed(object)
+	if o == nil || f.s.userID == "" || !o.authors {
+		return undone, nil
+	}
+	first, now := make([]outbox.Attempt, len(values)), make([]outbox.Attempt, len(values))
+	at := map[string][]int{} // values, by id
+	for i, v := range values {
+		first[i].Fields, now[i].Fields = v.First, v.Now
+		at[v.SFID] = append(at[v.SFID], i)
+	}
+	before, err := newComparer(o.mapping, first, "")
+	if err != nil {
+		return nil, err
+	}
+	after, err := newComparer(o.mapping, now, "")
+	if err != nil {
+		return nil, err
+	}
+	for ids := range slices.Chunk(slices.Sorted(maps.Keys(at)), keysPerQuery) {
+		page, err := f.s.sf.Query(ctx, fmt.Sprintf("SELECT %s FROM %s WHERE LastModifiedById = '%s' AND Id IN ('%s')",
+			strings.Join(before.fields(), ", "), object, f.s.userID, strings.Join(ids, "', '")), salesforce.QueryOpts{})
+		for ; page != nil && err == nil; page, err = f.s.sf.Next(ctx, page) {
+			for _, record := range page.Records {
+				row, err := o.table.Decode(record)
+				if err != nil {
+					return nil, err
+				}
+				for _, i := range at[row.SFID] {
+					undone[i] = before.differs(i, row) == no && after.differs(i, row) == yes
+				}
+			}
+		}
+		f.s.salesforce(err)
+		if err != nil {
+			return nil, failure(err)
+		}
+	}
+	return undone, nil
+}
+
 // objectNamed is the object at work of that name, nil if there is none.
 func (s *session) objectNamed(name string) *object {
 	for _, o := range s.objects {
@@ -92,6 +136,7 @@ type comparer struct {
 	key  int              // column that alone decides, -1 if all that were sent do
 	spec []pgsink.Field   // per column
 	sent [][]*string      // per attempt and column, normalised; nil where nothing was sent
+	none [][]string       // per attempt, the fields that were not sent
 	ages []time.Duration  // per attempt
 	used []int            // columns that any attempt has sent
 	sets map[string][]int // sets of columns, by their text
@@ -100,7 +145,7 @@ type comparer struct {
 
 func newComparer(m *mapping, attempts []outbox.Attempt, externalID string) (*comparer, error) {
 	c := &comparer{
-		m: m, key: -1, spec: make([]pgsink.Field, len(m.table.Columns)), sent: make([][]*string, len(attempts)), ages: make([]time.Duration, len(attempts)),
+		m: m, key: -1, spec: make([]pgsink.Field, len(m.table.Columns)), sent: make([][]*string, len(attempts)), none: make([][]string, len(attempts)), ages: make([]time.Duration, len(attempts)),
 		sets: map[string][]int{}, by: map[string][]int{},
 	}
 	for i, column := range m.table.Columns {
@@ -118,7 +163,7 @@ func newComparer(m *mapping, attempts []outbox.Attempt, externalID string) (*com
 		if err != nil {
 			return nil, err
 		}
-		c.sent[a], c.ages[a] = row.Values, at.Age
+		c.sent[a], c.none[a], c.ages[a] = row.Values, row.Missing, at.Age
 		var set []int
 		for i, column := range m.table.Columns {
 			if slices.Contains(row.Missing, column.Field) || c.key >= 0 && i != c.key || c.key < 0 && c.rounds(i, row.Values[i]) {
@@ -211,6 +256,32 @@ func (c *comparer) compare(record json.RawMessage, now time.Time) (outbox.Candid
 	found.Equal = slices.DeleteFunc(found.Equal, func(a int) bool { return age > c.ages[a] })
 	slices.Sort(found.Equal)
 	return found, nil
+}
+
+// answer to whether a record differs from an attempt; the zero value is that nobody
+// can tell.
+type answer int
+
+const (
+	no answer = iota + 1
+	yes
+)
+
+// differs reports whether a record has other values than an attempt has sent.
+func (c *comparer) differs(attempt int, row pgsink.Row) answer {
+	all := answer(0)
+	for i, sent := range c.sent[attempt] {
+		switch {
+		case slices.Contains(c.none[attempt], c.m.table.Columns[i].Field):
+		case c.rounds(i, sent):
+			return 0
+		case c.normal(i, sent) != c.normal(i, row.Values[i]):
+			return yes
+		default:
+			all = no
+		}
+	}
+	return all
 }
 
 // text is the normalised values of some columns as one key.

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"hcbridge/internal/retry"
@@ -75,6 +76,9 @@ func (s *session) hydrateAll(ctx context.Context) error {
 			if !o.loaded.Load() {
 				return true
 			}
+			if s.more(o) {
+				return true
+			}
 			began := time.Now()
 			n, res, err := s.reader.Hydrate(ctx, o.poll)
 			if err != nil {
@@ -82,7 +86,6 @@ func (s *session) hydrateAll(ctx context.Context) error {
 				if first == nil {
 					first = err
 				}
-				return true
 			}
 			if n == 0 {
 				return true
@@ -93,10 +96,48 @@ func (s *session) hydrateAll(ctx context.Context) error {
 				s.writer.Suspect()
 			}
 			s.log.Debug().Str("component", "poll").Str("event", "read_back").Str("object", o.cfg.Name).Int("rows", n).Dur("took_ms", time.Since(began)).Msg("records read back")
-			return false
+			return err != nil
 		})
 	}
 	return first
+}
+
+// When a backlog of an object is sent, what was written gathers until a call can
+// carry no more of it, for this long at most. As long as thousands wait to be sent
+// at all, so may how Salesforce rounded one; else reading back would cost as many
+// calls as writing.
+const (
+	gatherFrom = 2000             // changes that wait to be sent
+	gatherMost = 30 * time.Second // from one reading back to the next
+	gatherLull = 15 * time.Second // without an answer to a write the backlog stands still
+)
+
+// gathering is what it takes to know whether there is more to come. The zero value
+// is ready for use.
+type gathering struct {
+	pending atomic.Int64 // changes that wait to be sent, when they were counted last
+	written atomic.Int64 // records written since the last reading back
+	wrote   atomic.Int64 // when the last of them was, in Unix nanoseconds
+	read    time.Time    // the last reading back; only the hydrator's
+}
+
+// more reports whether more records of o will have to be read back than now, so soon
+// that it is better to wait.
+func (s *session) more(o *object) bool {
+	g, now := &o.gathering, time.Now()
+	if g.pending.Load() >= gatherFrom && now.Sub(time.Unix(0, g.wrote.Load())) < gatherLull &&
+		now.Sub(g.read) < gatherMost && g.written.Load() < int64(s.reader.Most(o.poll)) {
+		return true
+	}
+	g.read = now
+	g.written.Store(0)
+	return false
+}
+
+// add notes a record that was written.
+func (g *gathering) add(n int64) {
+	g.written.Add(n)
+	g.wrote.Store(time.Now().UnixNano())
 }
 
 // count adds what an apply did to the board.

@@ -42,6 +42,7 @@ type object struct {
 	reloading atomic.Bool   // it was loaded before and is loaded again, beside its changes
 	bulk      atomic.Bool   // a poll loads many changes at once
 	altering  atomic.Bool   // its table waits to be altered
+	gathering gathering     // what is to be read back of it
 	pollNow   chan struct{} // capacity 1: a poll is wanted before its time
 	fallback  string        // why it is polled although streaming is configured; written before the loops start and by the stream
 }

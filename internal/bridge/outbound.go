@@ -149,6 +149,7 @@ func (s *session) settled(ctx context.Context, tx pgx.Tx, done []outbox.Settled)
 			continue
 		}
 		marks = append(marks, pgsink.Mark{Object: o.cfg.Name, SFID: d.SFID, Reason: "written"})
+		o.gathering.add(1)
 	}
 	for object, ids := range deleted { // events of before must not bring them back
 		if err := s.sink.BuryIn(ctx, tx, object, ids); err != nil {

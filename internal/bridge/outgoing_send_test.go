@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,9 @@ type hooked struct {
 
 func (d hooked) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, error) {
 	w := d.w
+	w.gate.Lock()
+	leave := sync.OnceFunc(w.gate.Unlock)
+	defer leave()
 	w.hook(&w.before)
 	if w.stopping && w.Hasty {
 		<-ctx.Done() // else the request might be out before
@@ -50,7 +54,10 @@ func (d hooked) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 		w.hook(&w.after)
 		return outcomes, err
 	}
-	outcomes, err := d.sender.Send(ctx, call)
+	leave()
+	outcomes, err := d.shared(ctx, call)
+	w.gate.Lock()
+	defer w.gate.Unlock()
 	var text strings.Builder
 	fmt.Fprintf(&text, "%v %d %s: ", call.Op, len(call.Records), call.Object)
 	if err != nil {
@@ -66,6 +73,13 @@ func (d hooked) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 	w.trail = append(w.trail, text.String())
 	w.hook(&w.after)
 	return outcomes, err
+}
+
+// shared sends a call beside others, while nothing else happens.
+func (d hooked) shared(ctx context.Context, call outbox.Call) ([]outbox.Outcome, error) {
+	d.w.gate.RLock()
+	defer d.w.gate.RUnlock()
+	return d.sender.Send(ctx, call)
 }
 
 // hook does what happens during a call.
@@ -202,7 +216,8 @@ func (w *outWorld) send(ctx context.Context) (err error) {
 	}
 	w.sending = true
 	defer func() {
-		w.sending, w.dying = false, false
+		w.sending = false
+		w.dying.Store(false)
 		switch r := recover(); r.(type) {
 		case nil:
 		case crashed:
@@ -243,7 +258,7 @@ func (w *outWorld) crash(ctx context.Context, s step) error {
 	if w.inCall {
 		switch s.a % 3 {
 		case 0:
-			w.dying = true
+			w.dying.Store(true)
 			return nil
 		case 1:
 			if s.b/2%2 == 0 {
@@ -261,7 +276,8 @@ func (w *outWorld) crash(ctx context.Context, s step) error {
 }
 
 func (w *outWorld) startAgain(ctx context.Context, connect bool) error {
-	w.dying, w.stopping, w.before, w.after = false, false, nil, nil
+	w.dying.Store(false)
+	w.stopping, w.before, w.after = false, nil, nil
 	w.over = w.late == nil && !w.giveUp && !connect
 	if err := w.rebirth(ctx); err != nil {
 		return err

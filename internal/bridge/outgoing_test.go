@@ -62,6 +62,7 @@ type outPlot struct {
 	Remote bool     // others delete records
 	Bulk   bool     // like changes go by jobs
 	Hasty  bool     // a process that is stopped does not wait for its call
+	Side   bool     // small calls go side by side; what happens meanwhile depends on chance
 }
 
 var outVerbs = []struct {
@@ -96,7 +97,7 @@ func outPlotOf(seed uint64) plot {
 	r := rand.New(rand.NewPCG(seed, 2))
 	out := &outPlot{Merged: r.IntN(2) == 0, Bad: r.IntN(3) == 0, Doubt: r.IntN(3) > 0, Remote: r.IntN(4) == 0}
 	out.Used = [][]string{{"Account"}, {"Account", "Contact"}, {"Account", "Invoice__c"}, {"Account", "Contact", "Invoice__c"}}[r.IntN(4)]
-	out.Bulk, out.Hasty = seed%4 == 3, seed%2 == 1
+	out.Bulk, out.Hasty, out.Side = seed%4 == 3, seed%2 == 1, seed%4 == 2
 	p := plot{Seed: seed, Polled: r.IntN(8) == 0, Out: out}
 	for range 10 + r.IntN(25) {
 		p.Steps = append(p.Steps, outStep(r, true))

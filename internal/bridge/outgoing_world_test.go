@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,19 +98,21 @@ type outWorld struct {
 	*world
 	outPlot
 
-	worker                 *outbox.Worker
-	before                 func() // is done when the next call has been claimed and not been sent
-	after                  func() // and when it has been answered
-	inCall, sending, dying bool
-	stop                   context.CancelFunc // ends the process in good order
-	stopping               bool
-	ran                    int           // requests that ran late
-	over                   bool          // what is not answered cannot take effect any more
-	giveUp                 bool          // the next call is given up before it runs
-	late                   *org.Injected // and one that has been
-	revives                bool          // one was an upsert, which makes a record that was deleted again
-	locked                 int           // how many of the next records are locked, by bits
-	fresh                  bool          // the session has not been revoked yet
+	worker          *outbox.Worker
+	gate            sync.RWMutex // held while something happens in a call; requests share it
+	before          func()       // is done when the next call has been claimed and not been sent
+	after           func()       // and when it has been answered
+	inCall, sending bool
+	dying           atomic.Bool
+	stop            context.CancelFunc // ends the process in good order
+	stopping        bool
+	ran             int           // requests that ran late
+	over            bool          // what is not answered cannot take effect any more
+	giveUp          bool          // the next call is given up before it runs
+	late            *org.Injected // and one that has been
+	revives         bool          // one was an upsert, which makes a record that was deleted again
+	locked          int           // how many of the next records are locked, by bits
+	fresh           bool          // the session has not been revoked yet
 
 	rows  []*row
 	byRow map[string]*row // by nonce
@@ -192,6 +196,9 @@ func (w *outWorld) rebirth(ctx context.Context) error {
 		Schema: "salesforce", Algorithm: algorithm, Tables: w.s.outboxTables(), Sender: hooked{sender{w.s}, w}, Settle: w.settled,
 		Log: zerolog.Nop(), TidyEvery: 1, Calls: 1, Backoff: func(int) time.Duration { return 0 },
 	}
+	if w.Side {
+		cfg.Calls, cfg.BatchSize = 5, 2
+	}
 	if w.Bulk {
 		cfg.Bulk, cfg.BulkFrom, cfg.BulkAsk = hookedBulk{bulk{w.s}, w}, 2, 1
 	}
@@ -211,8 +218,7 @@ func (w *outWorld) settled(ctx context.Context, tx pgx.Tx, done []outbox.Settled
 	if err := w.s.settled(ctx, tx, done); err != nil {
 		return err
 	}
-	if w.dying {
-		w.dying = false
+	if w.dying.Swap(false) {
 		panic(crashed{})
 	}
 	return nil

@@ -6,7 +6,7 @@
 //	         getDeleted since the last answer       ─▶ ids ─▶ still in the table?  ─▶ mark
 //	Full:    id, stamp and moving fields of all     ─▶ differs from the row?       ─▶ mark
 //	Verify:  every field of all                     ─▶ differs, and stays so?      ─▶ report
-//	Hydrate: marks ─▶ up to 2,000 records in one call                ─▶ rows, marks removed
+//	Hydrate: marks ─▶ up to 10,000 records in one call               ─▶ rows, marks removed
 //	Load:    all records, by REST or as a Bulk 2.0 query             ─▶ rows where none is newer
 //
 // Only Hydrate, Load and a Poll of very many changes write rows; the others only
@@ -58,8 +58,10 @@
 //
 // What polls of several objects ask at about the same time is one API call
 // ([salesforce.Together]), and spans are counted from one moment for all, so
-// that they do ask at the same time. A window of more than 10,000 changes is
-// read by Bulk API. [PaceOf] is the one rule for saving calls.
+// that they do ask at the same time. So is what reads back up to five times 2,000
+// records of an object, if so many wait and about 12 MB can hold them; each 2,000 fail
+// alone. A window of more than 10,000 changes is read by Bulk API. [PaceOf] is the one
+// rule for saving calls.
 //
 // # Errors
 //

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"hcbridge/internal/salesforce"
 	"hcbridge/pgsink"
 )
@@ -25,37 +27,107 @@ const createdBy = "CreatedById"
 // reasonMerged is the reason of a mark for a record that another was merged into.
 const reasonMerged = "merged"
 
-// Hydrate reads up to 2,000 marked records of o back and writes their rows, or
-// fewer while Salesforce finds that too many. It returns how many marks it took
-// up; zero means that none was due.
+// Hydrate reads marked records of o back, as many as one call carries if so many
+// are due: up to 10,000, or fewer while they are large or Salesforce finds that too
+// many. It writes their rows, 2,000 in a transaction, and returns how many marks it
+// took up; zero means that none was due. If some could not be read, the others are
+// written all the same and err tells why.
 func (r *Reader) Hydrate(ctx context.Context, o Object) (n int, res pgsink.Result, err error) {
-	marks, err := r.sink.DueMarks(ctx, o.Name, r.batch.size(o.Name))
+	marks, err := r.sink.DueMarks(ctx, o.Name, r.Most(o))
 	if err != nil || len(marks) == 0 {
 		return 0, res, err
 	}
-	b, err := r.readBack(ctx, o, marks)
-	r.batch.learn(o.Name, len(marks), err)
+	parts := make([]reading, 0, readParts)
+	for chunk := range slices.Chunk(marks, readBack) {
+		parts = append(parts, reading{marks: chunk, since: r.sf.ServerTime()})
+	}
+	r.fetchAll(ctx, o, parts)
+	bytes, found := 0, 0
+	for i := range parts {
+		p := &parts[i]
+		for _, record := range p.records {
+			bytes, found = bytes+len(record), found+min(1, len(record))
+		}
+		written, failed := pgsink.Result{}, p.err
+		if failed == nil {
+			written, failed = r.writeBack(ctx, o, p)
+		}
+		if failed == nil {
+			n += len(p.marks)
+			res.Add(written)
+		} else if err == nil {
+			err = failed
+		}
+		p.records = nil
+	}
+	r.batch.learn(o.Name, len(marks), bytes/max(1, found), err)
+	return n, res, err
+}
+
+// Most returns how many records of o the next reading back takes up at most.
+func (r *Reader) Most(o Object) int {
+	if o.dotted() { // what one call carries of ids in queries
+		return min(readBack, r.batch.size(o.Name))
+	}
+	return r.batch.size(o.Name)
+}
+
+// reading is what one request of a reading back asks for, and its answer.
+type reading struct {
+	marks   []pgsink.Mark
+	since   time.Time // Salesforce's clock, before it was asked
+	records []json.RawMessage
+	err     error
+}
+
+// fetchAll reads the records of all parts, in one call if there are several.
+func (r *Reader) fetchAll(ctx context.Context, o Object, parts []reading) {
+	if len(parts) > 1 {
+		ctx = salesforce.Together(ctx)
+	}
+	var wg sync.WaitGroup
+	for i := range parts {
+		p := &parts[i]
+		wg.Go(func() { p.records, p.err = r.fetch(ctx, o, ids(p.marks)) })
+	}
+	wg.Wait()
+}
+
+func ids(marks []pgsink.Mark) []string {
+	ids := make([]string, len(marks))
+	for i, m := range marks {
+		ids[i] = m.SFID
+	}
+	return ids
+}
+
+// writeBack writes what was read.
+func (r *Reader) writeBack(ctx context.Context, o Object, p *reading) (res pgsink.Result, err error) {
+	b, err := r.judge(ctx, o, p)
 	if err != nil {
-		return 0, res, err
+		return res, err
 	}
 	if err := r.sink.NoteInvisible(ctx, o.Name, b.invisible, r.sf.ServerTime()); err != nil {
-		return 0, res, err // before the marks go: the note is what is left of them
+		return res, err // before the marks go: the note is what is left of them
 	}
 	if res, err = r.sink.Apply(ctx, b.Batch); err != nil {
-		return 0, res, err
+		return res, err
 	}
 	if n := len(b.invisible); n > 0 {
 		r.log.Info().Str("event", "invisible").Str("object", o.Name).Int("rows", n).Msg("records are neither visible nor known to be deleted; their rows stay")
 	}
-	return len(marks), res, nil
+	return res, nil
 }
 
 // batches remembers how many records of an object one reading back may ask for:
-// half as many after Salesforce took too long or refused, and twice as many
-// after it did not. The zero value is ready for use.
+// what one request carries until it is known how large they are, and after that as
+// many as make no huge answer. It is half as many after Salesforce took too long or
+// refused, or a call with several requests failed, and twice as many after it did
+// not. The zero value is ready for use.
 type batches struct {
-	mu   sync.Mutex
-	most map[string]int
+	mu    sync.Mutex
+	most  map[string]int
+	bytes map[string]int // of a record, in the last answer
 }
 
 func (b *batches) size(object string) int {
@@ -64,21 +136,36 @@ func (b *batches) size(object string) int {
 	if n, ok := b.most[object]; ok {
 		return n
 	}
-	return readBack
+	return b.usual(object)
 }
 
-func (b *batches) learn(object string, n int, err error) {
+// usual is how many it is where Salesforce copes.
+func (b *batches) usual(object string) int {
+	if b.bytes[object] == 0 {
+		return readBack
+	}
+	return min(max(readBack, readBytes/b.bytes[object]), readParts*readBack)
+}
+
+// learn takes in what came of asking for n records; bytes is how large one was, 0 if
+// there was none.
+func (b *batches) learn(object string, n, bytes int, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.most == nil {
-		b.most = map[string]int{}
+		b.most, b.bytes = map[string]int{}, map[string]int{}
+	}
+	if bytes > 0 {
+		b.bytes[object] = bytes
 	}
 	have, limited := b.most[object]
 	switch {
 	case err != nil && tooMuch(err):
 		b.most[object] = max(1, n/2)
+	case err != nil && n > readBack:
+		b.most[object] = max(readBack, n/2)
 	case err == nil && limited && n == have:
-		if b.most[object] = min(2*have, readBack); have == readBack {
+		if b.most[object] = 2 * have; 2*have >= b.usual(object) {
 			delete(b.most, object)
 		}
 	}
@@ -107,32 +194,24 @@ type readings struct {
 	invisible []string // neither found nor known to be deleted
 }
 
-// readBack asks for the marked records and turns the answer into one batch.
-func (r *Reader) readBack(ctx context.Context, o Object, marks []pgsink.Mark) (b readings, err error) {
-	ids := make([]string, len(marks))
-	for i, m := range marks {
-		ids[i] = m.SFID
-	}
-	records, err := r.fetch(ctx, o, ids)
-	if err != nil {
-		return b, err
-	}
-	if b.Changes, err = rows(o, records, pgsink.Read); err != nil {
+// judge turns the answer to a reading back into one batch.
+func (r *Reader) judge(ctx context.Context, o Object, p *reading) (b readings, err error) {
+	if b.Changes, err = rows(o, p.records, pgsink.Read); err != nil {
 		return b, err
 	}
 	fresh := map[string]bool{} // read so soon that another change may share the stamp
 	found := make(map[string]bool, len(b.Changes))
-	recent := r.sf.ServerTime().Add(-time.Second).Truncate(time.Second)
+	recent := p.since.Add(-time.Second).Truncate(time.Second)
 	for _, c := range b.Changes {
 		found[c.Row.SFID] = true
 		fresh[c.Row.SFID] = !o.Streamed() && !c.Row.Stamp.Before(recent)
 	}
-	missing, err := r.missing(ctx, o, ids, found)
+	missing, err := r.missing(ctx, o, ids(p.marks), found)
 	if err != nil {
 		return b, err
 	}
 	var gone []string
-	for _, m := range marks {
+	for _, m := range p.marks {
 		done := true
 		switch s, asked := missing[m.SFID]; {
 		case found[m.SFID]:
@@ -188,18 +267,11 @@ func (r *Reader) fetch(ctx context.Context, o Object, ids []string) ([]json.RawM
 	if o.Me != "" && !slices.Contains(fields, createdBy) {
 		fields = append(slices.Clone(fields), createdBy)
 	}
-	dotted := strings.Contains(strings.Join(fields, ""), ".")
-	if !dotted {
+	if !o.dotted() {
 		return r.sf.Retrieve(ctx, o.Name, ids, fields)
 	}
 	// Only a query reads a parent's fields.
-	var records []json.RawMessage
-	head := fmt.Sprintf("SELECT %s FROM %s WHERE Id IN (", strings.Join(fields, ","), o.Name)
-	err := r.byID(ctx, head, ids, false, func(page []json.RawMessage) error {
-		records = append(records, page...)
-		return nil
-	})
-	return records, err
+	return r.byID(ctx, fmt.Sprintf("SELECT %s FROM %s WHERE Id IN (", strings.Join(fields, ","), o.Name), ids, false)
 }
 
 // missing tells of each id that is not in found what Salesforce knows of it,
@@ -214,34 +286,44 @@ func (r *Reader) missing(ctx context.Context, o Object, ids []string, found map[
 			ask = append(ask, id)
 		}
 	}
-	known := make(map[string]stamp, len(ask))
 	fields := "Id, SystemModstamp, IsDeleted"
 	if o.Merges {
 		fields += ", MasterRecordId"
 	}
-	head := fmt.Sprintf("SELECT %s FROM %s WHERE Id IN (", fields, o.Name)
-	err := r.byID(ctx, head, ask, true, func(page []json.RawMessage) error {
-		stamps, err := parseStamps(o.Name, page)
-		for _, s := range stamps {
-			known[s.ID] = s
-		}
-		return err
-	})
+	records, err := r.byID(ctx, fmt.Sprintf("SELECT %s FROM %s WHERE Id IN (", fields, o.Name), ask, true)
+	if err != nil {
+		return nil, err
+	}
+	stamps, err := parseStamps(o.Name, records)
+	known := make(map[string]stamp, len(stamps))
+	for _, s := range stamps {
+		known[s.ID] = s
+	}
 	return known, err
 }
 
 // byID runs head + ids + ")" in as many queries as the length of a URI makes
-// necessary.
-func (r *Reader) byID(ctx context.Context, head string, ids []string, all bool, fn func([]json.RawMessage) error) error {
+// necessary, which travel together.
+func (r *Reader) byID(ctx context.Context, head string, ids []string, all bool) ([]json.RawMessage, error) {
 	perQuery := max(200, (maxQuery-len(head))/(len("%27%2C%27")+18))
-	for len(ids) > 0 {
-		n := min(perQuery, len(ids))
-		if list := inList(ids[:n]); list != "" {
-			if err := r.pages(ctx, head+list+")", salesforce.QueryOpts{All: all}, fn); err != nil {
-				return err
-			}
-		}
-		ids = ids[n:]
+	lists := slices.Collect(slices.Chunk(ids, perQuery))
+	if len(lists) > 1 {
+		ctx = salesforce.Together(ctx)
 	}
-	return nil
+	answers := make([][]json.RawMessage, len(lists))
+	g, ctx := errgroup.WithContext(ctx)
+	for i, list := range lists {
+		in := inList(list)
+		if in == "" {
+			continue
+		}
+		g.Go(func() error {
+			return r.pages(ctx, head+in+")", salesforce.QueryOpts{All: all}, func(page []json.RawMessage) error {
+				answers[i] = append(answers[i], page...)
+				return nil
+			})
+		})
+	}
+	err := g.Wait()
+	return slices.Concat(answers...), err
 }

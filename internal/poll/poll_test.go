@@ -218,11 +218,17 @@ type hooked struct {
 
 	before   func(soql string)
 	retrieve func()
+	refuse   func(ids []string) error
 }
 
 func (h hooked) Retrieve(ctx context.Context, object string, ids, fields []string) ([]json.RawMessage, error) {
 	if h.retrieve != nil {
 		h.retrieve()
+	}
+	if h.refuse != nil {
+		if err := h.refuse(ids); err != nil {
+			return nil, err
+		}
 	}
 	return h.Source.Retrieve(ctx, object, ids, fields)
 }

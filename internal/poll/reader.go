@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,8 +28,11 @@ const (
 	// bulkAbove is how many changes or records are read by Bulk API instead of
 	// page by page.
 	bulkAbove = 10_000
-	// readBack is the most records that one call reads by id.
-	readBack = 2000
+	// readBack is the most records that one request reads by id, and readParts the
+	// most such requests that one call carries (REST API Developer Guide, "Composite").
+	readBack, readParts = 2000, 5
+	// readBytes is about how large an answer with several of them may become.
+	readBytes = 12 << 20
 	// maxQuery bounds a query's text: URI and headers together may have 16,384
 	// bytes (REST API Developer Guide, "Status Codes and Error Responses").
 	maxQuery = 12_000
@@ -69,6 +73,11 @@ type Object struct {
 	Found    func(sfid string, stamp time.Time) // told of each difference that Poll marks; may be nil
 	Bulk     func(read, total int64)            // told while changes are read by Bulk API; may be nil
 	Streamed func() bool                        // events of it arrive now; false makes reads within the second of the stamp repeat
+}
+
+// dotted reports whether fields of parents are read, which only a query does.
+func (o Object) dotted() bool {
+	return slices.ContainsFunc(o.Fields, func(f string) bool { return strings.Contains(f, ".") })
 }
 
 // Child is a column that holds ids of an object's records. When one of those is

@@ -11,10 +11,13 @@ import (
 
 // MaxRecords is the most records that InsertAll, UpdateAll, UpsertAll or DeleteAll
 // can write: as many collections as one composite request may hold, see [part].
-const MaxRecords = maxQueries * maxCollection
+const MaxRecords = maxHeavy * maxCollection
 
-// maxCollection is the most records of one collection.
+// maxCollection is the most records of one collection that is written.
 const maxCollection = 200
+
+// collections is the resource of all collections, below the API's root.
+const collections = "/composite/sobjects"
 
 // SaveResult is what became of one record of a call.
 type SaveResult struct {
@@ -88,7 +91,7 @@ func (c *Client) DeleteAll(ctx context.Context, ids []string) ([]SaveResult, err
 		q := url.Values{"ids": {strings.Join(chunk, ",")}, "allOrNone": {"false"}}
 		parts = append(parts, part{request{
 			op: op, method: http.MethodDelete, write: true,
-			path: c.base() + "/composite/sobjects?" + q.Encode(),
+			path: c.base() + collections + "?" + q.Encode(),
 		}, len(chunk)})
 	}
 	return c.saveParts(ctx, parts)
@@ -102,7 +105,7 @@ func (c *Client) saveAll(ctx context.Context, op, method, object, extField strin
 	if err := fits(op, len(records)); err != nil || len(records) == 0 {
 		return nil, err
 	}
-	path := c.base() + "/composite/sobjects"
+	path := c.base() + collections
 	if extField != "" {
 		path += "/" + object + "/" + extField
 	}

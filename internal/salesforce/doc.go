@@ -7,8 +7,9 @@
 //	           ▼ one at a time, repeated ones 10 s apart       ├─ Date ─────▶ ServerTime
 //	      token host ─▶ instance_url policy ─▶ Session        └─ Limit-Info ▶ Usage
 //
-// Reads made with a context of [Together] travel in one composite request, and so
-// do up to five collections of a large write.
+// Reads made with a context of [Together] travel in one composite request, five of
+// them queries or collections of up to 2,000 records, and so do up to five collections
+// of a large write.
 //
 // When the calls of the day are used up, all requests fail at once, unsent, but for
 // one in ten minutes; while the org is read only, writes but for one a minute.

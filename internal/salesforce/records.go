@@ -126,7 +126,7 @@ func (c *Client) Retrieve(ctx context.Context, object string, ids, fields []stri
 		return nil, err
 	}
 	var records []json.RawMessage
-	a, err := c.call(ctx, request{op: op, method: http.MethodPost, path: c.base() + "/composite/sobjects/" + object, body: body}, &records)
+	a, err := c.call(ctx, request{op: op, method: http.MethodPost, path: c.base() + collections + "/" + object, body: body}, &records)
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ import (
 // REST API Developer Guide, "Composite".
 const (
 	maxTogether = 25
-	maxQueries  = 5 // query and queryAll among them
+	maxHeavy    = 5 // query, queryAll and collections among them
 	gatherFor   = 100 * time.Millisecond
 
 	// maxPath keeps URI and headers together under 16,384 bytes ("Status Codes and
@@ -31,8 +31,9 @@ type togetherKey struct{}
 // the org. Each still succeeds or fails alone, except that a call which fails
 // as a whole fails all of them.
 //
-// It is for reads that can wait, in goroutines of their own. The org works on
-// them one after the other, so a slow one delays the rest.
+// Queries, [Client.Retrieve] and what else is read by GET do so. It is for reads
+// that can wait, in goroutines of their own. The org works on them one after the
+// other, so a slow one delays the rest.
 func Together(ctx context.Context) context.Context {
 	return context.WithValue(ctx, togetherKey{}, true)
 }
@@ -40,7 +41,7 @@ func Together(ctx context.Context) context.Context {
 // together reports whether r is a read that may travel with others.
 func together(ctx context.Context, r request) bool {
 	on, _ := ctx.Value(togetherKey{}).(bool)
-	return on && !r.free && !r.stream && !r.write && r.method == http.MethodGet
+	return on && !r.free && !r.stream && !r.write && (r.method == http.MethodGet || strings.Contains(r.path, collections+"/"))
 }
 
 // packer gathers reads. The first one to arrive leads: it waits for others and
@@ -50,7 +51,7 @@ type packer struct {
 
 	mu       sync.Mutex
 	full     chan struct{} // names the gathering that is open, nil if none is; closed when no more may join
-	heavy    int           // queries in it
+	heavy    int           // of those in it
 	gathered map[chan struct{}][]*passenger
 }
 
@@ -64,7 +65,9 @@ type passenger struct {
 	whole bool // err is of the call as a whole
 }
 
-func isQuery(r request) bool { return strings.Contains(r.path, "/query") }
+func isHeavy(r request) bool {
+	return strings.Contains(r.path, "/query") || strings.Contains(r.path, collections)
+}
 
 // join adds r to the reads that are gathering, or begins a gathering that the
 // caller must lead.
@@ -72,7 +75,7 @@ func (p *packer) join(r request) (me *passenger, lead bool, full chan struct{}) 
 	me = &passenger{r: r, done: make(chan struct{})}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.full != nil && (len(p.gathered[p.full]) == maxTogether || isQuery(r) && p.heavy == maxQueries) {
+	if p.full != nil && (len(p.gathered[p.full]) == maxTogether || isHeavy(r) && p.heavy == maxHeavy) {
 		close(p.full) // off they go; the next ones gather anew
 		p.full = nil
 	}
@@ -84,7 +87,7 @@ func (p *packer) join(r request) (me *passenger, lead bool, full chan struct{}) 
 		p.gathered = map[chan struct{}][]*passenger{}
 	}
 	p.gathered[p.full] = append(p.gathered[p.full], me)
-	if isQuery(r) {
+	if isHeavy(r) {
 		p.heavy++
 	}
 	return me, lead, p.full

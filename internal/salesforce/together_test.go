@@ -92,6 +92,52 @@ func TestTogether(t *testing.T) {
 		}
 	})
 
+	t.Run("FiveReadingsBackAreOneCall", func(t *testing.T) {
+		t.Parallel()
+		o, c := start(t, func(w http.ResponseWriter, r *http.Request) {
+			var in struct {
+				CompositeRequest []struct {
+					Method, URL, ReferenceID string
+					Body                     struct{ IDs, Fields []string }
+				}
+			}
+			if err := json.NewDecoder(r.Body).Decode(&in); err != nil || !strings.HasSuffix(r.URL.Path, "/composite") {
+				t.Errorf("%s: %v", r.URL.Path, err)
+			}
+			var out []string
+			for _, sub := range in.CompositeRequest {
+				body, status := fmt.Sprintf(`[{"Id":%q}]`, strings.Join(sub.Body.IDs, ",")), 200
+				if strings.HasSuffix(sub.URL, "/Bad") {
+					body, status = `[{"message":"Your query request was running for too long.","errorCode":"QUERY_TIMEOUT"}]`, 400
+				}
+				if sub.Method != http.MethodPost || fmt.Sprint(sub.Body.Fields) != "[Id Name]" || len(sub.Body.IDs) != 1 {
+					t.Errorf("%+v", sub)
+				}
+				out = append(out, fmt.Sprintf(`{"body":%s,"httpHeaders":{},"httpStatusCode":%d,"referenceId":%q}`, body, status, sub.ReferenceID))
+			}
+			reply(w, 200, `{"compositeResponse":[`+strings.Join(out, ",")+`]}`)
+		})
+		before := o.apiCalls()
+		var wg sync.WaitGroup
+		for i, object := range []string{"A", "B", "Bad", "D", "E"} {
+			wg.Go(func() {
+				id := fmt.Sprintf("00100000000000%d", i)
+				records, err := c.Retrieve(Together(t.Context()), object, []string{id}, []string{"Id", "Name"})
+				if object == "Bad" {
+					if CodeOf(err) != "QUERY_TIMEOUT" {
+						t.Errorf("the one that failed: %v", err)
+					}
+				} else if err != nil || string(records[0]) != fmt.Sprintf(`{"Id":%q}`, id) {
+					t.Errorf("%s: %s, %v", object, records, err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := o.apiCalls() - before; n != 1 {
+			t.Errorf("%d calls, want 1", n)
+		}
+	})
+
 	t.Run("MoreQueriesAreMoreCalls", func(t *testing.T) {
 		t.Parallel()
 		o, c := start(t, composites(t))

@@ -74,8 +74,8 @@ func TestBulkWrites(t *testing.T) {
 }
 
 // A backlog of one object takes few API calls, whatever it is made of: plain
-// inserts go by a thousand, the rest by jobs. What is read back afterwards is
-// counted as well. With HCBRIDGE_BENCH it is 100,000 rows.
+// inserts go by a thousand, the rest by jobs, and what is read back afterwards
+// gathers. With HCBRIDGE_BENCH it is 100,000 rows.
 func TestBacklogCalls(t *testing.T) {
 	t.Parallel()
 	n := 3_000
@@ -117,8 +117,8 @@ func TestBacklogCalls(t *testing.T) {
 			}
 		}
 		t.Logf("%s of %d rows in %v: %d calls, %d of them to read back: %v", step.op, n, took, calls, reads, kinds)
-		if calls-reads > limit {
-			t.Errorf("%s: %d calls for %d rows, more than %d", step.op, calls-reads, n, limit)
+		if calls > limit {
+			t.Errorf("%s: %d calls for %d rows, more than %d", step.op, calls, n, limit)
 		}
 	}
 }

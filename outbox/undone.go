@@ -1,0 +1,199 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A request whose connection was cut is hardly ever a slow one, so newer values
+// wait for it a short time only (late.go). Should it be slow all the same, it puts its
+// old values over theirs. So for as long as it can (Config.InDoubt) the worker looks
+// again, ever more rarely: where a record has what was repeated, and not what was
+// accepted since, the newer values are sent once more. Where another user was the
+// last to change the record, they stay undone: it may be what that one wants.
+//
+// Log and archive tell what was repeated, so this outlives the process, and no call
+// is made where nothing newer was accepted.
+
+// relook says when to look again. The zero value is never.
+type relook struct {
+	due, until time.Time
+	wait       time.Duration
+}
+
+// expect notes that an answer has been missing by now.
+func (l *relook) expect(now time.Time, late, window time.Duration) {
+	l.until = now.Add(window + late)
+	if first := now.Add(late); l.due.IsZero() || first.Before(l.due) {
+		l.due, l.wait = first, late
+	}
+}
+
+// next plans the look after one at now.
+func (l *relook) next(now time.Time) {
+	if !now.Before(l.until) {
+		*l = relook{}
+		return
+	}
+	l.wait *= 2
+	if l.due = now.Add(l.wait); l.due.After(l.until) {
+		l.due = l.until
+	}
+}
+
+// redone is a record of which a request was repeated, and what it was given since.
+type redone struct {
+	key     key
+	sfid    string
+	was     map[string]*string // as repeated, by column
+	is      map[string]*string // accepted since
+	deleted bool
+}
+
+// undone sends again what a late request has undone, if it is time to look.
+func (w *Worker) undone(ctx context.Context) (n int, err error) {
+	now := time.Now()
+	if w.cfg.Finder == nil || w.relook.due.IsZero() || now.Before(w.relook.due) {
+		return 0, nil
+	}
+	list, err := w.repeated(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("repeated: %w", err)
+	}
+	byTable := map[*Table][]*redone{}
+	for _, r := range list {
+		if t := w.tables[r.key.table]; t != nil && t.ReadWrite && !r.deleted && r.sfid != "" {
+			byTable[t] = append(byTable[t], r)
+		}
+	}
+	for t, list := range byTable {
+		if err := w.restore(ctx, t, list); err != nil {
+			return 0, err
+		}
+	}
+	w.relook.next(now)
+	return 0, nil
+}
+
+// repeated reads the records of which a request was repeated lately.
+func (w *Worker) repeated(ctx context.Context) (list []*redone, err error) {
+	rows, err := w.pool.Query(ctx, w.sql.undone, (w.cfg.InDoubt + 2*w.cfg.Late).Seconds())
+	if err != nil {
+		return nil, err //nolint:wrapcheck // wrapped by undone
+	}
+	var id, last int64
+	var since bool
+	var k key
+	var action, sfid string
+	var values *string
+	_, err = pgx.ForEachRow(rows, []any{&id, &since, &k.table, &k.id, &action, &sfid, &values}, func() error {
+		if len(list) == 0 || id != last {
+			list, last = append(list, &redone{key: k}), id
+		}
+		r := list[len(list)-1]
+		if sfid != "" {
+			r.sfid = sfid
+		}
+		r.deleted = r.deleted || action == actionDelete
+		pairs := (&entry{}).read(values)
+		if since {
+			r.is = overlay(r.is, pairs)
+		} else {
+			r.was = overlay(r.was, pairs)
+		}
+		return nil
+	})
+	return list, err //nolint:wrapcheck // wrapped by undone
+}
+
+// restore asks for the values that would be undone and sends those that are.
+func (w *Worker) restore(ctx context.Context, t *Table, list []*redone) error {
+	type suspect struct {
+		*redone
+
+		column string
+	}
+	var suspects []suspect
+	var asked []Successive
+	for _, r := range list {
+		for column, was := range r.was {
+			is, changed := r.is[column]
+			if !changed || equal(was, is) {
+				continue
+			}
+			first, _ := fieldsOf(t, Update, map[string]*string{column: was}) // sent before, so it has a form
+			now, _ := fieldsOf(t, Update, map[string]*string{column: is})
+			if len(first) == 0 {
+				continue
+			}
+			suspects = append(suspects, suspect{r, column})
+			asked = append(asked, Successive{SFID: r.sfid, First: first, Now: now})
+		}
+	}
+	if len(asked) == 0 {
+		return nil
+	}
+	undone, err := w.askUndone(ctx, t.Object, asked)
+	if err != nil {
+		if ctx.Err() == nil {
+			w.log.Warn().Err(err).Str("event", "look_up_failed").Str("object", t.Object).Int("rows", len(list)).Msg("records of which an answer was lost cannot be looked at now")
+		}
+		return nil
+	}
+	lost := map[*redone][]string{}
+	for i, s := range suspects {
+		if undone[i] {
+			lost[s.redone] = append(lost[s.redone], s.column)
+		}
+	}
+	for r, columns := range lost {
+		sent, err := w.resend(ctx, r, columns)
+		if err != nil {
+			return fmt.Errorf("send again: %w", err)
+		}
+		if sent {
+			w.log.Warn().Str("event", "undone").Str("object", t.Object).Str("sfid", r.sfid).Int("fields", len(columns)).
+				Msg("a request whose answer was lost took effect late and undid newer values; they are sent again")
+		}
+	}
+	return nil
+}
+
+// askUndone asks the Finder, within the time that a call may take.
+func (w *Worker) askUndone(ctx context.Context, object string, values []Successive) ([]bool, error) {
+	ctx, cancel := hold(ctx, w.cfg.CallTimeout, w.cfg.StopGrace)
+	defer cancel()
+	return w.cfg.Finder.Undone(ctx, object, values) //nolint:wrapcheck // only logged
+}
+
+// resend logs the newer values of some columns as a change, unless the row is gone,
+// an app has it locked, or something newer waits.
+func (w *Worker) resend(ctx context.Context, r *redone, columns []string) (sent bool, err error) {
+	was, is := map[string]*string{}, map[string]*string{}
+	for _, c := range columns {
+		was[c], is[c] = r.was[c], r.is[c]
+	}
+	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // wrapped by restore
+		rows, err := tx.Query(ctx, w.sql.lock[r.key.table], []int64{r.key.id})
+		if err != nil {
+			return err //nolint:wrapcheck // wrapped by restore
+		}
+		if locked, err := idSet(rows); err != nil || len(locked) == 0 {
+			return err
+		}
+		tag, err := tx.Exec(ctx, w.sql.resend, r.key.table, r.key.id, r.sfid, formatHStore(was), formatHStore(is))
+		sent = tag.RowsAffected() > 0
+		return err //nolint:wrapcheck // wrapped by restore
+	})
+	return sent, err //nolint:wrapcheck // wrapped by restore
+}
+
+func equal(x, y *string) bool {
+	if x == nil || y == nil {
+		return x == y
+	}
+	return *x == *y
+}
