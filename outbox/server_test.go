@@ -318,7 +318,7 @@ func TestNothingIsHeldDuringACall(t *testing.T) {
 	ops := map[Op]int{}
 	b.sf.script(func(ctx context.Context, c Call) ([]Outcome, error, bool) {
 		ops[c.Op]++
-		if n := b.worker.pool.Stat().AcquiredConns(); n != 0 {
+		if n := b.worker.pool.(*pgxpool.Pool).Stat().AcquiredConns(); n != 0 {
 			t.Errorf("%s: %d connections are held", c.Op, n)
 		}
 		var open int

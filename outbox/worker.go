@@ -9,13 +9,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5"
 	"github.com/rs/zerolog"
 )
 
 // Worker sends what is in the trigger log of one schema. Make it with [New].
 type Worker struct {
-	pool    *pgxpool.Pool
+	pool    Pool
 	cfg     Config
 	log     zerolog.Logger
 	sql     statements
@@ -60,8 +60,16 @@ func (r retry) since(sent time.Time) retry {
 	return r
 }
 
+// Pool is a [pgxpool.Pool], or what refuses transactions that must not be.
+type Pool interface {
+	DB
+	Begin(ctx context.Context) (pgx.Tx, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
 // New makes a worker; it does no I/O. Install must have run for the schema.
-func New(pool *pgxpool.Pool, cfg Config) (*Worker, error) {
+func New(pool Pool, cfg Config) (*Worker, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)

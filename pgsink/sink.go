@@ -2,9 +2,13 @@ package pgsink
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
 )
@@ -12,9 +16,9 @@ import (
 // Sink writes records of one mapped schema. It is safe for concurrent use, and
 // two batches of the same records are applied one after the other.
 type Sink struct {
-	// Fence, if set, returns a statement that runs first in every transaction
-	// of the sink that writes. It refuses the transaction by failing, and the
-	// caller then gets ErrFenced. Set it before the first use.
+	// Fence, if set, returns a statement that runs first in the transactions of
+	// Apply, which sends them whole, past what the pool's Begin may do. It refuses
+	// one by failing, and the caller then gets ErrFenced. Set it before the first use.
 	Fence func() (sql string, args []any)
 
 	// Durable makes Apply wait until Postgres' log is on disk. It need not:
@@ -27,26 +31,29 @@ type Sink struct {
 	// error means that it must not. Set it before the first Apply.
 	Greet func(ctx context.Context, conn *pgx.Conn) error
 
-	pool   *pgxpool.Pool
+	pool   Pool
 	schema string
 	log    zerolog.Logger
 }
 
+// Pool is a [pgxpool.Pool], or what refuses transactions that must not be.
+type Pool interface {
+	Acquire(ctx context.Context) (*pgxpool.Conn, error)
+	Begin(ctx context.Context) (pgx.Tx, error)
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
 // New returns a sink of the mapped schema. It does no I/O. Schema hcbridge must
 // be installed and the tables ensured before the first Apply.
-func New(pool *pgxpool.Pool, schema string, log zerolog.Logger) *Sink {
+func New(pool Pool, schema string, log zerolog.Logger) *Sink {
 	return &Sink{pool: pool, schema: schema, log: log.With().Str("component", "pgsink").Logger()}
 }
 
-// Tx runs fn in a transaction that is fenced and marked as the bridge's own.
+// Tx runs fn in a transaction that is marked as the bridge's own.
 func (s *Sink) Tx(ctx context.Context, fn func(tx pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if s.Fence != nil {
-			sql, args := s.Fence()
-			if _, err := tx.Exec(ctx, sql, args...); err != nil {
-				return fence(err)
-			}
-		}
 		if _, err := tx.Exec(ctx, ownSQL); err != nil {
 			return fmt.Errorf("own transaction: %w", err)
 		}
@@ -92,8 +99,9 @@ func (s *Sink) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 
 // fence wraps a refusal; a lost connection or a server going down is none.
 func fence(err error) error {
-	if _, refused := dataError(err); refused {
-		return fmt.Errorf("%w: %w", ErrFenced, err)
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) || strings.HasPrefix(pg.Code, "57P") || slices.Contains([]string{"08", "40", "53", "58"}, pg.Code[:2]) {
+		return fmt.Errorf("fence: %w", err)
 	}
-	return fmt.Errorf("fence: %w", err)
+	return fmt.Errorf("%w: %w", ErrFenced, err)
 }

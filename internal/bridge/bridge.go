@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
@@ -38,11 +40,13 @@ type Bridge struct {
 	log     zerolog.Logger
 	board   *status.Board
 	inDoubt time.Duration // see outbox.Config; only tests set it
+	refused atomic.Int64  // transactions that were fenced
+	doubt   chan struct{} // capacity 1: the lease may be lost
 }
 
 // New returns a bridge for cfg. It does no I/O.
 func New(cfg *config.Config, version string, log zerolog.Logger) *Bridge {
-	b := &Bridge{cfg: cfg, version: version, log: log, board: status.New()}
+	b := &Bridge{cfg: cfg, version: version, log: log, board: status.New(), doubt: make(chan struct{}, 1)}
 	b.board.Connection(func(c *status.Connection) {
 		c.APIVersion, c.WriteAlgorithm = cfg.Salesforce.APIVersion, cfg.WriteAlgorithm
 	})
@@ -61,7 +65,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 		return &ConfigError{Variable: "HC_OBJECTS", Text: "no object is mapped: name some, as Account,Contact, or set HC_MAPPING_FILE"}
 	}
 	b.log.Info().Str("component", "bridge").Str("event", "starting").Str("version", b.version).Int("objects", len(b.cfg.Objects)).Msg("starting")
-	pool, err := OpenPool(ctx, b.cfg)
+	pool, err := openPool(ctx, b.cfg, b.fenced)
 	if err != nil {
 		return err
 	}
@@ -102,22 +106,33 @@ func (b *Bridge) work(ctx context.Context, pool *pgxpool.Pool) error {
 	if err := b.prepare(ctx, pool); err != nil {
 		return ignoreEnd(ctx, err)
 	}
-	sf, err := NewSalesforce(b.cfg, b.log)
+	l := newLease(pool, b.cfg.Schema)
+	l.doubt = b.doubt
+	sf, err := newSalesforce(b.cfg, b.log, l.trust)
 	if err != nil {
 		return err
 	}
-	l := newLease(pool, b.cfg.Schema)
 	for ctx.Err() == nil {
 		if err := b.stand(ctx, l); err != nil {
 			return ignoreEnd(ctx, err)
 		}
-		err := b.hold(ctx, pool, sf, l)
+		err := b.hold(ctx, sf, l)
 		if !errors.Is(err, errLeaseLost) {
 			return ignoreEnd(ctx, err)
 		}
-		b.stop("lease", "the lease was lost; standing by")
+		b.log.Warn().Str("component", "bridge").Str("event", "lease_lost").Err(err).Msg("this process stops working")
 	}
 	return nil
+}
+
+// fenced counts a transaction that Postgres has refused because the lease is
+// another's, and has the lease looked at.
+func (b *Bridge) fenced() {
+	b.log.Warn().Str("component", "bridge").Str("event", "fenced").Int64("count", b.refused.Add(1)).Msg("a transaction was refused: another process has taken over")
+	select {
+	case b.doubt <- struct{}{}:
+	default:
+	}
 }
 
 // prepare waits for the database and brings the bridge's own schema up to
@@ -153,22 +168,31 @@ func (b *Bridge) stand(ctx context.Context, l *lease) error {
 			b.board.Connection(func(c *status.Connection) { c.State = status.DBUnavailable })
 		case ok:
 			b.board.Go("database")
-			b.board.Go("lease")
 			b.board.Connection(func(c *status.Connection) { c.Role, c.State = "active", status.Starting })
-			b.log.Info().Str("component", "bridge").Str("event", "lease_taken").Msg("this process works")
+			b.log.Info().Str("component", "bridge").Str("event", "lease_taken").Int64("epoch", l.epoch).Msg("this process works")
 			return nil
 		case !said:
 			said = true
-			b.board.Connection(func(c *status.Connection) { c.Role, c.State = "standby", status.Standby })
-			b.board.Go("start") // a process that stands by is as ready as it can be
+			b.board.Connection(func(c *status.Connection) { c.Role, c.State, c.Streaming = "standby", status.Standby, "off" })
+			b.ready()
 			b.log.Info().Str("component", "bridge").Str("event", "standby").Msg("another process works, standing by")
 		}
-		sleep(ctx, time.Second)
+		sleep(ctx, leaseAsk)
+	}
+}
+
+// ready takes all stops back: a process that stands by is as ready as it can be,
+// so that two of them can be rolled out one after the other.
+func (b *Bridge) ready() {
+	_, stops := b.board.Ready()
+	for _, s := range stops {
+		b.board.Go(s.Part)
 	}
 }
 
 // hold runs sessions under the lease, a new one whenever the mappings change.
-func (b *Bridge) hold(ctx context.Context, pool *pgxpool.Pool, sf *salesforce.Client, l *lease) error {
+func (b *Bridge) hold(ctx context.Context, sf *salesforce.Client, l *lease) error {
+	pool := &fence{pool: l.pool, schema: l.schema, epoch: l.epoch}
 	g, gctx := errgroup.WithContext(ctx)
 	sctx, cancel := context.WithCancel(gctx)
 	g.Go(func() error { return l.keep(sctx) })
@@ -191,6 +215,11 @@ func (b *Bridge) hold(ctx context.Context, pool *pgxpool.Pool, sf *salesforce.Cl
 
 // OpenPool returns a pool for DATABASE_URL. It does not connect yet.
 func OpenPool(ctx context.Context, cfg *config.Config) (*pgxpool.Pool, error) {
+	return openPool(ctx, cfg, func() {})
+}
+
+// openPool calls fenced for each transaction that hcbridge.fence refuses.
+func openPool(ctx context.Context, cfg *config.Config, fenced func()) (*pgxpool.Pool, error) {
 	pc, err := pgxpool.ParseConfig(cfg.DatabaseURL.Reveal())
 	if err != nil {
 		return nil, &ConfigError{Variable: "DATABASE_URL", Text: "not a Postgres connection string"}
@@ -199,6 +228,13 @@ func OpenPool(ctx context.Context, cfg *config.Config) (*pgxpool.Pool, error) {
 	pc.ConnConfig.ConnectTimeout = 10 * time.Second
 	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
 		pc.ConnConfig.RuntimeParams["application_name"] = "hcbridge"
+	}
+	onError := pc.ConnConfig.OnPgError
+	pc.ConnConfig.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
+		if err.Code == codeFenced {
+			fenced()
+		}
+		return onError(conn, err)
 	}
 	pc.BeforeConnect = new(pooler).prepareNothing
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
@@ -210,11 +246,15 @@ func OpenPool(ctx context.Context, cfg *config.Config) (*pgxpool.Pool, error) {
 
 // NewSalesforce returns the client that cfg describes. It does no I/O.
 func NewSalesforce(cfg *config.Config, log zerolog.Logger) (*salesforce.Client, error) {
+	return newSalesforce(cfg, log, nil)
+}
+
+func newSalesforce(cfg *config.Config, log zerolog.Logger, allow func() error) (*salesforce.Client, error) {
 	c := cfg.Salesforce
 	client, err := salesforce.New(salesforce.Config{
 		LoginURL: c.LoginURL, Auth: string(c.Auth), ClientID: c.ClientID, ClientSecret: c.ClientSecret.Reveal(), Username: c.Username,
 		Password: c.Password.Reveal(), JWTKey: c.JWTKey.Reveal(), RefreshToken: c.RefreshToken.Reveal(), APIVersion: c.APIVersion,
-		Log: log,
+		Log: log, Allow: allow,
 	})
 	if err != nil {
 		return nil, &ConfigError{Variable: "HC_SALESFORCE_*", Text: err.Error()}

@@ -84,7 +84,7 @@ func (s *session) checkIdentity(ctx context.Context) (unsafe string, err error) 
 }
 
 // systemIdentifier names the cluster, nil where the role may not ask.
-func systemIdentifier(ctx context.Context, pool *pgxpool.Pool) (*string, error) {
+func systemIdentifier(ctx context.Context, pool pgPool) (*string, error) {
 	var id string
 	err := pool.QueryRow(ctx, "SELECT system_identifier::text FROM pg_control_system()").Scan(&id)
 	switch {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,6 +18,12 @@ import (
 var (
 	//go:embed sql/lease.sql
 	leaseSQL string
+	//go:embed sql/lease_free.sql
+	leaseFreeSQL string
+	//go:embed sql/renew.sql
+	renewSQL string
+	//go:embed sql/evict.sql
+	evictSQL string
 	//go:embed sql/release.sql
 	releaseSQL string
 )
@@ -28,15 +35,21 @@ const (
 	leaseTTL   = 6 * time.Second
 	leaseRenew = 2 * time.Second
 	leaseTrust = 5 * time.Second
+	leaseAsk   = 500 * time.Millisecond // how often who stands by asks for it
 )
 
-var errLeaseLost = errors.New("lease lost")
+var errLeaseLost = errors.New("the lease was lost")
 
-// lease is the right of one process to work on a schema.
+// lease is the right of one process to work on a schema. What it guards by itself
+// is the way to Salesforce, see [lease.trust]; that to Postgres is a [fence]'s.
 type lease struct {
 	pool   *pgxpool.Pool
 	schema string
 	holder string
+	doubt  <-chan struct{} // says that it may be lost; nil = never
+
+	epoch   int64
+	renewed atomic.Pointer[time.Time] // when the last renewal that worked began; nil while it is not ours
 }
 
 func newLease(pool *pgxpool.Pool, schema string) *lease {
@@ -48,17 +61,36 @@ func newLease(pool *pgxpool.Pool, schema string) *lease {
 func (l *lease) take(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseRenew)
 	defer cancel()
-	var epoch int64
-	err := l.pool.QueryRow(ctx, leaseSQL, l.schema, l.holder, leaseTTL).Scan(&epoch)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false, nil
+	began := time.Now()
+	var free bool
+	err := l.pool.QueryRow(ctx, leaseFreeSQL, l.schema, l.holder).Scan(&free)
+	if err == nil && free {
+		err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+			// Transactions of who had it end first, and new ones are refused meanwhile.
+			if _, err := tx.Exec(ctx, "SELECT set_config('lock_timeout', '1s', true), set_config('idle_in_transaction_session_timeout', '5s', true)"); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hcbridge.lease_key($1))", l.schema); err != nil {
+				return err
+			}
+			return tx.QueryRow(ctx, leaseSQL, l.schema, l.holder, leaseTTL).Scan(&l.epoch)
+		})
 	}
-	if readOnly(err) {
+	switch {
+	case err == nil && !free, errors.Is(err, pgx.ErrNoRows):
+		return false, nil
+	case isLocked(err):
+		if _, err := l.pool.Exec(ctx, evictSQL, l.schema, l.holder); err != nil {
+			return false, fmt.Errorf("lease: end what holds up the take-over: %w", err)
+		}
+		return false, nil
+	case readOnly(err):
 		l.pool.Reset() // whoever connects anew, by name or by list of hosts, finds the primary
 	}
 	if err != nil {
 		return false, fmt.Errorf("lease: %w", err)
 	}
+	l.renewed.Store(&began)
 	return true, nil
 }
 
@@ -69,36 +101,67 @@ func readOnly(err error) bool {
 	return ok && pg.Code == "25006"
 }
 
+// trust returns an error unless the lease is certainly ours now. It is asked before
+// each request to Salesforce, which can refuse nobody by his epoch. It asks only
+// this machine's clocks, counted from before the last renewal: both of them, as one
+// stands while a virtual machine does, and the other may be set.
+func (l *lease) trust() error {
+	renewed := l.renewed.Load()
+	if renewed == nil || max(time.Since(*renewed), time.Now().Round(0).Sub(renewed.Round(0))) > leaseTrust {
+		return errLeaseLost
+	}
+	return nil
+}
+
 // keep renews the lease until ctx ends, then gives it up. It returns
-// errLeaseLost when another holds it or it could not be renewed in time.
+// errLeaseLost when another holds it or it could not be renewed in time; it is not
+// given up then, because what we began may not have ended.
 func (l *lease) keep(ctx context.Context) error {
-	defer l.release(context.WithoutCancel(ctx))
 	ticker := time.NewTicker(leaseRenew)
 	defer ticker.Stop()
 	renewed := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
+			l.release(context.WithoutCancel(ctx))
 			return nil
 		case <-ticker.C:
+		case <-l.doubt:
 		}
 		began := time.Now()
-		ok, err := l.take(ctx)
+		ok, err := l.renew(ctx)
 		switch {
-		case ctx.Err() != nil:
-			return nil
+		case ctx.Err() != nil: // the next turn ends
 		case err == nil && !ok:
+			l.renewed.Store(nil)
 			return errLeaseLost
 		case err == nil:
 			renewed = began
+			l.renewed.Store(&began)
 		case time.Since(renewed) > leaseTrust-leaseRenew:
+			l.renewed.Store(nil)
 			return errors.Join(errLeaseLost, err)
 		}
 	}
 }
 
+// renew reports false if the lease is not ours any more.
+func (l *lease) renew(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, leaseRenew)
+	defer cancel()
+	tag, err := l.pool.Exec(ctx, renewSQL, l.schema, l.holder, l.epoch, leaseTTL)
+	if readOnly(err) {
+		l.pool.Reset()
+	}
+	if err != nil {
+		return false, fmt.Errorf("renew the lease: %w", err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
 func (l *lease) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, leaseRenew)
 	defer cancel()
-	_, _ = l.pool.Exec(ctx, releaseSQL, l.schema, l.holder) // it runs out by itself
+	l.renewed.Store(nil)
+	_, _ = l.pool.Exec(ctx, releaseSQL, l.schema, l.holder, l.epoch) // it runs out by itself
 }

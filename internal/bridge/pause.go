@@ -32,7 +32,7 @@ type wishes struct {
 	unsafe string // why nothing is sent; "" if it may be
 }
 
-func readWishes(ctx context.Context, pool *pgxpool.Pool, schema string) (o wishes, err error) {
+func readWishes(ctx context.Context, pool pgPool, schema string) (o wishes, err error) {
 	err = pool.QueryRow(ctx, wishesSQL, schema).Scan(&o.paused, &o.unsafe)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return wishes{}, nil // the first start
@@ -42,7 +42,7 @@ func readWishes(ctx context.Context, pool *pgxpool.Pool, schema string) (o wishe
 
 // whilePaused waits as long as a person wants a pause. The lease is kept: nobody
 // else shall begin meanwhile.
-func (b *Bridge) whilePaused(ctx context.Context, pool *pgxpool.Pool) {
+func (b *Bridge) whilePaused(ctx context.Context, pool pgPool) {
 	said := false
 	for ctx.Err() == nil {
 		o, err := readWishes(ctx, pool, b.cfg.Schema)

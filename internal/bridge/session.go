@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
 	"hcbridge/config"
@@ -26,7 +25,7 @@ var pinSQL string
 // session is the work of one holder of the lease.
 type session struct {
 	*Bridge
-	pool    *pgxpool.Pool
+	pool    pgPool
 	sf      *salesforce.Client
 	sink    *pgsink.Sink
 	reader  *poll.Reader
@@ -47,10 +46,13 @@ type session struct {
 	trouble atomic.Pointer[string] // connection state that the last answer of Salesforce calls for; empty if none
 }
 
-func newSession(b *Bridge, pool *pgxpool.Pool, sf *salesforce.Client) *session {
+func newSession(b *Bridge, pool pgPool, sf *salesforce.Client) *session {
 	s := &session{Bridge: b, pool: pool, sf: sf, byTable: map[string]*object{}, aside: map[string]error{}, schema: newSchemaWatch(), marked: make(chan struct{}, 1), back: make(chan struct{}, 1)}
 	s.sink = pgsink.New(pool, b.cfg.Schema, b.log)
 	s.sink.Durable = b.cfg.SynchronousCommit
+	if f, ok := pool.(*fence); ok {
+		s.sink.Fence = f.statement
+	}
 	s.reader = poll.New(sf, s.sink, b.log)
 	s.in = newInbound(s)
 	return s

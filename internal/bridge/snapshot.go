@@ -28,7 +28,7 @@ var (
 
 // saveSnapshot leaves a copy of the status in the database, for commands that
 // run beside this process.
-func saveSnapshot(ctx context.Context, pool *pgxpool.Pool, schema string, body []byte) error {
+func saveSnapshot(ctx context.Context, pool pgPool, schema string, body []byte) error {
 	if _, err := pool.Exec(ctx, snapshotSQL, schema, string(body)); err != nil {
 		return fmt.Errorf("save status: %w", err)
 	}

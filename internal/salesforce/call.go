@@ -207,7 +207,7 @@ func (lateError) Is(target error) bool { return target == context.DeadlineExceed
 // lost is a request without an answer.
 func (c *Client) lost(parent, ctx context.Context, r request, err error, sent bool) *Error {
 	var dial *net.OpError
-	if errors.As(err, &dial) && dial.Op == "dial" {
+	if errors.As(err, &dial) && dial.Op == "dial" || errors.As(err, new(forbidden)) {
 		sent = false
 	}
 	e := &Error{Op: r.op, Class: Transient, InDoubt: r.write && sent, Err: c.cause(parent, ctx, err)}

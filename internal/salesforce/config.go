@@ -47,6 +47,10 @@ type Config struct {
 	// up, and ten times as often writes while the org is read only; default 10 min.
 	ProbeEvery time.Duration
 
+	// Allow, if set, is asked before each request, at the last moment, and before a
+	// token is handed out; an error means that it must not be. It must not block.
+	Allow func() error
+
 	Log zerolog.Logger // the zero value is silent
 }
 
@@ -111,7 +115,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("salesforce: %w", err)
 	}
 	c := &Client{
-		cfg: cfg, login: login, http: newHTTP(cfg.HTTPClient),
+		cfg: cfg, login: login, http: newHTTP(cfg.HTTPClient, cfg.Allow),
 		log: cfg.Log.With().Str("component", "salesforce").Logger(),
 		cap: maxBody, turn: make(chan struct{}, 1), refreshToken: cfg.RefreshToken,
 		packer: packer{wait: gatherFor},

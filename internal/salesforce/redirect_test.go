@@ -100,7 +100,7 @@ func TestRedirectOverSockets(t *testing.T) {
 func TestTransportRefusesOtherHosts(t *testing.T) {
 	t.Parallel()
 	reached := false
-	p := pinned{roundTrip(func(*http.Request) (*http.Response, error) { reached = true; return nil, http.ErrServerClosed })}
+	p := pinned{roundTrip(func(*http.Request) (*http.Response, error) { reached = true; return nil, http.ErrServerClosed }), nil}
 	for _, target := range []string{"http://acme.my.salesforce.com/", "https://x.acme.my.salesforce.com/", "https://acme.my.salesforce.com:444/", "https://acme.my.salesforce.com./"} {
 		u, _ := url.Parse(target)
 		ctx := withPin(t.Context(), "https://acme.my.salesforce.com")

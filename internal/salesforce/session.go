@@ -61,9 +61,16 @@ func (c *Client) Login(ctx context.Context) (Session, error) {
 // further refusal, up to five minutes, because an org locks a user out who tries
 // a wrong password too often.
 //
+// Without Config.Allow's consent it fails at once, as Transient.
+//
 // The error is an [*Error]: Auth if the org refused the credentials, Permanent if
 // its answer must not be trusted, else Transient or Limit.
 func (c *Client) Token(ctx context.Context, refused string) (Session, error) {
+	if c.cfg.Allow != nil {
+		if err := c.cfg.Allow(); err != nil {
+			return Session{}, loginError(err)
+		}
+	}
 	c.mu.Lock()
 	if refused != "" && refused == c.session.Token {
 		c.refused = refused

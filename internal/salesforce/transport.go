@@ -18,7 +18,16 @@ type pinKey struct{}
 
 // pinned refuses every request that is not for the origin in its context, so that
 // no redirect, link or bug can carry a token or a login form to another host.
-type pinned struct{ next http.RoundTripper }
+// Neither does one leave that is not allowed any more.
+type pinned struct {
+	next  http.RoundTripper
+	allow func() error // nil = all
+}
+
+// forbidden is the refusal of Config.Allow: nothing was sent.
+type forbidden struct{ error }
+
+func (f forbidden) Unwrap() error { return f.error }
 
 // RoundTrip implements http.RoundTripper.
 func (p pinned) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -28,6 +37,14 @@ func (p pinned) RoundTrip(r *http.Request) (*http.Response, error) {
 			_ = r.Body.Close()
 		}
 		return nil, errPinned
+	}
+	if p.allow != nil {
+		if err := p.allow(); err != nil {
+			if r.Body != nil {
+				_ = r.Body.Close()
+			}
+			return nil, forbidden{err}
+		}
 	}
 	return p.next.RoundTrip(r)
 }
@@ -41,7 +58,7 @@ func (p pinned) CloseIdleConnections() {
 
 // newHTTP builds the one resty client: no cookie jar, no redirects, no overall
 // timeout (every request has its own), no output of its own.
-func newHTTP(given *http.Client) *resty.Client {
+func newHTTP(given *http.Client, allow func() error) *resty.Client {
 	var next http.RoundTripper
 	if given != nil {
 		next = given.Transport
@@ -57,7 +74,7 @@ func newHTTP(given *http.Client) *resty.Client {
 		next = t
 	}
 	return resty.NewWithClient(&http.Client{
-		Transport:     pinned{next},
+		Transport:     pinned{next, allow},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}).SetLogger(silent{}).SetDisableWarn(true).SetDebug(false)
 }

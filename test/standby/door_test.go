@@ -1,0 +1,86 @@
+package standby
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"hcbridge/test/org"
+)
+
+// doors lead to one org, one for each process, and note who came in which order.
+type doors struct {
+	org *org.Server
+
+	mu   sync.Mutex
+	came []string // names of processes, each once for all it does without another between
+	last map[string]string
+}
+
+// open returns the address of a door for the process of that name.
+func (d *doors) open(t *testing.T, name string) string {
+	var own string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // the process was killed meanwhile
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/services/oauth2/token"):
+			// The org names its own address as that of the instance.
+			answer := httptest.NewRecorder()
+			d.org.ServeHTTP(answer, r)
+			for key, values := range answer.Header() {
+				if key != "Content-Length" {
+					w.Header()[key] = values
+				}
+			}
+			w.WriteHeader(answer.Code)
+			_, _ = io.WriteString(w, strings.ReplaceAll(answer.Body.String(), d.org.URL(), own))
+			return
+		case strings.HasPrefix(r.URL.Path, "/services/data/"), bytes.Contains(body, []byte("/meta/handshake")):
+			d.note(name, r.Method+" "+r.URL.Path)
+		}
+		d.org.ServeHTTP(w, r)
+	}))
+	own = s.URL
+	t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return own
+}
+
+func (d *doors) note(name, what string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.came) == 0 || d.came[len(d.came)-1] != name {
+		d.came = append(d.came, name)
+	}
+	if d.last == nil {
+		d.last = map[string]string{}
+	}
+	d.last[name] = what
+}
+
+// order returns who came since the last call, and forgets it.
+func (d *doors) order() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	came := d.came
+	d.came = nil
+	return came
+}
+
+// working reports whether the process has come since the last order.
+func (d *doors) working(name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Contains(d.came, name)
+}

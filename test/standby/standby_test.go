@@ -1,0 +1,471 @@
+package standby
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hcbridge/test/compare"
+	"hcbridge/test/org"
+	"hcbridge/test/rig"
+)
+
+func TestMain(m *testing.M) { os.Exit(rig.Main(m)) }
+
+// What is promised of a take-over: until the other works after a crash, and until it
+// has the lease after a clean end.
+const (
+	afterCrash = 20 * time.Second
+	afterEnd   = 2 * time.Second
+)
+
+// campaign is how often each thing is done, by how many pairs side by side, and for
+// how long a process is stopped at least; always for longer than the lease. With
+// HCBRIDGE_STANDBY=n it is n times and a minute.
+func campaign(t *testing.T) (rounds, pairs int, stop time.Duration) {
+	t.Helper()
+	text := os.Getenv("HCBRIDGE_STANDBY")
+	if text == "" {
+		return 2, 1, 0
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("HCBRIDGE_STANDBY=%q", text)
+	}
+	pairs = min(n, 5)
+	return (n + pairs - 1) / pairs, pairs, time.Minute
+}
+
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	rounds, pairs, _ := campaign(t)
+	each(t, pairs, func(t *testing.T) {
+		p := newPair(t)
+		for round := range rounds {
+			p.round(round, func(old, next *process) {
+				began := time.Now()
+				old.End(syscall.SIGKILL)
+				p.works(next, afterCrash-time.Since(began))
+				p.start(old.name)
+			})
+		}
+		p.report()
+	})
+}
+
+// A process that stands still knows nothing of it, and goes on where it was.
+func TestStopped(t *testing.T) {
+	t.Parallel()
+	rounds, pairs, stop := campaign(t)
+	each(t, pairs, func(t *testing.T) {
+		p := newPair(t)
+		for round := range rounds {
+			p.round(round, func(old, next *process) {
+				began := time.Now()
+				p.must(old.Cmd.Process.Signal(syscall.SIGSTOP))
+				p.works(next, afterCrash)
+				time.Sleep(stop - time.Since(began)) // the campaign wants a minute
+				seen := len(old.Log.String())
+				p.must(old.Cmd.Process.Signal(syscall.SIGCONT))
+				p.Eventually("the one that stood still to stand by", 20*time.Second, func() error {
+					said := old.Log.String()[seen:]
+					if !strings.Contains(said, `"event":"lease_lost"`) || !strings.Contains(said, `"event":"standby"`) {
+						return errors.New("it does not say so")
+					}
+					return nil
+				})
+				p.fenced += strings.Count(old.Log.String()[seen:], `"event":"fenced"`)
+			})
+			p.Eventually("one streaming client", 10*time.Second, func() error {
+				if n := p.SF.StreamClients(); n != 1 {
+					return fmt.Errorf("%d clients", n)
+				}
+				return nil
+			})
+		}
+		p.report()
+	})
+}
+
+func TestEnded(t *testing.T) {
+	t.Parallel()
+	rounds, _, _ := campaign(t)
+	p := newPair(t)
+	for round := range rounds {
+		p.round(round, func(old, next *process) {
+			old.End(syscall.SIGTERM)
+			p.Promised("the lease after a clean end", afterEnd, func() error { return p.holds(next) })
+			p.works(next, afterCrash)
+			p.start(old.name)
+		})
+	}
+	p.report()
+}
+
+func each(t *testing.T, pairs int, fn func(t *testing.T)) {
+	t.Helper()
+	for n := range pairs {
+		t.Run(strconv.Itoa(n+1), func(t *testing.T) {
+			t.Parallel()
+			fn(t)
+		})
+	}
+}
+
+// process is one of a pair. Its name is that of its sessions in Postgres.
+type process struct {
+	*rig.Bridge
+	name string
+}
+
+// pair is two bridges on one schema, an org, and traffic.
+type pair struct {
+	*rig.Rig
+	doors   doors
+	address map[string]string // of doors, by process
+	all     map[string]*process
+	app     *traffic
+	fenced  int             // transactions refused
+	took    []time.Duration // of take-overs
+}
+
+func newPair(t *testing.T) *pair {
+	t.Helper()
+	r := rig.New(t, "HC_LOG_LEVEL=info", "HC_POLL_INTERVAL=5s",
+		"HC_OBJECT_ACCOUNT_ACCESS=read_write", // without external id: an insert cannot be repeated
+		"HC_OBJECT_CONTACT_ACCESS=read_write", "HC_OBJECT_CONTACT_EXTERNAL_ID=External_Id__c")
+	p := &pair{Rig: r, doors: doors{org: r.SF}, address: map[string]string{}, all: map[string]*process{}}
+	for _, name := range []string{"one", "two"} {
+		p.address[name] = p.doors.open(t, name)
+	}
+	p.start("one")
+	p.Synced()
+	p.watch()
+	p.start("two")
+	p.app = &traffic{p: p}
+	p.app.start()
+	t.Cleanup(p.app.stop)
+	return p
+}
+
+func (p *pair) must(err error) {
+	p.T.Helper()
+	p.Must(err)
+}
+
+// start starts the process of that name and waits until it stands by, if another
+// is there.
+func (p *pair) start(name string) {
+	p.T.Helper()
+	p.Env["HC_SALESFORCE_LOGIN_URL"] = p.address[name]
+	separator := "?"
+	if strings.Contains(p.URL, "?") {
+		separator = "&"
+	}
+	p.Env["DATABASE_URL"] = p.URL + separator + "application_name=" + name
+	b := &process{Bridge: p.Start(), name: name}
+	p.all[name] = b
+	if len(p.all) == 2 {
+		p.Eventually("to stand by", 20*time.Second, func() error {
+			if !strings.Contains(b.Log.String(), `"event":"standby"`) {
+				return errors.New(name + " does not")
+			}
+			return nil
+		})
+	}
+}
+
+// watch notes in the database whose transactions write, by what they are in the
+// order of their first writes.
+func (p *pair) watch() {
+	p.T.Helper()
+	p.Exec(`CREATE SCHEMA watch;
+		CREATE TABLE watch.wrote (seq bigserial, name text, what text);
+		CREATE FUNCTION watch.note() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF current_setting('application_name') IN ('one', 'two') THEN
+				INSERT INTO watch.wrote (name, what) VALUES (current_setting('application_name'), TG_TABLE_NAME || ' ' || TG_OP);
+			END IF;
+			RETURN NULL;
+		END $$;`)
+	for _, table := range []string{
+		"hcbridge.position", "hcbridge.mark", "hcbridge.object", "hcbridge.instance", "hcbridge.gap", "hcbridge.hold", "hcbridge.gone", "hcbridge.invisible",
+		"salesforce.account", "salesforce.contact", "salesforce._trigger_log", "salesforce._trigger_log_archive",
+	} {
+		p.Exec("CREATE TRIGGER watch AFTER INSERT OR UPDATE OR DELETE ON " + table + " FOR EACH STATEMENT EXECUTE FUNCTION watch.note()")
+	}
+}
+
+// wrote returns whose transactions wrote in which order since the last call, each
+// once for all that it did without the other between.
+func (p *pair) wrote() []string {
+	p.T.Helper()
+	rows, err := p.Pool.Query(p.T.Context(), `WITH all_of_it AS (DELETE FROM watch.wrote RETURNING *)
+		SELECT name FROM (SELECT seq, name, lag(name) OVER (ORDER BY seq) AS before FROM all_of_it) AS w
+		WHERE before IS DISTINCT FROM name ORDER BY seq`)
+	p.must(err)
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	p.must(err)
+	return names
+}
+
+// holds returns an error unless the process has the lease.
+func (p *pair) holds(b *process) error {
+	var holder string
+	if err := p.Pool.QueryRow(p.T.Context(), "SELECT holder FROM hcbridge.lease WHERE expires_at > clock_timestamp()").Scan(&holder); err != nil {
+		return err
+	}
+	if !strings.Contains(holder, fmt.Sprintf("/%d/", b.Cmd.Process.Pid)) {
+		return fmt.Errorf("%s holds it", holder)
+	}
+	return nil
+}
+
+// works waits until what an app writes now is sent by the process.
+func (p *pair) works(b *process, limit time.Duration) {
+	p.T.Helper()
+	var id int
+	p.must(p.Pool.QueryRow(p.T.Context(), "INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ('Taken over', 'over-' || nextval('watch.wrote_seq_seq')) RETURNING id").Scan(&id))
+	p.took = append(p.took, p.Promised(b.name+" works", limit, func() error {
+		if err := p.holds(b); err != nil {
+			return err
+		}
+		if p.Count("SELECT count(*) FROM salesforce.contact WHERE id = $1 AND sfid IS NOT NULL", id) == 0 {
+			return errors.New("the row is not sent")
+		}
+		return nil
+	}))
+}
+
+// round has the work go over from one process to the other, lets it go on for a
+// moment, and checks what came of it.
+func (p *pair) round(n int, over func(old, next *process)) {
+	p.T.Helper()
+	old, next := p.all["one"], p.all["two"]
+	if p.holds(old) != nil {
+		old, next = next, old
+	}
+	p.must(p.holds(old))
+	p.doors.order()
+	p.wrote()
+	p.app.flow()
+	time.Sleep(time.Duration(300+137*n%700) * time.Millisecond) // traffic, up to anywhere in it
+	over(old, next)
+	time.Sleep(500 * time.Millisecond) // traffic
+	p.app.pause()
+	p.settled()
+	want := []string{old.name, next.name}
+	if came := p.doors.order(); !slices.Equal(came, want) {
+		p.T.Errorf("round %d: the org was asked by %v, want %v", n+1, came, want)
+	}
+	if wrote := p.wrote(); !slices.Equal(wrote, want) {
+		p.T.Errorf("round %d: Postgres was written to by %v, want %v", n+1, wrote, want)
+	}
+	p.once()
+	if p.T.Failed() {
+		p.T.FailNow()
+	}
+}
+
+// settled waits until both sides hold the same, but for inserts of which it cannot
+// be known yet whether they took effect: those are in the org nowhere, and wait.
+func (p *pair) settled() {
+	p.T.Helper()
+	p.Eventually("both sides equal", 60*time.Second, func() error {
+		names, err := p.column(`SELECT a.name FROM salesforce._trigger_log AS l JOIN salesforce.account AS a ON a.id = l.record_id
+			WHERE l.table_name = 'account' AND l.state = 'PENDING' AND l.action = 'INSERT' AND a.sfid IS NULL`)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if n := p.named("Account", "Name", name); n > 0 {
+				return fmt.Errorf("%s is in the org, but in doubt", name)
+			}
+		}
+		n := p.Count("SELECT (SELECT count(*) FROM salesforce._trigger_log WHERE state IN ('NEW', 'PENDING')) + (SELECT count(*) FROM hcbridge.mark)")
+		if n > len(names) {
+			return fmt.Errorf("%d reads and writes wait", n-len(names))
+		}
+		if n := p.Count("SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED'"); n > 0 {
+			return fmt.Errorf("%d writes failed", n)
+		}
+		for _, object := range []string{"Account", "Contact"} {
+			diff, err := compare.Sides(p.T.Context(), p.Pool, "salesforce", p.SF, object)
+			if err != nil {
+				return err
+			}
+			unsent := 0
+			for _, d := range diff {
+				if !strings.Contains(d, "a row without sfid") {
+					return errors.New(d)
+				}
+				unsent++
+			}
+			if object != "Account" && unsent > 0 || unsent > len(names) {
+				return fmt.Errorf("%s: %d rows are lost", object, unsent)
+			}
+		}
+		return nil
+	})
+}
+
+func (p *pair) column(sql string) ([]string, error) {
+	rows, err := p.Pool.Query(p.T.Context(), sql)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+func (p *pair) named(object, field, name string) (n int) {
+	ob := p.SF.Object(object)
+	for _, rec := range p.SF.Records(object) {
+		if rec.Get(ob, field) == name {
+			n++
+		}
+	}
+	return n
+}
+
+// once checks that whatever was made on one side is there once on both: the org
+// alone knows what it was made to make.
+func (p *pair) once() {
+	p.T.Helper()
+	for object, field := range map[string]string{"Account": "Name", "Contact": "External_Id__c"} {
+		ob := p.SF.Object(object)
+		seen := map[any]int{}
+		for _, rec := range p.SF.Records(object) {
+			seen[rec.Get(ob, field)]++
+		}
+		for name, n := range seen {
+			if n > 1 {
+				p.T.Errorf("%s %v was made %d times", object, name, n)
+			}
+		}
+		table := strings.ToLower(object)
+		if n := p.Count(fmt.Sprintf("SELECT count(*) - count(DISTINCT %s) FROM salesforce.%s", strings.ToLower(field), table)); n > 0 {
+			p.T.Errorf("%d rows of %s are there twice", n, table)
+		}
+	}
+	p.app.check()
+}
+
+func (p *pair) report() {
+	p.T.Helper()
+	p.T.Logf("%d rows and records made; take-overs: median %s, longest %s; %d transactions fenced",
+		p.app.made, rig.Percentile(p.took, 50).Round(time.Millisecond), rig.Percentile(p.took, 100).Round(time.Millisecond), p.fenced)
+}
+
+// traffic is an app and the people of the org, who make and change rows and records
+// all the time.
+type traffic struct {
+	p  *pair
+	wg sync.WaitGroup
+
+	mu    sync.Mutex
+	gate  sync.RWMutex // locked while nothing is to happen
+	quiet bool
+	ended bool
+	made  int
+	rows  []string // keys of contacts made in Postgres
+	names []string // of accounts made there
+	ids   []string // records made in the org
+}
+
+func (a *traffic) start() {
+	a.gate.Lock()
+	a.quiet = true
+	a.wg.Go(func() { a.run(a.app) })
+	a.wg.Go(func() { a.run(a.people) })
+}
+
+func (a *traffic) run(step func(n int)) {
+	for n := 0; ; n++ {
+		a.gate.RLock()
+		a.mu.Lock()
+		ended := a.ended
+		a.mu.Unlock()
+		if !ended {
+			step(n)
+		}
+		a.gate.RUnlock()
+		if ended {
+			return
+		}
+		time.Sleep(time.Duration(10+n%30) * time.Millisecond) // their pace
+	}
+}
+
+func (a *traffic) flow()  { a.quiet = false; a.gate.Unlock() }
+func (a *traffic) pause() { a.gate.Lock(); a.quiet = true }
+
+func (a *traffic) stop() {
+	a.mu.Lock()
+	a.ended = true
+	a.mu.Unlock()
+	if a.quiet {
+		a.gate.Unlock()
+	}
+	a.wg.Wait()
+}
+
+func (a *traffic) app(n int) {
+	ctx := a.p.T.Context()
+	var err error
+	key := fmt.Sprintf("row-%d", n)
+	switch {
+	case n%4 == 0:
+		_, err = a.p.Pool.Exec(ctx, "INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ('App', $1)", key)
+		a.rows = append(a.rows, key)
+		a.made++
+	case n%4 == 2:
+		_, err = a.p.Pool.Exec(ctx, "INSERT INTO salesforce.account (name) VALUES ($1)", key)
+		a.names = append(a.names, key)
+		a.made++
+	default:
+		_, err = a.p.Pool.Exec(ctx, "UPDATE salesforce.contact SET phone = $1 WHERE external_id__c = $2", fmt.Sprint(n), a.rows[n%len(a.rows)])
+	}
+	if err != nil && ctx.Err() == nil {
+		a.p.T.Errorf("app: %v", err)
+	}
+}
+
+func (a *traffic) people(n int) {
+	by := a.p.SF.As(org.DefaultOther)
+	var err error
+	if n%3 == 0 {
+		var id string
+		id, err = by.Insert("Contact", map[string]any{"LastName": "People", "External_Id__c": fmt.Sprintf("record-%d", n)})
+		a.ids = append(a.ids, id)
+	} else {
+		err = by.Update("Contact", a.ids[n%len(a.ids)], map[string]any{"Phone": fmt.Sprint(n)})
+	}
+	if err != nil {
+		a.p.T.Errorf("people: %v", err)
+	}
+}
+
+// check looks for all that was made; settled has compared what it holds.
+func (a *traffic) check() {
+	a.p.T.Helper()
+	for _, id := range a.ids {
+		if _, ok := a.p.SF.Get("Contact", id); !ok {
+			a.p.T.Errorf("record %s is gone", id)
+		}
+	}
+	named := map[string]string{"account": "name", "contact": "lastname"}
+	for table, want := range map[string]int{"account": len(a.names), "contact": len(a.rows) + len(a.ids)} {
+		if n := a.p.Count("SELECT count(*) FROM salesforce." + table + " WHERE " + named[table] + " <> 'Taken over'"); n != want {
+			a.p.T.Errorf("%d rows of %s, want %d", n, table, want)
+		}
+	}
+}
