@@ -51,6 +51,9 @@ type Config struct {
 	// may be none: commands that explore an org need none.
 	Objects []Object
 
+	MappingFile  []byte   // what HC_MAPPING_FILE holds; nil if not set
+	MappingNotes []string // what it asks for that is not done, and keys that are not known
+
 	PollInterval   time.Duration // HC_POLL_INTERVAL; 1s to 24h
 	WriteAlgorithm string        // HC_WRITE_ALGORITHM; WriteOrdered or WriteMerged
 	NumberType     string        // HC_NUMBER_TYPE; NumberDouble or NumberNumeric

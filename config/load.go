@@ -38,6 +38,8 @@ func (e *environment) load(needsDatabase bool) (*Config, error) {
 		LogLevel:          e.oneOf("HC_LOG_LEVEL", "debug", "info", "warn", "error"),
 		LogFormat:         e.oneOf("HC_LOG_FORMAT", "json", "console"),
 		ShutdownGrace:     e.duration("HC_SHUTDOWN_GRACE", time.Second, 10*time.Minute),
+		MappingFile:       file.text,
+		MappingNotes:      file.notes,
 	}
 	c.WriteAlgorithm = e.oneOf("HC_WRITE_ALGORITHM", WriteOrdered, WriteMerged)
 	if e.value("HC_WRITE_ALGORITHM") == "" && file.writeAlgorithm != "" {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +29,7 @@ type export struct {
 			UpsertField    string                     `json:"upsert_field"`
 			Fields         map[string]json.RawMessage `json:"fields"`
 			Indexes        map[string]json.RawMessage `json:"indexes"`
+			Mode           string                     `json:"hcbridge_mode"`
 		} `json:"config"`
 	} `json:"mappings"`
 }
@@ -37,6 +39,8 @@ type export struct {
 type mapping struct {
 	objects        []Object
 	writeAlgorithm string
+	text           []byte
+	notes          []string
 }
 
 // mappingFile reads the file that HC_MAPPING_FILE names, if it is set.
@@ -51,6 +55,7 @@ func (e *environment) mappingFile() mapping {
 		return mapping{}
 	}
 	m, complaints := parseMapping(text)
+	m.text, m.notes = text, notes(text)
 	for _, complaint := range complaints {
 		e.add(name, "%s", complaint)
 	}
@@ -84,6 +89,13 @@ func parseMapping(text []byte) (m mapping, complaints []string) {
 				o.Mode = ModeCDC
 			}
 		}
+		switch c.Mode {
+		case "":
+		case ModeStreaming, ModeCDC, ModePolling:
+			o.Mode = c.Mode
+		default:
+			complain("%s %s is not one of %s, %s, %s", modeKey, quote(c.Mode), ModeStreaming, ModeCDC, ModePolling)
+		}
 		if !isName(o.Name) {
 			complain("object_name is not an object's API name")
 		}
@@ -100,7 +112,7 @@ func parseMapping(text []byte) (m mapping, complaints []string) {
 			if s < minPoll.Seconds() || s > maxPoll.Seconds() {
 				complain("sf_polling_seconds is not between %g and %g", minPoll.Seconds(), maxPoll.Seconds())
 			}
-			o.PollInterval = time.Duration(s * float64(time.Second))
+			o.PollInterval = time.Duration(math.Round(s * float64(time.Second)))
 		}
 		for _, name := range slices.Sorted(maps.Keys(c.Fields)) {
 			field := fromExport(name)
@@ -112,8 +124,8 @@ func parseMapping(text []byte) (m mapping, complaints []string) {
 		for _, name := range slices.Sorted(maps.Keys(c.Indexes)) {
 			field := fromExport(name)
 			switch {
-			case alwaysMapped(field): // and always indexed where that makes sense
-			case !containsFold(o.Fields, field) && !strings.EqualFold(field, o.ExternalID):
+			case containsFold([]string{"Id", "SystemModstamp", o.ExternalID}, field): // always indexed
+			case !containsFold(o.Fields, field) && !alwaysMapped(field):
 				complain("index on %s, which is not among its fields", quote(name))
 			default:
 				o.Indexes = append(o.Indexes, field)
@@ -125,8 +137,9 @@ func parseMapping(text []byte) (m mapping, complaints []string) {
 }
 
 // fromExport writes a parent's field as we do: exports join the relationship
-// of a custom lookup and the field by two underscores, Account__r__Code__c. A
-// standard lookup's cannot be told from a namespaced field and stays as it is.
+// and the field by two underscores, Account__r__Code__c. That of a standard lookup,
+// Account__Code__c, cannot be told from a namespaced field without asking the org,
+// and stays as it is.
 func fromExport(name string) string {
 	if relationship, field, ok := strings.Cut(name, "__r__"); ok && !strings.Contains(name, ".") {
 		return relationship + "__r." + field

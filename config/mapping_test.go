@@ -30,8 +30,7 @@ func TestMappingFile(t *testing.T) {
 	}
 	account := Object{
 		Name: "Account", Mode: ModePolling, Access: AccessReadWrite, PollInterval: 10 * time.Minute, ExternalID: "External_ID__c",
-		Fields:  []string{"CreatedDate", "External_ID__c", "Id", "IsDeleted", "Name", "SystemModstamp"},
-		Indexes: []string{"External_ID__c"},
+		Fields: []string{"CreatedDate", "External_ID__c", "Id", "IsDeleted", "Name", "SystemModstamp"},
 	}
 	lead := Object{Name: "Lead", Mode: ModeStreaming, Access: AccessReadOnly, PollInterval: time.Hour}
 	overridden := contact

@@ -37,58 +37,119 @@ func Env(objects []Object) string {
 type Export struct {
 	OrgID          string // of the org; may be empty
 	WriteAlgorithm string // WriteOrdered or WriteMerged
+	Like           []byte // an export whose other keys are kept, those of its mappings too; may be empty
 }
 
 // Mapping returns objects as a Heroku Connect export, version 1, that
 // HC_MAPPING_FILE takes. Objects and keys are in the order of the alphabet, so
 // that two exports differ where the mappings do. Fields of parents are written
-// as exports have them, Account__r__Code__c; that of a standard lookup, which
-// has no such form, as Account.Code__c. A poll interval of zero is 10 minutes.
+// as exports have them, Account__r__Code__c and, for a standard lookup,
+// Account__Code__c. A poll interval of zero is 10 minutes. Where accelerated
+// objects have several modes, those in cdc mode say so in a key of our own.
 func Mapping(objects []Object, about Export) ([]byte, error) {
-	type object = map[string]any
-	mappings := make([]object, 0, len(objects))
+	file := tree{}
+	if len(about.Like) > 0 {
+		var err error
+		if file, err = decodeTree(about.Like); err != nil {
+			return nil, fmt.Errorf("mapping file: %w", err)
+		}
+	}
+	before, _ := file["mappings"].([]any)
+	mappings := make([]any, 0, len(objects))
+	streaming := slices.ContainsFunc(objects, func(o Object) bool { return o.Mode == ModeStreaming })
+	cdc := slices.ContainsFunc(objects, func(o Object) bool { return o.Mode == ModeCDC })
 	sorted := slices.SortedFunc(slices.Values(objects), func(x, y Object) int { return strings.Compare(x.Name, y.Name) })
 	for _, o := range sorted {
-		fields := map[string]object{"Id": {}, "SystemModstamp": {}}
-		indexes := map[string]object{"Id": {"unique": true}, "SystemModstamp": {"unique": false}}
-		for _, name := range o.Fields {
-			fields[toExport(name)] = object{}
+		mapping := tree{}
+		for _, entry := range before {
+			m, _ := entry.(tree)
+			if name, _ := m["object_name"].(string); strings.EqualFold(name, o.Name) {
+				mapping = m
+			}
 		}
-		for _, name := range o.Indexes {
-			indexes[toExport(name)] = object{"unique": false}
-		}
-		c := object{
-			"access": o.Access, "sf_notify_enabled": o.Mode != ModePolling, "sf_polling_seconds": 600,
-			"sf_max_daily_api_calls": 30000, "fields": fields, "indexes": indexes,
-		}
-		if o.PollInterval > 0 {
-			c["sf_polling_seconds"] = o.PollInterval.Seconds()
-		}
-		if o.ExternalID != "" {
-			c["upsert_field"] = o.ExternalID
-			fields[o.ExternalID] = object{}
-			indexes[o.ExternalID] = object{"unique": true}
-		}
-		mappings = append(mappings, object{"object_name": o.Name, "config": c})
+		mapping["object_name"] = o.Name
+		mapping["config"] = configOf(o, sub(mapping, "config"), streaming && cdc)
+		mappings = append(mappings, mapping)
 	}
-	connection := object{"features": object{"poll_db_no_merge": about.WriteAlgorithm != WriteMerged}}
+	connection := orNew(sub(file, "connection"))
+	features := orNew(sub(connection, "features"))
+	features["poll_db_no_merge"] = about.WriteAlgorithm != WriteMerged
+	if _, said := features["cdc_for_accelerated_polling"]; said || cdc && !streaming {
+		features["cdc_for_accelerated_polling"] = cdc && !streaming
+	}
+	connection["features"] = features
 	if about.OrgID != "" {
 		connection["organization_id"] = about.OrgID
 	}
+	file["version"], file["connection"], file["mappings"] = 1, connection, mappings
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	if err := e.Encode(object{"version": 1, "connection": connection, "mappings": mappings}); err != nil {
+	if err := e.Encode(file); err != nil {
 		return nil, fmt.Errorf("mapping file: %w", err)
 	}
 	return b.Bytes(), nil
 }
 
-// toExport is the inverse of fromExport.
-func toExport(name string) string {
-	if relationship, field, ok := strings.Cut(name, "__r."); ok {
-		return relationship + "__r__" + field
+// configOf is what a mapping says of o, with the other keys of before.
+func configOf(o Object, before tree, mixed bool) tree {
+	c := orNew(before)
+	fieldOptions, indexOptions := sub(c, "fields"), sub(c, "indexes")
+	fields, indexes := tree{}, tree{}
+	field := func(name string) {
+		fields[name] = tree{}
+		if options, ok := fieldOptions[name].(tree); ok {
+			fields[name] = options
+		}
 	}
-	return name
+	index := func(name string, unique bool) {
+		options := orNew(sub(indexOptions, name))
+		if _, said := options["unique"]; !said || unique {
+			options["unique"] = unique
+		}
+		indexes[name] = options
+	}
+	field("Id")
+	field("SystemModstamp")
+	index("Id", true)
+	index("SystemModstamp", false)
+	for _, name := range o.Fields {
+		if !strings.EqualFold(name, "Id") && !strings.EqualFold(name, "SystemModstamp") {
+			field(toExport(name))
+		}
+	}
+	for _, name := range o.Indexes {
+		index(toExport(name), false)
+	}
+	c["upsert_field"] = nil
+	if o.ExternalID != "" {
+		c["upsert_field"] = o.ExternalID
+		field(o.ExternalID)
+		index(o.ExternalID, true)
+	}
+	c["access"], c["sf_notify_enabled"] = o.Access, o.Mode != ModePolling
+	c["sf_polling_seconds"] = 600
+	if o.PollInterval > 0 {
+		c["sf_polling_seconds"] = o.PollInterval.Seconds()
+	}
+	if _, said := c["sf_max_daily_api_calls"]; !said {
+		c["sf_max_daily_api_calls"] = 30000
+	}
+	delete(c, modeKey)
+	if mixed && o.Mode == ModeCDC {
+		c[modeKey] = o.Mode
+	}
+	c["fields"], c["indexes"] = fields, indexes
+	return c
 }
+
+func orNew(t tree) tree {
+	if t == nil {
+		return tree{}
+	}
+	return t
+}
+
+// toExport is the inverse of fromExport, where that has one.
+func toExport(name string) string { return strings.Replace(name, ".", "__", 1) }

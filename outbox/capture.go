@@ -18,6 +18,13 @@ const (
 	installClass = 0x6863696e
 )
 
+// When ids of a log that Heroku Connect made are widened: the table is at most
+// smallLog bytes long, or ids above manyIDs, of 2^31, have been drawn.
+const (
+	smallLog = 64 << 20
+	manyIDs  = 1_600_000_000
+)
+
 // logSQL makes the per-schema part: log, archive, marker, functions. Pure.
 func logSQL(schema, hstore string) (string, error) {
 	return render("log.sql.tmpl", map[string]any{
@@ -30,6 +37,8 @@ func logSQL(schema, hstore string) (string, error) {
 		"Channel":    Channel(schema),
 		"GateClass":  gateClass,
 		"GateKey":    lockKey(Channel(schema)),
+		"SmallLog":   smallLog,
+		"ManyIDs":    manyIDs,
 	})
 }
 

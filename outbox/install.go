@@ -64,35 +64,23 @@ func (i *installer) lock(ctx context.Context) error {
 // characters are the same.
 func (i *installer) checkOrg(orgID string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		var there bool
-		if err := i.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", ident(i.schema, "_hcmeta")).Scan(&there); err != nil {
-			return fmt.Errorf("marker: %w", err)
-		}
-		if !there || orgID == "" {
-			return nil
-		}
-		var bound string
-		err := i.QueryRow(ctx, "SELECT org_id FROM "+ident(i.schema, "_hcmeta")+" WHERE org_id <> '' ORDER BY id DESC LIMIT 1").Scan(&bound)
+		m, err := ReadMarker(ctx, i, i.schema)
 		switch {
-		case errors.Is(err, pgx.ErrNoRows):
-			return nil
 		case err != nil:
-			return fmt.Errorf("marker: %w", err)
-		case first15(bound) != first15(orgID):
-			return fmt.Errorf("%w: %s, not %s", ErrOtherOrg, bound, orgID)
+			return err
+		case !m.Fits(orgID):
+			return fmt.Errorf("%w: %s, not %s", ErrOtherOrg, m.OrgID, orgID)
 		}
 		return nil
 	}
 }
-
-func first15(id string) string { return id[:min(len(id), 15)] }
 
 func (i *installer) writeOrg(orgID string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		meta := ident(i.schema, "_hcmeta")
 		_, err := i.Exec(ctx, "UPDATE "+meta+" SET org_id = $1 WHERE $1 <> '' AND COALESCE(org_id, '') = ''", orgID)
 		if err == nil {
-			_, err = i.Exec(ctx, "INSERT INTO "+meta+" (hcver, org_id, details) SELECT 1, NULLIF($1, ''), 'hcbridge' WHERE NOT EXISTS (SELECT FROM "+meta+")", orgID)
+			_, err = i.Exec(ctx, "INSERT INTO "+meta+" (hcver, org_id, details) SELECT 1, NULLIF($1, ''), $2 WHERE NOT EXISTS (SELECT FROM "+meta+")", orgID, markerDetails)
 		}
 		if err != nil {
 			return fmt.Errorf("marker: %w", err)

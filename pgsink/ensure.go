@@ -22,8 +22,8 @@ type Report struct {
 // table that has all it needs is not touched. A Heroku Connect table is taken
 // over as it is, with its integer id, its rows and whatever else is in it.
 //
-// A difference that cannot be mended without losing data gives a *Mismatch,
-// and nothing is altered. Waiting for the app's locks ends after 2 seconds with
+// A difference that cannot be mended without losing data gives a *Mismatch, as
+// does a table of that name that is somebody else's, and nothing is altered. Waiting for the app's locks ends after 2 seconds with
 // Postgres's lock_not_available, because whoever comes after us waits as well;
 // try again later then.
 //
@@ -116,9 +116,14 @@ func (t *Table) compare(have *catalog) []string {
 	if have.kind != "r" && have.kind != "p" {
 		return []string{"it is not a table"}
 	}
-	wanted := map[string]bool{colSFID: true, colID: true, colLastOp: true, colErr: true}
+	stamp := t.Columns[t.stamp].Name
+	for _, name := range []string{colSFID, stamp} {
+		if _, ok := have.columns[name]; !ok {
+			all = append(all, fmt.Sprintf("column %s is missing, which every table of Heroku Connect and of ours has: it is somebody else's", name))
+		}
+	}
+	wanted := t.wanted()
 	for _, c := range t.Columns {
-		wanted[c.Name] = true
 		col, ok := have.columns[c.Name]
 		switch {
 		case !ok:
@@ -198,28 +203,16 @@ func textLength(pgType string) int {
 // view on a column makes Postgres refuse, and then the column stays as it is.
 func (t *Table) extend(ctx context.Context, tx pgx.Tx, have *catalog, report *Report) error {
 	var adds []string
-	add := func(name, ddl string) {
-		if _, ok := have.columns[name]; !ok {
-			adds = append(adds, "ADD COLUMN "+quote(name)+" "+ddl)
-			report.Columns = append(report.Columns, name)
-		}
-	}
-	for _, c := range t.Columns {
-		add(c.Name, c.PgType)
-	}
-	for _, c := range t.system() {
-		add(c.name, c.ddl)
+	for _, c := range t.missing(have) {
+		adds = append(adds, "ADD COLUMN "+quote(c.name)+" "+c.ddl)
+		report.Columns = append(report.Columns, c.name)
 	}
 	if len(adds) > 0 {
 		if _, err := tx.Exec(ctx, "ALTER TABLE "+t.ident()+" "+strings.Join(adds, ", ")); err != nil {
 			return fmt.Errorf("pgsink: add %d columns to %s: %w", len(adds), t.ident(), err)
 		}
 	}
-	for _, c := range t.Columns {
-		col, ok := have.columns[c.Name]
-		if !ok || !isText(c.PgType) || textLength(col.pgType) >= textLength(c.PgType) {
-			continue
-		}
+	for _, c := range t.short(have) {
 		err := pgx.BeginFunc(ctx, tx, func(sub pgx.Tx) error {
 			_, err := sub.Exec(ctx, fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s", t.ident(), quote(c.Name), c.PgType))
 			return err
@@ -239,10 +232,7 @@ func (t *Table) extend(ctx context.Context, tx pgx.Tx, have *catalog, report *Re
 // ensureIndexes makes the indexes that no other index of the same column can
 // stand in for. Duplicate values under a unique one are a mismatch.
 func (t *Table) ensureIndexes(ctx context.Context, tx pgx.Tx, have *catalog, report *Report) error {
-	for _, ix := range t.indexes() {
-		if have.indexed(ix.column, ix.unique) || have.names[ix.name] {
-			continue
-		}
+	for _, ix := range t.missingIndexes(have) {
 		unique := ""
 		if ix.unique {
 			unique = "UNIQUE "
@@ -252,9 +242,7 @@ func (t *Table) ensureIndexes(ctx context.Context, tx pgx.Tx, have *catalog, rep
 			return err
 		})
 		if pg, ok := dataError(err); ok && pg.Code == codeUnique {
-			return &Mismatch{Table: t.Schema + "." + t.Name, Differences: []string{
-				fmt.Sprintf("column %s holds a value more than once", ix.column),
-			}}
+			return &Mismatch{Table: t.Schema + "." + t.Name, Differences: []string{ix.repeats()}}
 		}
 		if err != nil {
 			return fmt.Errorf("pgsink: index %s: %w", ix.name, err)

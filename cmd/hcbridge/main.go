@@ -69,7 +69,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errors.Join(errUsage, err) })
 	root.AddCommand(
 		&cobra.Command{Use: "run", Short: "Run the bridge in the foreground until SIGTERM", Args: noArgs, RunE: p.runBridge},
-		p.checkCommand(), p.statusCommand(), p.verifyCommand(), p.errorsCommand(), p.retryCommand(), p.ignoreCommand(), p.reloadCommand(), p.approveCommand(), p.adoptCommand(), p.pauseCommand(), p.resumeCommand(), p.objectsCommand(), p.versionCommand(), p.healthCommand(),
+		p.checkCommand(), p.statusCommand(), p.verifyCommand(), p.errorsCommand(), p.retryCommand(), p.ignoreCommand(), p.reloadCommand(), p.approveCommand(), p.adoptCommand(), p.pauseCommand(), p.resumeCommand(), p.objectsCommand(), p.exportCommand(), p.versionCommand(), p.healthCommand(),
 	)
 	err := root.ExecuteContext(ctx)
 	return p.exitCode(err)

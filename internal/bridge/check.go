@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
 
 	"hcbridge/config"
@@ -46,7 +47,13 @@ func Check(ctx context.Context, cfg *config.Config, report func(Finding)) {
 	if len(cfg.Objects) == 0 {
 		c.bad("Configuration", "no object is mapped", "set HC_OBJECTS or HC_MAPPING_FILE")
 	}
+	for _, note := range cfg.MappingNotes {
+		c.warn("HC_MAPPING_FILE", note, "see that you can do without")
+	}
 	c.postgres(ctx)
+	if c.pool != nil {
+		defer c.pool.Close()
+	}
 	c.salesforce(ctx)
 }
 
@@ -54,6 +61,9 @@ type checker struct {
 	cfg    *config.Config
 	report func(Finding)
 	known  map[string][]string // fields mapped before, by object in lower case
+
+	pool     *pgxpool.Pool // nil if there is no database to speak of
+	heritage heritage
 }
 
 func (c *checker) good(part, format string, args ...any) {
@@ -77,12 +87,13 @@ func (c *checker) postgres(ctx context.Context) {
 		c.bad(part, err.Error(), "correct DATABASE_URL, for example postgres://user:password@host:5432/database")
 		return
 	}
-	defer pool.Close()
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
+		pool.Close()
 		c.bad(part, "no connection: "+err.Error(), "see that Postgres runs and that DATABASE_URL names its host, port, user and database")
 		return
 	}
+	c.pool = pool
 	defer conn.Release()
 	var version int
 	var text string
@@ -115,6 +126,9 @@ func (c *checker) postgres(ctx context.Context) {
 		for object, k := range all {
 			c.known[object] = k.fields
 		}
+	}
+	if err := c.takeover(ctx, conn.Conn()); err != nil {
+		c.warn(takeOver, "what is in the schema cannot be read: "+err.Error(), "grant the user of DATABASE_URL all rights on schema "+c.cfg.Schema)
 	}
 	c.capture(ctx, conn.Conn())
 	c.listen(ctx, conn.Conn())
@@ -196,6 +210,7 @@ func (c *checker) salesforce(ctx context.Context) {
 		return
 	}
 	c.good(part, "logged in to org %s as %s", sess.OrgID, sess.Username)
+	c.owner(ctx, sf, sess.OrgID)
 	c.version(ctx, sf)
 	if limits, err := sf.Limits(ctx); err != nil {
 		c.warn(part, "the limits cannot be read: "+err.Error(), "grant the user View Setup and Configuration")
@@ -272,6 +287,7 @@ func (c *checker) object(ctx context.Context, sf *salesforce.Client, o config.Ob
 			c.good(o.Name, "%d of its fields fit no PushTopic: changed records are read back, one API call per batch", len(spec.Left))
 		}
 	}
+	c.table(ctx, m)
 	if o.Access != accessReadWrite {
 		return
 	}

@@ -185,3 +185,34 @@ func (m *mapping) column(field string) (name, pgType string) {
 	}
 	return "", ""
 }
+
+// Resolved returns the objects of the configuration as the org spells them, each
+// with all fields that are mapped, and the id of the org. It needs no database.
+func Resolved(ctx context.Context, cfg *config.Config) ([]config.Object, string, error) {
+	x, org, err := explore(ctx, cfg)
+	if err != nil {
+		return nil, "", err
+	}
+	all, err := describeAll(ctx, x.sf, cfg.Objects)
+	if err != nil {
+		return nil, "", err
+	}
+	var objects []config.Object
+	var errs []error
+	for _, o := range cfg.Objects {
+		m, err := mapObject(ctx, all, o, cfg.Schema, false, nil)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		o.Name, o.ExternalID, o.Fields = m.cfg.Name, m.spec.ExternalID, m.fields
+		o.Indexes = nil
+		for _, f := range m.spec.Fields {
+			if f.Indexed && !f.Unique {
+				o.Indexes = append(o.Indexes, f.Name)
+			}
+		}
+		objects = append(objects, o)
+	}
+	return objects, org, errors.Join(errs...)
+}

@@ -39,6 +39,7 @@ type mapping struct {
 	fields []string // API names to read
 	frozen []string // API names that were mapped once and are not to be seen now; sorted
 	narrow []string // columns that could not be made as long as their fields; of ensure
+	refill bool     // its rows were another's, and lack columns; of ensure
 	delete bool     // the object has IsDeleted
 
 	lookups map[string][]string // per lookup that is mapped: objects it may refer to
@@ -88,7 +89,7 @@ func mapObject(ctx context.Context, sf describer, cfg config.Object, schema stri
 	}
 	for _, f := range fields {
 		m.fields = append(m.fields, f.name)
-		indexed := slices.ContainsFunc(cfg.Indexes, func(name string) bool { return strings.EqualFold(name, f.name) })
+		indexed := containsField(cfg.Indexes, f.name)
 		spec.Fields = append(spec.Fields, pgsink.Field{
 			Name: f.name, Type: f.Type, Length: f.Length, Precision: f.Precision, Scale: f.Scale,
 			Indexed: indexed, Unique: f.name == spec.ExternalID,
@@ -149,7 +150,7 @@ func chooseFields(ctx context.Context, sf describer, cfg config.Object, d *sales
 		switch {
 		case err == nil:
 			add(f)
-		case errors.As(err, &me) && containsFold(known, name):
+		case errors.As(err, &me) && containsField(known, name):
 			frozen = append(frozen, name)
 		default:
 			return nil, nil, err
@@ -166,12 +167,33 @@ func chooseField(ctx context.Context, sf describer, cfg config.Object, d *salesf
 	}
 	f := d.Field(name)
 	if f == nil {
+		if rel, parentField, ok := joined(d, name); ok {
+			return parent(ctx, sf, cfg, d, rel, parentField)
+		}
 		return field{}, mappingErrorf("%s has no field %s that this user may see: correct HC_OBJECT_%s_FIELDS, or grant Read on the field", d.Name, name, strings.ToUpper(d.Name))
 	}
 	if slices.Contains(unmappable, f.Type) {
 		return field{}, mappingErrorf("%s.%s has type %s, which no column can hold: take it out of HC_OBJECT_%s_FIELDS and name its parts instead", d.Name, f.Name, f.Type, strings.ToUpper(d.Name))
 	}
 	return field{Field: *f, name: f.Name}, nil
+}
+
+// joined takes a name apart in which a Heroku Connect export has joined a
+// relationship and a parent's field: Account__Code__c is Account.Code__c.
+func joined(d *salesforce.Describe, name string) (rel, parentField string, ok bool) {
+	for _, f := range d.Fields {
+		r := f.RelationshipName
+		if r != "" && len(r) > len(rel) && len(name) > len(r)+2 && strings.EqualFold(name[:len(r)+2], r+"__") {
+			rel, parentField, ok = r, name[len(r)+2:], true
+		}
+	}
+	return rel, parentField, ok
+}
+
+// containsField is containsFold for names of fields, joined or not.
+func containsField(list []string, name string) bool {
+	join := func(name string) string { return strings.Replace(name, ".", "__", 1) }
+	return slices.ContainsFunc(list, func(x string) bool { return strings.EqualFold(join(x), join(name)) })
 }
 
 func containsFold(list []string, s string) bool {

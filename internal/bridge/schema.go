@@ -154,7 +154,7 @@ func (s *session) mapAll(ctx context.Context) error {
 		case err != nil:
 			s.putOff(cfg, err)
 		default:
-			s.putOn(newObject(m), v.known[strings.ToLower(cfg.Name)].reload)
+			s.putOn(newObject(m), m.refill || v.known[strings.ToLower(cfg.Name)].reload)
 		}
 	}
 	return nil
@@ -213,18 +213,25 @@ func isLocked(err error) bool {
 	return errors.As(err, &pg) && pg.Code == "55P03"
 }
 
-// passing reports whether an error of ensure is the whole database's, for which
-// everything waits, and not this table's.
+// passing reports whether an error of ensure is the whole database's, or
+// Salesforce's, for which everything waits, and not this table's.
 func passing(err error) bool {
 	var mismatch *pgsink.Mismatch
-	return err != nil && isDatabaseDown(err) && !isLocked(err) && !errors.As(err, &mismatch)
+	if err == nil || isLocked(err) || errors.As(err, &mismatch) {
+		return false
+	}
+	return isDatabaseDown(err) || !isDatabase(err) && heals(err)
 }
 
 // ensure makes m's table, and remembers its fields with it. It is additive, so
 // the table may be in use.
 func (s *session) ensure(ctx context.Context, m *mapping) error {
+	before, err := s.inherited(ctx, m)
+	if err != nil {
+		return fmt.Errorf("table %s: %w", m.table.Name, err)
+	}
 	var report pgsink.Report
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{s.cfg.Schema}.Sanitize()); err != nil {
 			return err
 		}
@@ -236,6 +243,12 @@ func (s *session) ensure(ctx context.Context, m *mapping) error {
 		if _, err := tx.Exec(ctx, rememberSQL, s.cfg.Schema, m.cfg.Name, m.entries(), m.frozen, added); err != nil {
 			return fmt.Errorf("remember fields: %w", err)
 		}
+		if before != nil {
+			m.refill = added
+			if err := s.inherit(ctx, tx, m, before); err != nil {
+				return err
+			}
+		}
 		if len(report.Widened) == 0 {
 			return nil
 		}
@@ -246,6 +259,10 @@ func (s *session) ensure(ctx context.Context, m *mapping) error {
 		return fmt.Errorf("table %s: %w", m.table.Name, err)
 	}
 	m.narrow = report.Narrow
+	if before != nil {
+		s.log.Info().Str("component", "bridge").Str("event", "taken_over").Str("object", m.cfg.Name).Str("table", m.table.Name).
+			Int64("rows", before.rows).Bool("reload", len(report.Columns) > 0).Msg("rows that were there are kept, and compared with their records")
+	}
 	if report.Created || len(report.Columns)+len(report.Indexes)+len(report.Widened)+len(report.Narrow) > 0 {
 		s.log.Info().Str("component", "pgsink").Str("event", "table_changed").Str("object", m.cfg.Name).Str("table", m.table.Name).
 			Bool("created", report.Created).Strs("columns", report.Columns).Strs("indexes", report.Indexes).Strs("widened", report.Widened).Strs("narrow", report.Narrow).Msg("table set up")

@@ -144,14 +144,24 @@ func (s *session) login(ctx context.Context) error {
 }
 
 // pin binds the schema to the org: rows of one org must never be sent to
-// another, such as a sandbox's to production.
+// another, such as a sandbox's to production. What has kept it before is asked
+// whose it is.
 func (s *session) pin(ctx context.Context) error {
+	unsafe := ""
+	var pinned bool
+	err := s.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM hcbridge.instance WHERE schema = $1)", s.cfg.Schema).Scan(&pinned)
+	if err == nil && !pinned {
+		unsafe, err = belongs(ctx, s.pool, s.cfg.Schema, s.orgID)
+	}
+	if err != nil {
+		return err
+	}
 	var org string
-	if err := s.pool.QueryRow(ctx, pinSQL, s.cfg.Schema, s.orgID).Scan(&org); err != nil {
+	if err := s.pool.QueryRow(ctx, pinSQL, s.cfg.Schema, s.orgID, unsafe).Scan(&org); err != nil {
 		return fmt.Errorf("pin org: %w", err)
 	}
 	if org != s.orgID {
-		return &ConfigError{Variable: "HC_SCHEMA", Text: fmt.Sprintf("schema %s belongs to org %s, but the user logs in to org %s: use another schema or the other org's user", s.cfg.Schema, org, s.orgID)}
+		return otherOrg(s.cfg.Schema, org, s.orgID)
 	}
 	return nil
 }
