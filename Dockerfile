@@ -9,20 +9,30 @@ COPY . .
 ARG VERSION=dev
 ARG COMMIT=
 ENV CGO_ENABLED=0
-RUN go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION} -X main.commit=${COMMIT}" -o /out/ ./cmd/hcbridge ./cmd/orgsim
+# timetzdata: time zones inside, for TZ, which the times of the log follow.
+RUN go build -tags timetzdata -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION} -X main.commit=${COMMIT}" -o /out/ ./cmd/hcbridge ./cmd/orgsim
 
 FROM scratch AS base
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 USER 65532:65532
-ENTRYPOINT []
+STOPSIGNAL SIGTERM
+ARG VERSION=dev
+ARG COMMIT=
+LABEL org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${COMMIT}" \
+      org.opencontainers.image.licenses="Apache-2.0"
 
 FROM base AS orgsim
+LABEL org.opencontainers.image.title="orgsim" \
+      org.opencontainers.image.description="A simulated Salesforce org to try hcbridge with"
 COPY --from=build /out/orgsim /orgsim
 EXPOSE 8801
 ENTRYPOINT ["/orgsim"]
 CMD ["-addr", "0.0.0.0:8801"]
 
 FROM base AS hcbridge
+LABEL org.opencontainers.image.title="hcbridge" \
+      org.opencontainers.image.description="Keeps Salesforce objects and Postgres tables in step, in both directions"
 COPY --from=build /out/hcbridge /hcbridge
 # A container is reached from outside; set HC_HTTP_TOKEN for page and actions.
 ENV HC_HTTP_ADDR=:8080

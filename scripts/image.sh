@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds one target of the Dockerfile with docker, podman or buildah, whichever
-# is there.
+# is there. Only the format docker has room for the health check.
 # usage: scripts/image.sh <target> <image> <version>
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,9 +11,9 @@ args=(--target "$target" --build-arg "VERSION=$version" --build-arg "COMMIT=$com
 if command -v docker >/dev/null && docker info >/dev/null 2>&1; then
   docker build "${args[@]}"
 elif command -v podman >/dev/null; then
-  podman build "${args[@]}"
+  podman build --format docker "${args[@]}"
 elif command -v buildah >/dev/null; then
-  buildah build "${args[@]}"
+  buildah build --format docker "${args[@]}"
 else
   echo "no docker, podman or buildah to build an image with" >&2
   exit 1

@@ -67,13 +67,16 @@ func (p *program) healthCommand() *cobra.Command {
 			if cfg.HTTPAddr == "" {
 				return errors.New("HC_HTTP_ADDR is empty: there is nothing to ask")
 			}
-			_, port, err := net.SplitHostPort(cfg.HTTPAddr)
+			host, port, err := net.SplitHostPort(cfg.HTTPAddr)
 			if err != nil {
 				return fmt.Errorf("HC_HTTP_ADDR: %w", err)
 			}
+			if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
+				host = "127.0.0.1"
+			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), 3*time.Second)
 			defer cancel()
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort("127.0.0.1", port)+"/healthz", http.NoBody)
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/healthz", http.NoBody)
 			if err != nil {
 				return err
 			}

@@ -52,9 +52,10 @@ func (s *session) counts(ctx context.Context) error {
 		o.gathering.pending.Store(c.Pending)
 		s.board.Object(o.cfg.Name, func(b *status.Object) {
 			b.PendingWrites, b.FailedWrites, b.FailedReads = c.Pending, c.Failed, reads[o.cfg.Name]
-			if age, ok := stale[o.cfg.Name]; ok {
-				b.LagMS = max(b.LagMS, age)
+			if b.PendingSince = nil; c.Pending > 0 {
+				b.PendingSince = &c.Oldest
 			}
+			b.StaleMS = stale[o.cfg.Name]
 		})
 	}
 	return nil

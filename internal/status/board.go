@@ -115,6 +115,7 @@ func (b *Board) Snapshot() Status {
 	for _, name := range b.order {
 		o := *b.objects[name]
 		o.Message = strings.Join(slices.DeleteFunc([]string{o.Held, o.Message, o.Note}, func(s string) bool { return s == "" }), "; ")
+		o.LagMS = max(o.LagMS, o.StaleMS)
 		s.Objects = append(s.Objects, o)
 	}
 	return s

@@ -82,6 +82,13 @@ type Object struct {
 	ToLoad         int64      `json:"to_load"`
 	Message        string     `json:"message"`
 
+	// PendingSince is when the oldest pending write was captured, nil if none is.
+	PendingSince *time.Time `json:"-"`
+
+	// StaleMS is the age of the oldest record that is known to be stale, 0 if none
+	// is. Snapshots show it as LagMS where it is more.
+	StaleMS int64 `json:"-"`
+
 	// Note is about the mapping, and stays as long as it. Snapshots show it as
 	// part of Message.
 	Note string `json:"-"`

@@ -9,7 +9,9 @@ import (
 )
 
 // collector turns a snapshot of the board into metrics at each scrape, so
-// that the numbers of the page and of Prometheus are the same ones.
+// that the numbers of the page and of Prometheus are the same ones. What is not
+// known yet is left out: a 0 in its place would be an alert, or hide one. No
+// label has a value of a record.
 type collector struct {
 	board   *status.Board
 	version string
@@ -19,36 +21,51 @@ type collector struct {
 type metric struct {
 	name, help string
 	kind       prometheus.ValueType
-	value      func(o *status.Object) float64
+	value      func(o *status.Object) (v float64, known bool)
 }
+
+const lagSummary = "hcbridge_apply_lag_seconds"
 
 // perObject lists the metrics that every mapped object has, labelled object.
 func perObject() []metric {
-	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
+	counter := func(name, help string, of func(c *status.Counters) int64) metric {
+		return metric{name, help, prometheus.CounterValue, func(o *status.Object) (float64, bool) { return float64(of(&o.Counters)), true }}
+	}
+	count := func(name, help string, of func(o *status.Object) int64) metric {
+		return metric{name, help, prometheus.GaugeValue, func(o *status.Object) (float64, bool) { return float64(of(o)), of(o) >= 0 }}
+	}
+	when := func(name, help string, of func(o *status.Object) *time.Time) metric {
+		return metric{name, help, prometheus.GaugeValue, func(o *status.Object) (float64, bool) {
+			if t := of(o); t != nil {
+				return float64(t.UnixMilli()) / 1000, true
+			}
+			return 0, false
+		}}
+	}
 	return []metric{
-		{"hcbridge_events_total", "Stream events received.", counter, func(o *status.Object) float64 { return float64(o.Counters.Events) }},
-		{"hcbridge_rows_written_total", "Rows inserted or updated in Postgres from Salesforce.", counter, func(o *status.Object) float64 { return float64(o.Counters.RowsWritten) }},
-		{"hcbridge_rows_deleted_total", "Rows deleted in Postgres because Salesforce deleted them.", counter, func(o *status.Object) float64 { return float64(o.Counters.RowsDeleted) }},
-		{"hcbridge_rows_unchanged_total", "Changes that found the row as it should be, for example an echo of an own write.", counter, func(o *status.Object) float64 { return float64(o.Counters.RowsUnchanged) }},
-		{"hcbridge_read_backs_total", "Records read back from Salesforce by id.", counter, func(o *status.Object) float64 { return float64(o.Counters.ReadBacks) }},
-		{"hcbridge_poll_found_total", "Differences that only the poll noticed.", counter, func(o *status.Object) float64 { return float64(o.Counters.PollFound) }},
-		{"hcbridge_poll_found_late_total", "Of those, what only the hourly look-back noticed.", counter, func(o *status.Object) float64 { return float64(o.Counters.PollFoundLate) }},
-		{"hcbridge_poll_found_drift_total", "Of those, what only the look-back over two days noticed.", counter, func(o *status.Object) float64 { return float64(o.Counters.PollFoundDrift) }},
-		{"hcbridge_poll_found_full_total", "Of those, what only a comparison of all records noticed.", counter, func(o *status.Object) float64 { return float64(o.Counters.PollFoundFull) }},
-		{"hcbridge_writes_sent_total", "Records written to Salesforce.", counter, func(o *status.Object) float64 { return float64(o.Counters.WritesSent) }},
-		{"hcbridge_writes_failed_total", "Writes that Salesforce refused for good.", counter, func(o *status.Object) float64 { return float64(o.Counters.WritesFailed) }},
-		{"hcbridge_conflicts_total", "Fields that both sides had changed; see hcbridge.conflict.", counter, func(o *status.Object) float64 { return float64(o.Counters.Conflicts) }},
-		{"hcbridge_apply_lag_seconds_sum", "Sum over applied events of the time from change to commit.", counter, func(o *status.Object) float64 { return float64(o.Counters.LagSumMS) / 1000 }},
-		{"hcbridge_apply_lag_seconds_count", "Applied events whose time from change to commit is in the sum.", counter, func(o *status.Object) float64 { return float64(o.Counters.LagCount) }},
-		{"hcbridge_lag_seconds", "Age of the oldest record known to be stale, else the delay of the newest applied change.", gauge, func(o *status.Object) float64 { return float64(o.LagMS) / 1000 }},
-		{"hcbridge_rows_salesforce", "Rows in Salesforce at the last count.", gauge, func(o *status.Object) float64 { return float64(o.RowsSalesforce) }},
-		{"hcbridge_rows_postgres", "Rows in Postgres at the last count.", gauge, func(o *status.Object) float64 { return float64(o.RowsPostgres) }},
-		{"hcbridge_pending_writes", "Trigger log entries that wait to be sent.", gauge, func(o *status.Object) float64 { return float64(o.PendingWrites) }},
-		{"hcbridge_failed_writes", "Trigger log entries that Salesforce refused.", gauge, func(o *status.Object) float64 { return float64(o.FailedWrites) }},
-		{"hcbridge_failed_reads", "Records that could not be stored.", gauge, func(o *status.Object) float64 { return float64(o.FailedReads) }},
-		{"hcbridge_last_event_timestamp_seconds", "When the newest stream event came.", gauge, func(o *status.Object) float64 { return seconds(o.LastEventAt) }},
-		{"hcbridge_last_poll_timestamp_seconds", "When the last poll ended.", gauge, func(o *status.Object) float64 { return seconds(o.LastPollAt) }},
-		{"hcbridge_last_write_timestamp_seconds", "When Salesforce last took a write.", gauge, func(o *status.Object) float64 { return seconds(o.LastWriteAt) }},
+		counter("hcbridge_events_total", "Stream events received.", func(c *status.Counters) int64 { return c.Events }),
+		counter("hcbridge_rows_written_total", "Rows inserted or updated in Postgres from Salesforce.", func(c *status.Counters) int64 { return c.RowsWritten }),
+		counter("hcbridge_rows_deleted_total", "Rows deleted in Postgres because Salesforce deleted them.", func(c *status.Counters) int64 { return c.RowsDeleted }),
+		counter("hcbridge_rows_unchanged_total", "Changes that found the row as it should be, for example an echo of an own write.", func(c *status.Counters) int64 { return c.RowsUnchanged }),
+		counter("hcbridge_read_backs_total", "Records read back from Salesforce by id.", func(c *status.Counters) int64 { return c.ReadBacks }),
+		counter("hcbridge_poll_found_total", "Differences that only the poll noticed.", func(c *status.Counters) int64 { return c.PollFound }),
+		counter("hcbridge_poll_found_late_total", "Of what only the poll noticed, what needed the hourly look-back.", func(c *status.Counters) int64 { return c.PollFoundLate }),
+		counter("hcbridge_poll_found_drift_total", "Of what only the poll noticed, what needed the look-back over two days.", func(c *status.Counters) int64 { return c.PollFoundDrift }),
+		counter("hcbridge_poll_found_full_total", "Of what only the poll noticed, what needed a comparison of all records.", func(c *status.Counters) int64 { return c.PollFoundFull }),
+		counter("hcbridge_writes_sent_total", "Records written to Salesforce.", func(c *status.Counters) int64 { return c.WritesSent }),
+		counter("hcbridge_writes_failed_total", "Writes that Salesforce refused for good.", func(c *status.Counters) int64 { return c.WritesFailed }),
+		counter("hcbridge_conflicts_total", "Fields that both sides had changed; see hcbridge.conflict.", func(c *status.Counters) int64 { return c.Conflicts }),
+		{"hcbridge_lag_seconds", "Age of the oldest record known to be stale, else the delay of the newest applied change.", prometheus.GaugeValue, func(o *status.Object) (float64, bool) { return float64(o.LagMS) / 1000, true }},
+		{"hcbridge_stale_seconds", "Age of the oldest record known to be stale, 0 if none is.", prometheus.GaugeValue, func(o *status.Object) (float64, bool) { return float64(o.StaleMS) / 1000, true }},
+		count("hcbridge_rows_salesforce", "Rows in Salesforce at the last count.", func(o *status.Object) int64 { return o.RowsSalesforce }),
+		count("hcbridge_rows_postgres", "Rows in Postgres at the last count.", func(o *status.Object) int64 { return o.RowsPostgres }),
+		count("hcbridge_pending_writes", "Trigger log entries that wait to be sent.", func(o *status.Object) int64 { return o.PendingWrites }),
+		when("hcbridge_oldest_pending_write_timestamp_seconds", "When the oldest pending write was captured; left out while none is pending.", func(o *status.Object) *time.Time { return o.PendingSince }),
+		count("hcbridge_failed_writes", "Trigger log entries that Salesforce refused.", func(o *status.Object) int64 { return o.FailedWrites }),
+		count("hcbridge_failed_reads", "Records that could not be stored.", func(o *status.Object) int64 { return o.FailedReads }),
+		when("hcbridge_last_event_timestamp_seconds", "When the newest stream event came.", func(o *status.Object) *time.Time { return o.LastEventAt }),
+		when("hcbridge_last_poll_timestamp_seconds", "When the last poll ended.", func(o *status.Object) *time.Time { return o.LastPollAt }),
+		when("hcbridge_last_write_timestamp_seconds", "When Salesforce last took a write.", func(o *status.Object) *time.Time { return o.LastWriteAt }),
 	}
 }
 
@@ -60,11 +77,13 @@ func newCollector(board *status.Board, version string) *collector {
 	for _, m := range perObject() {
 		add(m.name, m.help, "object")
 	}
+	add(lagSummary, "Time from a change in Salesforce to the commit of its row, of applied events.", "object")
+	add("hcbridge_object_state", "1 for the object's present state.", "object", "state")
 	add("hcbridge_build_info", "Always 1; the version is the label.", "version")
-	add("hcbridge_ready", "1 while both directions flow.")
+	add("hcbridge_active", "1 while this process works, 0 while it stands by.")
+	add("hcbridge_ready", "1 while both directions flow, or this process stands by.")
 	add("hcbridge_stopped", "1 for each part that has stopped.", "part")
 	add("hcbridge_connection_state", "1 for the connection's present state.", "state")
-	add("hcbridge_object_state", "1 for the object's present state.", "object", "state")
 	add("hcbridge_api_calls_used", "API calls of the whole org in the last 24 hours.")
 	add("hcbridge_api_calls_limit", "The org's daily allowance of API calls.")
 	add("hcbridge_api_calls_budget", "How many of them the bridge may use.")
@@ -85,30 +104,30 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(c.descs[name], kind, v, labels...)
 	}
 	const gauge = prometheus.GaugeValue
+	one := map[bool]float64{true: 1}
 	s := c.board.Snapshot()
-	send("hcbridge_build_info", gauge, 1, c.version)
-	send("hcbridge_connection_state", gauge, 1, s.Connection.State)
-	send("hcbridge_api_calls_used", gauge, float64(s.Connection.APICalls.Used))
-	send("hcbridge_api_calls_limit", gauge, float64(s.Connection.APICalls.Limit))
-	send("hcbridge_api_calls_budget", gauge, float64(s.Connection.APICalls.Budget))
-	send("hcbridge_writes_spaced_seconds", gauge, s.Connection.WritesSpaced.Seconds())
 	ready, stops := c.board.Ready()
-	send("hcbridge_ready", gauge, map[bool]float64{true: 1}[ready])
+	send("hcbridge_build_info", gauge, 1, c.version)
+	send("hcbridge_active", gauge, one[s.Connection.Role == "active"])
+	send("hcbridge_ready", gauge, one[ready])
 	for _, stop := range stops {
 		send("hcbridge_stopped", gauge, 1, stop.Part)
 	}
+	send("hcbridge_connection_state", gauge, 1, s.Connection.State)
+	if calls := s.Connection.APICalls; calls.Limit > 0 {
+		send("hcbridge_api_calls_used", gauge, float64(calls.Used))
+		send("hcbridge_api_calls_limit", gauge, float64(calls.Limit))
+		send("hcbridge_api_calls_budget", gauge, float64(calls.Budget))
+	}
+	send("hcbridge_writes_spaced_seconds", gauge, s.Connection.WritesSpaced.Seconds())
 	for i := range s.Objects {
 		o := &s.Objects[i]
 		send("hcbridge_object_state", gauge, 1, o.Object, o.State)
+		ch <- prometheus.MustNewConstSummary(c.descs[lagSummary], uint64(max(o.Counters.LagCount, 0)), float64(o.Counters.LagSumMS)/1000, nil, o.Object)
 		for _, m := range perObject() {
-			send(m.name, m.kind, m.value(o), o.Object)
+			if v, known := m.value(o); known {
+				send(m.name, m.kind, v, o.Object)
+			}
 		}
 	}
-}
-
-func seconds(t *time.Time) float64 {
-	if t == nil {
-		return 0
-	}
-	return float64(t.UnixMilli()) / 1000
 }
