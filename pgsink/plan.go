@@ -72,7 +72,7 @@ func (t *Table) wanted() map[string]bool {
 func (t *Table) missing(have *catalog) []systemColumn {
 	all := make([]systemColumn, 0, len(t.Columns)+4)
 	for _, c := range t.Columns {
-		all = append(all, systemColumn{c.Name, c.PgType})
+		all = append(all, systemColumn{c.Name, c.PgType, ""})
 	}
 	return slices.DeleteFunc(append(all, t.system()...), func(c systemColumn) bool {
 		_, ok := have.columns[c.name]

@@ -70,6 +70,11 @@ func (b *Bridge) Run(ctx context.Context) error {
 		return err
 	}
 	defer pool.Close()
+	// A client of its own: whoever stands by may look at the org, too.
+	sf, err := NewSalesforce(b.cfg, b.log)
+	if err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	if b.cfg.HTTPAddr != "" {
 		server := web.New(web.Config{
@@ -77,6 +82,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 			Errors: func(ctx context.Context, limit int) ([]web.Failure, error) { return Failures(ctx, pool, b.cfg, limit) },
 			Retry:  func(ctx context.Context, ids []string) (int64, error) { return Retry(ctx, pool, b.cfg.Schema, ids) },
 			Ignore: func(ctx context.Context, ids []string) (int64, error) { return Ignore(ctx, pool, b.cfg.Schema, ids) },
+			Plan:   newChooser(b.cfg, newOrgMemory(sf), b.board).plan,
 		})
 		g.Go(func() error {
 			if err := server.Run(ctx); err != nil {

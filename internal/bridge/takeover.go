@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"hcbridge/outbox"
 )
@@ -24,7 +23,7 @@ var (
 // error. And what waits in a log that is not ours may be sent by Heroku Connect as
 // well, or by the database of which this is a copy: so it waits until a person
 // says that nobody else does.
-func belongs(ctx context.Context, pool *pgxpool.Pool, schema, orgID string) (unsafe string, err error) {
+func belongs(ctx context.Context, pool pgPool, schema, orgID string) (unsafe string, err error) {
 	m, err := outbox.ReadMarker(ctx, pool, schema)
 	if err != nil {
 		return "", fmt.Errorf("whose schema this is: %w", err)
