@@ -257,7 +257,7 @@ func (w *Worker) endJobs(ctx context.Context) (n int, err error) {
 		}
 		w.log.Info().AnErr("error", cause(failure)).Str("event", "bulk_ended").Str("job", id).Int("rows", len(j.items)).Int("untouched", untouched).Msg("job")
 		for chunk := range slices.Chunk(results, recoverPage) {
-			settled, failed := w.settle(ctx, &settlement{chunk})
+			settled, failed := w.settle(ctx, &settlement{results: chunk})
 			if n += settled; failed != nil {
 				err = failed // it is kept, and so must the others be
 			}
