@@ -166,7 +166,8 @@ func (t *Table) names(values map[string]*string) map[string]*string {
 			if kept == nil {
 				kept = map[string]*string{}
 			}
-			kept[c.Name] = v
+			own := strings.Clone(*v) // of the entry's text no more is kept
+			kept[c.Name] = &own
 		}
 	}
 	return kept

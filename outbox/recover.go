@@ -81,7 +81,7 @@ func (w *Worker) inflight(ctx context.Context) (bundles [][]*entry, err error) {
 		if err != nil {
 			return nil, err //nolint:wrapcheck // wrapped by Recover
 		}
-		entries, err := scanEntries(rows)
+		entries, err := w.scanEntries(rows)
 		if err != nil || len(entries) == 0 {
 			return bundles, err
 		}
