@@ -32,6 +32,7 @@ func logSQL(schema, hstore string) (string, error) {
 		"Schema":     ident(schema),
 		"Log":        ident(schema, "_trigger_log"),
 		"Archive":    ident(schema, "_trigger_log_archive"),
+		"Attempt":    ident(schema, attemptTable),
 		"Meta":       ident(schema, "_hcmeta"),
 		"HStore":     ident(hstore),
 		"Channel":    Channel(schema),

@@ -289,7 +289,7 @@ func TestInstall(t *testing.T) {
 		b.exec(string(heroku))
 		b.exec(`INSERT INTO salesforce.account (name) VALUES ('before')`)
 		b.install(testTables())
-		b.want("types", b.list(`SELECT table_name || '.' || column_name || ':' || data_type FROM information_schema.columns WHERE table_schema = 'salesforce' AND table_name LIKE '\_trigger%' AND column_name IN ('id', 'record_id', 'sf_result') ORDER BY 1`),
+		b.want("types", b.list(`SELECT table_name || '.' || column_name || ':' || data_type FROM information_schema.columns WHERE table_schema = 'salesforce' AND table_name IN ('_trigger_log', '_trigger_log_archive') AND column_name IN ('id', 'record_id', 'sf_result') ORDER BY 1`),
 			"_trigger_log.id:bigint _trigger_log.record_id:bigint _trigger_log.sf_result:integer _trigger_log_archive.id:bigint _trigger_log_archive.record_id:bigint _trigger_log_archive.sf_result:integer")
 		b.want("sequence", b.one(`SELECT concat_ws('|', data_type, cache_size, max_value) FROM pg_sequences WHERE sequencename = '_trigger_log_id_seq'`), "bigint|1|9223372036854775807")
 		b.exec(`INSERT INTO salesforce.account (name) VALUES ('after')`)

@@ -53,7 +53,7 @@ type Config struct {
 
 	BatchSize  int           // records per call; default 200, what one collection of Salesforce takes
 	Calls      int           // most calls under way at a time, if Salesforce copes with them; default 5
-	Window     int           // entries looked at at once; default 1,000
+	Window     int           // entries looked at at once, and more where calls are larger; default 1,000
 	IdlePoll   time.Duration // wait between runs with nothing to do; default 1 s
 	ArchiveFor time.Duration // how long the archive is kept; default 31 days
 	TidyEvery  time.Duration // pause between rounds of archiving, requeueing and purging; default 1 s

@@ -29,7 +29,7 @@ func (w *Worker) prepare(ctx context.Context, c *call, s *settlement) (ready []*
 		ready = append(ready, i)
 		records = append(records, Record{SFID: i.sfid, Fields: fields})
 	}
-	return w.claim(ctx, ready, records)
+	return w.claim(ctx, c, s, ready, records)
 }
 
 func (c *call) request(records []Record) Call {
@@ -91,26 +91,47 @@ func (i *item) request(c *call) (map[string]any, *result) {
 	return fields, nil
 }
 
-// claim marks the entries of items PENDING, and leaves out items of which a
-// user has dismissed an entry since they were planned.
-func (w *Worker) claim(ctx context.Context, items []*item, records []Record) ([]*item, []Record, error) {
-	var ids []int64
+// light reports whether the entries of an item may be taken by an attempt alone:
+// others go by the state PENDING of those that may make a record, or of which more
+// than their attempt must be remembered.
+func (i *item) light() bool {
+	return !i.op.creates() && all(i.entries, func(e *entry) bool {
+		return e.state == stateNew && e.action != actionInsert && e.message == ""
+	})
+}
+
+// claim makes it durable that the entries of items are about to be sent, by an
+// attempt or by their state PENDING, and leaves out items of which a user has
+// dismissed an entry since they were planned.
+func (w *Worker) claim(ctx context.Context, c *call, s *settlement, items []*item, records []Record) ([]*item, []Record, error) {
+	var light, ids []int64
 	for _, i := range items {
+		into := &ids
+		if !c.bulk && i.light() {
+			into = &light
+		}
 		for _, e := range i.entries {
-			ids = append(ids, e.id)
+			*into = append(*into, e.id)
 		}
 	}
-	if len(ids) == 0 {
+	got := make(map[int64]bool, len(ids)+len(light))
+	take := func(rows pgx.Rows) error { return addIDs(got, rows) }
+	batch := &pgx.Batch{} // one transaction
+	if len(ids) > 0 {
+		batch.Queue(w.sql.claim, ids).Query(take)
+	}
+	if len(light) > 0 {
+		s.attempt = light[0]
+		batch.Queue(w.sql.attempt, s.attempt, light).Query(take)
+	}
+	if batch.Len() == 0 {
 		return nil, nil, nil
 	}
-	var got map[int64]bool
-	rows, err := w.pool.Query(ctx, w.sql.claim, ids)
-	if err == nil {
-		got, err = idSet(rows)
-	}
-	if err != nil {
+	if err := w.pool.SendBatch(ctx, batch).Close(); err != nil {
 		// The commit may have happened all the same; nothing was sent.
-		w.unsettled = append(w.unsettled, putBack(items))
+		back := putBack(items)
+		back.attempt = s.attempt
+		w.unsettled = append(w.unsettled, back)
 		return nil, nil, fmt.Errorf("claim: %w", err)
 	}
 	var lost []*item
@@ -126,7 +147,9 @@ func (w *Worker) claim(ctx context.Context, items []*item, records []Record) ([]
 	}
 	if len(lost) > 0 {
 		if _, err := w.settle(ctx, putBack(lost)); err != nil {
-			w.unsettled = append(w.unsettled, putBack(items[:keep]))
+			back := putBack(items[:keep])
+			back.attempt = s.attempt
+			w.unsettled = append(w.unsettled, back)
 			return nil, nil, err
 		}
 	}
@@ -152,14 +175,13 @@ func onlyIn(entries []*entry, ids map[int64]bool) []*entry {
 	return out
 }
 
-func idSet(rows pgx.Rows) (map[int64]bool, error) {
-	set := map[int64]bool{}
+func addIDs(set map[int64]bool, rows pgx.Rows) error {
 	var id int64
 	_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
 		set[id] = true
 		return nil
 	})
-	return set, err //nolint:wrapcheck // wrapped by the caller
+	return err //nolint:wrapcheck // wrapped by the caller
 }
 
 // send makes the request and judges the answer of every record.

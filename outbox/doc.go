@@ -10,7 +10,7 @@
 //	     │ trigger                        user: state = 'NEW'
 //	     ▼            claim (committed)   ┌───────────────────────────┐
 //	   ┌─────┐  ────────────────────▶ ┌───┴─────┐  refused        ┌───┴────┐
-//	   │ NEW │                        │ PENDING ├────────────────▶│ FAILED │
+//	   │ NEW │     or an attempt      │ PENDING ├────────────────▶│ FAILED │
 //	   └──▲──┘ ◀──────────────────────┴───┬─────┘  undecidable    └───┬────┘
 //	      │     transient: back-off       │ answered                  │ user: 'IGNORED'
 //	      │                               ▼                           ▼
@@ -53,9 +53,12 @@
 // children that name it by external id, a delete goes after the earlier changes
 // that mention the record.
 //
-// An entry is PENDING, committed, before its request leaves, and no transaction
-// is open while it travels. A crash therefore leaves PENDING entries whose fate
-// is unknown, as does every lost answer. Updates and deletes are repeated at once.
+// That an entry is about to be sent is committed before its request leaves, and no
+// transaction is open while it travels. Creations become PENDING. Updates and deletes
+// are noted as an attempt (_trigger_log_attempt, a row for each call) and stay NEW:
+// an entry costs most by the indexes of the log that it is written to, and what can
+// be repeated needs no state of its own. A restart makes PENDING what attempts name.
+// A crash therefore leaves entries whose fate is unknown, as does every lost answer. Updates and deletes are repeated at once.
 // The first request may still run and write its old values after all, so newer
 // changes of the same fields wait until it hardly can (late.go), also after a
 // restart: what was repeated is marked as such in log and archive. If it does so even

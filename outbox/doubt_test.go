@@ -377,7 +377,8 @@ func TestCrashPoints(t *testing.T) {
 				_, _ = doomed.worker.RunOnce(b.Context())
 				pool.Close()
 				if point != "result committed" {
-					b.want("left", b.list(`SELECT state FROM salesforce._trigger_log`), "PENDING")
+					b.want("left", b.list(`SELECT state FROM salesforce._trigger_log`), map[string]string{"insert": "PENDING", "upsert": "PENDING", "update": "NEW", "delete": "NEW"}[op])
+					b.want("attempts", b.one(`SELECT count(*) FROM salesforce._trigger_log_attempt JOIN salesforce._trigger_log AS l ON l.id = ANY (entries)`), map[string]string{"insert": "0", "upsert": "0", "update": "1", "delete": "1"}[op])
 				}
 				b.sf.script(nil)
 				b.exec(`UPDATE salesforce.account SET industry = 'later'`)

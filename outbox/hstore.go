@@ -11,9 +11,18 @@ import (
 // rows too (PostgreSQL, F.18 hstore, "hstore External Representation").
 //
 // Of a key given twice the first wins, as in hstore.
-func parseHStore(text string) (map[string]*string, error) {
+func parseHStore(text string) (map[string]*string, error) { return parsePairs(text, nil) }
+
+// parsePairs is parseHStore that leaves out keys: those that keep says no to; nil
+// keeps all. Keys and values share the memory of text wherever nothing is escaped.
+func parsePairs(text string, keep func(key string) bool) (map[string]*string, error) {
 	p := hstoreParser{rest: text}
-	pairs := map[string]*string{}
+	n := 4 // about as many as are kept
+	if keep == nil {
+		n = strings.Count(text, "=>")
+	}
+	pairs := make(map[string]*string, n)
+	values := make([]string, 0, n) // what pairs point to: they need no allocation each
 	p.space()
 	for p.rest != "" {
 		key, _, err := p.word("=,")
@@ -30,10 +39,12 @@ func parseHStore(text string) (map[string]*string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, twice := pairs[key]; !twice {
-			pairs[key] = &value
+		if _, twice := pairs[key]; !twice && (keep == nil || keep(key)) {
 			if !quoted && strings.EqualFold(value, "null") {
 				pairs[key] = nil
+			} else {
+				values = append(values, value)
+				pairs[key] = &values[len(values)-1]
 			}
 		}
 		p.space()
@@ -84,7 +95,13 @@ func (p *hstoreParser) fail(what string) error {
 	return fmt.Errorf("hstore: %s, %d bytes before the end", what, len(p.rest))
 }
 
-func (p *hstoreParser) space() { p.rest = strings.TrimLeft(p.rest, " \t\n\r\v\f") }
+func (p *hstoreParser) space() {
+	for p.rest != "" && isSpace(p.rest[0]) {
+		p.rest = p.rest[1:]
+	}
+}
+
+func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 
 // word takes a quoted or bare word. A bare one ends at white space or at one of
 // the bytes of stop.
@@ -95,6 +112,10 @@ func (p *hstoreParser) word(stop string) (word string, quoted bool, err error) {
 	if p.rest[0] == '"' {
 		p.rest = p.rest[1:]
 		quoted = true
+		if end := strings.IndexByte(p.rest, '"'); end >= 0 && strings.IndexByte(p.rest[:end], '\\') < 0 {
+			word, p.rest = p.rest[:end], p.rest[end+1:]
+			return word, true, nil
+		}
 	}
 	var b strings.Builder
 	for i := 0; i < len(p.rest); i++ {
@@ -107,7 +128,7 @@ func (p *hstoreParser) word(stop string) (word string, quoted bool, err error) {
 		case quoted && c == '"':
 			p.rest = p.rest[i+1:]
 			return b.String(), true, nil
-		case !quoted && strings.IndexByte(stop+" \t\n\r\v\f", c) >= 0:
+		case !quoted && (isSpace(c) || strings.IndexByte(stop, c) >= 0):
 			if b.Len() == 0 {
 				return "", false, p.fail("a word expected")
 			}

@@ -166,7 +166,8 @@ func (t *Table) names(values map[string]*string) map[string]*string {
 			if kept == nil {
 				kept = map[string]*string{}
 			}
-			kept[c.Name] = v
+			own := strings.Clone(*v) // of the entry's text no more is kept
+			kept[c.Name] = &own
 		}
 	}
 	return kept
@@ -257,7 +258,7 @@ func (w *Worker) endJobs(ctx context.Context) (n int, err error) {
 		}
 		w.log.Info().AnErr("error", cause(failure)).Str("event", "bulk_ended").Str("job", id).Int("rows", len(j.items)).Int("untouched", untouched).Msg("job")
 		for chunk := range slices.Chunk(results, recoverPage) {
-			settled, failed := w.settle(ctx, &settlement{chunk})
+			settled, failed := w.settle(ctx, &settlement{results: chunk})
 			if n += settled; failed != nil {
 				err = failed // it is kept, and so must the others be
 			}

@@ -54,12 +54,12 @@ func (w *Worker) loadChanges(ctx context.Context, b *backlog, keys []key) error 
 	}
 	batch := &pgx.Batch{}
 	batch.Queue(w.sql.changes, tables, ids, w.perRecord()).Query(func(rows pgx.Rows) (err error) {
-		b.entries, err = scanEntries(rows)
+		b.entries, err = w.scanEntries(rows)
 		b.entries = slices.DeleteFunc(b.entries, func(e *entry) bool { return w.guard.stops(e.key.table, e.id) })
 		return err
 	})
 	batch.Queue(w.sql.open, tables, ids).Query(func(rows pgx.Rows) error {
-		open, err := scanEntries(rows)
+		open, err := w.scanEntries(rows)
 		for _, e := range open {
 			b.open[e.key] = append(b.open[e.key], e)
 		}
@@ -114,7 +114,7 @@ func (w *Worker) loadLost(ctx context.Context, entries []*entry) (map[reference]
 	if err != nil {
 		return nil, err //nolint:wrapcheck // wrapped by load
 	}
-	refused, err := scanEntries(rows)
+	refused, err := w.scanEntries(rows)
 	lost := map[reference]bool{}
 	named := w.planner.namedFields()
 	for _, e := range refused {
@@ -127,7 +127,7 @@ func (w *Worker) loadLost(ctx context.Context, entries []*entry) (map[reference]
 	return lost, err
 }
 
-func scanEntries(rows pgx.Rows) ([]*entry, error) {
+func (w *Worker) scanEntries(rows pgx.Rows) ([]*entry, error) {
 	var list []*entry
 	for rows.Next() {
 		e := &entry{}
@@ -135,18 +135,31 @@ func scanEntries(rows pgx.Rows) ([]*entry, error) {
 		if err := rows.Scan(&e.id, &e.key.table, &e.key.id, &e.state, &e.action, &e.sfid, &e.message, &values, &old); err != nil {
 			return nil, err //nolint:wrapcheck // wrapped by load
 		}
-		e.values = e.read(values)
-		e.old = e.read(old)
+		e.values = e.read(values, nil)
+		e.old = e.read(old, w.befores(e))
 		list = append(list, e)
 	}
 	return list, rows.Err() //nolint:wrapcheck // wrapped by load
 }
 
-func (e *entry) read(text *string) map[string]*string {
+// befores tells which columns of the row before an entry matter; nil = all. Of an
+// update they are those that it changed, and those that tell what depends on it.
+func (w *Worker) befores(e *entry) func(column string) bool {
+	t := w.tables[e.key.table]
+	if t == nil || e.action != actionUpdate {
+		return nil
+	}
+	return func(column string) bool {
+		_, changed := e.values[column]
+		return changed || slices.Contains(w.naming[t.Name], column)
+	}
+}
+
+func (e *entry) read(text *string, keep func(column string) bool) map[string]*string {
 	if text == nil {
 		return nil
 	}
-	pairs, err := parseHStore(*text)
+	pairs, err := parsePairs(*text, keep)
 	if err != nil {
 		e.broken = err
 	}

@@ -17,6 +17,9 @@ const maxName = 63
 // and must be quoted in LISTEN.
 func Channel(schema string) string { return schema + ".hc_trigger_log" }
 
+// attemptTable holds what is on its way.
+const attemptTable = "_trigger_log_attempt"
+
 // The names of what Install makes for a table.
 func statusTrigger(table string) string   { return shorten("hc_" + table + "_status_trigger") }
 func statusFunction(table string) string  { return shorten("hc_" + table + "_status") }

@@ -12,7 +12,7 @@ import (
 // recoverPage is how many entries Recover reads, and records it settles, at a time.
 const recoverPage = 500
 
-// Recover takes up what an earlier process left PENDING. Nobody knows whether
+// Recover takes up what an earlier process left PENDING, or in attempts. Nobody knows whether
 // those requests took effect: updates and deletes are repeatable and become NEW;
 // creations are in doubt, unless the answer is in the log, or the row has got a
 // Salesforce id. What is in doubt is looked up by the next runs; without
@@ -26,6 +26,9 @@ func (w *Worker) Recover(ctx context.Context) error {
 	}
 	if err := w.recoverLates(ctx); err != nil {
 		return fmt.Errorf("outbox: recover: %w", err)
+	}
+	if _, err := w.pool.Exec(ctx, w.sql.attemptLeft); err != nil {
+		return fmt.Errorf("outbox: recover: attempts: %w", err)
 	}
 	bundles, err := w.inflight(ctx)
 	if err != nil {
@@ -78,7 +81,7 @@ func (w *Worker) inflight(ctx context.Context) (bundles [][]*entry, err error) {
 		if err != nil {
 			return nil, err //nolint:wrapcheck // wrapped by Recover
 		}
-		entries, err := scanEntries(rows)
+		entries, err := w.scanEntries(rows)
 		if err != nil || len(entries) == 0 {
 			return bundles, err
 		}

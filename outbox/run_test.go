@@ -33,7 +33,7 @@ func TestRecover(t *testing.T) {
 				b.exec(`INSERT INTO salesforce.account (name) VALUES ('plain'); UPDATE salesforce.account SET industry = 'later' WHERE name = 'plain'`)
 				b.exec(`INSERT INTO salesforce.account (name, external_id__c) VALUES ('key', 'x'); UPDATE salesforce.account SET name = 'u2' WHERE name = 'u'; DELETE FROM salesforce.account WHERE name = 'd'`)
 
-				// The process dies in each of the calls: what it claimed stays PENDING.
+				// The process dies in each of the calls: what it claimed stays so.
 				entries, err := b.worker.load(t.Context())
 				if err != nil {
 					t.Fatal(err)
@@ -47,7 +47,7 @@ func TestRecover(t *testing.T) {
 						fields, _ := i.request(c)
 						records = append(records, Record{SFID: i.sfid, Fields: fields})
 					}
-					if _, _, err := b.worker.claim(t.Context(), c.items, records); err != nil {
+					if _, _, err := b.worker.claim(t.Context(), c, &settlement{}, c.items, records); err != nil {
 						t.Fatal(err)
 					}
 					if crash.apply {

@@ -52,7 +52,7 @@ func (w *Worker) scan(ctx context.Context) (keys []key, full bool, err error) {
 	w.window.more = false
 	if next == 0 || s.enough() { // the usual case
 		w.window = window{}
-		for next > 0 && err == nil && w.cfg.Bulk != nil && s.alike() && len(s.keys) < bulkMost {
+		for next > 0 && err == nil && s.room() {
 			next, err = s.page(ctx, next)
 		}
 		return s.keys, full, err
@@ -130,6 +130,14 @@ func (s *scanner) add(k key, n int) {
 	if !s.worker.planner.waits(k) && s.worker.runsOn(k) == nil {
 		s.found += max(0, min(n, perRecordOrdered-before))
 	}
+}
+
+// room reports whether more would go at the same time, of what is found: as many
+// full calls as may be under way, so that one is claimed and written down while
+// others travel, or a job.
+func (s *scanner) room() bool {
+	w := s.worker
+	return len(s.keys) < w.pace.now*w.cfg.BatchSize || w.cfg.Bulk != nil && s.alike() && len(s.keys) < bulkMost
 }
 
 // alike reports whether nearly all changes are of one table, as after a load.

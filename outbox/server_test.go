@@ -120,7 +120,7 @@ func (c *severed) Read(p []byte) (int, error) {
 func TestCommitsOfUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	for _, before := range []bool{true, false} {
-		for _, text := range []string{"state = 'PENDING'", "commit"} {
+		for _, text := range []string{"state = 'PENDING'", "noted AS", "commit"} {
 			t.Run(fmt.Sprintf("%s/before %t", text, before), func(t *testing.T) {
 				t.Parallel()
 				b := setup(t)

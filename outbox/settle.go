@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -36,7 +37,10 @@ type result struct {
 }
 
 // settlement is the results of one call. It is written in one transaction.
-type settlement struct{ results []*result }
+type settlement struct {
+	results []*result
+	attempt int64 // the attempt that is over with it; 0 = none
+}
 
 func dropped(d drop) *result {
 	if d.failure == nil {
@@ -58,6 +62,7 @@ func (w *Worker) settle(ctx context.Context, s *settlement) (n int, err error) {
 // error, else all but the results of rows that an app holds locked.
 type written struct {
 	now, later []*result
+	attempt    int64 // that is not over, after an error
 	err        error
 }
 
@@ -65,7 +70,7 @@ type written struct {
 // all or nothing. It touches nothing but the database and what belongs to the
 // results, so that calls can do it by themselves, one at a time.
 func (w *Worker) write(ctx context.Context, s *settlement) (x written) {
-	if len(s.results) == 0 {
+	if len(s.results) == 0 && s.attempt == 0 {
 		return x
 	}
 	w.writing.Lock()
@@ -80,7 +85,7 @@ func (w *Worker) write(ctx context.Context, s *settlement) (x written) {
 		if err := w.keepAnswers(ctx, tx, x.later); err != nil {
 			return fmt.Errorf("answers: %w", err)
 		}
-		if err := w.writeResults(ctx, tx, x.now); err != nil {
+		if err := w.writeResults(ctx, tx, x.now, s.attempt); err != nil {
 			return err
 		}
 		if list := report(x.now); w.cfg.Settle != nil && len(list) > 0 {
@@ -89,7 +94,7 @@ func (w *Worker) write(ctx context.Context, s *settlement) (x written) {
 		return nil
 	})
 	if x.err != nil {
-		return written{later: s.results, err: fmt.Errorf("settle %d records: %w", len(s.results), x.err)}
+		return written{later: s.results, attempt: s.attempt, err: fmt.Errorf("settle %d records: %w", len(s.results), x.err)}
 	}
 	return x
 }
@@ -97,8 +102,8 @@ func (w *Worker) write(ctx context.Context, s *settlement) (x written) {
 // remember keeps what is to be written later for finish, and of what is written
 // what the rest of the run goes by. It returns how many entries are settled.
 func (w *Worker) remember(x written) (n int, err error) {
-	if len(x.later) > 0 {
-		w.unsettled = append(w.unsettled, &settlement{x.later})
+	if len(x.later) > 0 || x.attempt != 0 {
+		w.unsettled = append(w.unsettled, &settlement{results: x.later, attempt: x.attempt})
 	}
 	for _, r := range x.now {
 		n += w.note(r)
@@ -115,32 +120,30 @@ func (w *Worker) lockRows(ctx context.Context, tx pgx.Tx, results []*result) (no
 			ids[r.item.key.table] = append(ids[r.item.key.table], r.item.key.id)
 		}
 	}
-	there := map[key]string{}
-	locked := map[key]bool{}
+	locked := map[string]map[int64]bool{}
 	batch := &pgx.Batch{}
 	// Should this process stand still from here on, because its machine does, the app
 	// waits for its rows no longer than that.
 	batch.Queue("SELECT set_config('xmlbinary', 'hex', true), set_config('lock_timeout', '5s', true), set_config('idle_in_transaction_session_timeout', '5s', true)")
 	for table, list := range ids {
-		batch.Queue(w.sql.sfids[table], list).Query(func(rows pgx.Rows) error { return scanSFIDs(rows, table, there) })
-		batch.Queue(w.sql.lock[table], list).Query(func(rows pgx.Rows) error {
-			set, err := idSet(rows)
-			for id := range set {
-				locked[key{table, id}] = true
-			}
-			return err
-		})
+		locked[table] = make(map[int64]bool, len(list))
+		batch.Queue(w.sql.lock[table], list).Query(func(rows pgx.Rows) error { return addIDs(locked[table], rows) })
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return nil, nil, err //nolint:wrapcheck // wrapped by settle
 	}
+	there, err := w.among(ctx, tx, ids, locked)
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, r := range results {
 		k := r.item.key
-		if _, exists := there[k]; exists && r.touchesRow() && !locked[k] {
+		mine := locked[k.table][k.id]
+		if _, exists := there[k]; exists && r.touchesRow() && !mine {
 			later = append(later, r)
 			continue
 		}
-		r.item.gone, r.note = r.touchesRow() && !locked[k], ""
+		r.item.gone, r.note = r.touchesRow() && !mine, ""
 		if r.outcome == accepted && w.runsOn(k) != nil {
 			r.note = CodeInDoubt + ": sent again, as an answer was lost; the first request may still run"
 		}
@@ -149,26 +152,54 @@ func (w *Worker) lockRows(ctx context.Context, tx pgx.Tx, results []*result) (no
 	return now, later, nil
 }
 
+// among returns those of the rows ids, other than the locked ones, that exist.
+func (w *Worker) among(ctx context.Context, tx pgx.Tx, ids map[string][]int64, locked map[string]map[int64]bool) (map[key]string, error) {
+	there := map[key]string{}
+	batch := &pgx.Batch{}
+	for table, list := range ids {
+		list = slices.DeleteFunc(list, func(id int64) bool { return locked[table][id] })
+		if len(list) > 0 {
+			batch.Queue(w.sql.sfids[table], list).Query(func(rows pgx.Rows) error { return scanSFIDs(rows, table, there) })
+		}
+	}
+	if batch.Len() == 0 {
+		return there, nil
+	}
+	return there, tx.SendBatch(ctx, batch).Close() //nolint:wrapcheck // wrapped by settle
+}
+
 // touchesRow reports whether the result shows at the row.
 func (r *result) touchesRow() bool {
 	return (r.outcome == accepted || r.outcome == refused || r.outcome == inDoubt) && r.item.op != Delete
 }
 
 // keepAnswers makes the ids of new records durable although their rows are
-// locked, so that a crash leaves no insert in doubt that was answered.
+// locked, so that a crash leaves no insert in doubt that was answered. No other
+// entry is planned again before it is settled.
 func (w *Worker) keepAnswers(ctx context.Context, tx pgx.Tx, later []*result) error {
-	var ids []int64
+	var ids, others []int64
 	var sfids []string
 	for _, r := range later {
 		if r.outcome == accepted && r.op.creates() {
 			ids, sfids = append(ids, r.item.carrier.id), append(sfids, r.sfid)
 		}
+		if r.item.light() {
+			for _, e := range r.item.entries {
+				others = append(others, e.id)
+			}
+		}
 	}
-	if len(ids) == 0 {
+	batch := &pgx.Batch{}
+	if len(ids) > 0 {
+		batch.Queue(w.sql.answered, ids, sfids)
+	}
+	if len(others) > 0 {
+		batch.Queue(w.sql.attemptKept, others)
+	}
+	if batch.Len() == 0 {
 		return nil
 	}
-	_, err := tx.Exec(ctx, w.sql.answered, ids, sfids)
-	return err //nolint:wrapcheck // wrapped by settle
+	return tx.SendBatch(ctx, batch).Close() //nolint:wrapcheck // wrapped by settle
 }
 
 // rowWrite is what is written to the rows of one table.
@@ -190,7 +221,7 @@ func (b *rowWrite) add(r *result, sfid *string, lastOp string, err *string) {
 
 // writeResults writes to rows and log in one round trip. Where a row does not
 // take its result it begins again, so that the others are not undone.
-func (w *Worker) writeResults(ctx context.Context, tx pgx.Tx, results []*result) error {
+func (w *Worker) writeResults(ctx context.Context, tx pgx.Tx, results []*result, attempt int64) error {
 	writes := rowWrites(results)
 	batch := &pgx.Batch{}
 	if len(writes) > 0 {
@@ -199,7 +230,7 @@ func (w *Worker) writeResults(ctx context.Context, tx pgx.Tx, results []*result)
 	for table, b := range writes {
 		batch.Queue(w.sql.row[table], b.ids, b.sfids, b.lastOps, b.errs)
 	}
-	w.queueLog(batch, results)
+	w.queueLog(batch, results, attempt)
 	err := tx.SendBatch(ctx, batch).Close()
 	if err == nil || len(writes) == 0 || !rowFault(err) {
 		return err //nolint:wrapcheck // wrapped by settle
@@ -217,7 +248,7 @@ func (w *Worker) writeResults(ctx context.Context, tx pgx.Tx, results []*result)
 		}
 	}
 	batch = &pgx.Batch{}
-	w.queueLog(batch, results)
+	w.queueLog(batch, results, attempt)
 	return tx.SendBatch(ctx, batch).Close() //nolint:wrapcheck // wrapped by settle
 }
 

@@ -26,8 +26,9 @@ type logWrite struct {
 	goneSFIDs map[string][]string
 }
 
-// queueLog adds to a batch what becomes of the entries of results.
-func (w *Worker) queueLog(batch *pgx.Batch, results []*result) {
+// queueLog adds to a batch what becomes of the entries of results, and that the
+// attempt at them is over.
+func (w *Worker) queueLog(batch *pgx.Batch, results []*result, attempt int64) {
 	b := &logWrite{goneRows: map[string][]int64{}, goneSFIDs: map[string][]string{}}
 	for _, r := range results {
 		b.add(r)
@@ -40,6 +41,9 @@ func (w *Worker) queueLog(batch *pgx.Batch, results []*result) {
 	}
 	for table, ids := range b.goneRows {
 		batch.Queue(w.sql.revive, table, ids, b.goneSFIDs[table])
+	}
+	if attempt != 0 {
+		batch.Queue(w.sql.attemptOver, attempt)
 	}
 }
 

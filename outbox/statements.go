@@ -8,6 +8,7 @@ type statements struct {
 	changes, open, lost, inflight, claim, archive, mark, answered, revive, enlist string
 	tidyFailed, tidyArchive, tidyRequeue, tidyPurge                               string
 	attempted, handled, repeated, undone, resend, unanswered                      string
+	attempt, attemptOver, attemptLeft, attemptKept                                string
 
 	sfids, lock, row, known map[string]string // by table
 }
@@ -15,13 +16,14 @@ type statements struct {
 // statementsFor renders them. Pure.
 func statementsFor(schema string, tables []Table) (statements, error) {
 	s := statements{sfids: map[string]string{}, lock: map[string]string{}, row: map[string]string{}, known: map[string]string{}}
-	logData := map[string]any{"Log": ident(schema, "_trigger_log"), "Archive": ident(schema, "_trigger_log_archive")}
+	logData := map[string]any{"Log": ident(schema, "_trigger_log"), "Archive": ident(schema, "_trigger_log_archive"), "Attempt": ident(schema, attemptTable)}
 	for file, into := range map[string]*string{
 		"window": &s.window, "window_held": &s.windowHeld, "waiting": &s.waiting, "sent_lately": &s.sentLately,
 		"changes": &s.changes, "open": &s.open, "lost": &s.lost, "inflight": &s.inflight, "claim": &s.claim,
 		"archive": &s.archive, "mark": &s.mark, "answered": &s.answered, "revive": &s.revive, "enlist": &s.enlist,
 		"tidy_failed": &s.tidyFailed, "tidy_archive": &s.tidyArchive, "tidy_requeue": &s.tidyRequeue, "tidy_purge": &s.tidyPurge,
 		"attempted": &s.attempted, "handled": &s.handled, "repeated": &s.repeated, "undone": &s.undone, "resend": &s.resend, "unanswered": &s.unanswered,
+		"attempt": &s.attempt, "attempt_over": &s.attemptOver, "attempt_left": &s.attemptLeft, "attempt_kept": &s.attemptKept,
 	} {
 		sql, err := render(file+".sql.tmpl", logData)
 		if err != nil {

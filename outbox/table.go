@@ -86,6 +86,17 @@ func (t *Table) refers() bool {
 	return slices.ContainsFunc(t.Columns, func(c Column) bool { return c.reference() || c.Relationship != "" })
 }
 
+// naming are the columns by which rows are named, or name others.
+func (t *Table) naming() (columns []string) {
+	own := t.external()
+	for i := range t.Columns {
+		if c := &t.Columns[i]; c == own || c.reference() || c.Relationship != "" {
+			columns = append(columns, c.Name)
+		}
+	}
+	return columns
+}
+
 // external returns the column of the external id field, nil without one.
 func (t *Table) external() *Column {
 	if t.ExternalID == "" {

@@ -22,7 +22,8 @@ type Worker struct {
 	planner planner
 
 	tables   map[string]*Table
-	writable []string // names of the read_write tables
+	writable []string            // names of the read_write tables
+	naming   map[string][]string // columns by which rows are named, or name others, by table
 
 	guard     guard
 	governor  governor
@@ -75,7 +76,7 @@ func New(pool Pool, cfg Config) (*Worker, error) {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
 	w := &Worker{
-		pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, retries: map[key]retry{}, doubts: map[int64]*doubt{}, lates: map[key]*late{},
+		pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, naming: map[string][]string{}, retries: map[key]retry{}, doubts: map[int64]*doubt{}, lates: map[key]*late{},
 		jobs: map[string]*job{}, jobPace: jobPace, noBulk: map[string]time.Time{},
 		pace:  newPace(cfg.Calls),
 		guard: guard{gate: cfg.Gate, limits: cfg.Limits, sent: map[string][]sentIn{}}, governor: governor{budget: cfg.Budget},
@@ -86,7 +87,7 @@ func New(pool Pool, cfg Config) (*Worker, error) {
 	w.writable = []string{}
 	for i := range cfg.Tables {
 		t := &cfg.Tables[i]
-		w.tables[t.Name] = t
+		w.tables[t.Name], w.naming[t.Name] = t, t.naming()
 		if t.ReadWrite {
 			w.writable = append(w.writable, t.Name)
 		}

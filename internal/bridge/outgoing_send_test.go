@@ -124,7 +124,7 @@ func (w *outWorld) onlyChanged(ctx context.Context, call outbox.Call) error {
 	}
 	rows, err := w.db.pool.Query(ctx, fmt.Sprintf(`SELECT t.sfid, akeys(l."values"::hstore) FROM salesforce._trigger_log AS l
 		JOIN salesforce.%s AS t ON t.id = l.record_id
-		WHERE l.state = 'PENDING' AND l.table_name = $1 AND t.sfid IS NOT NULL AND l."values" IS NOT NULL`, sub.table), sub.table)
+		WHERE (l.state = 'PENDING' OR EXISTS (SELECT FROM salesforce._trigger_log_attempt AS a WHERE l.id = ANY (a.entries))) AND l.table_name = $1 AND t.sfid IS NOT NULL AND l."values" IS NOT NULL`, sub.table), sub.table)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ import (
 const (
 	asWorker = "HCBRIDGE_BENCH_WORKER"
 	asSink   = "HCBRIDGE_BENCH_SINK"
-	profile  = "HCBRIDGE_BENCH_PROFILE" // a file for the worker's CPU profile; none if empty
+	profile  = "HCBRIDGE_BENCH_PROFILE" // a file for the worker's CPU profile, which lists the server's statements, too; none if empty
 )
 
 func TestMain(m *testing.M) {
@@ -86,7 +86,11 @@ type bench struct {
 // setup makes the table with n records, all of them synced.
 func setup(t *testing.T, n int) *bench {
 	t.Helper()
-	server := pgtest.Private(t, pgtest.Options{Fsync: true, Settings: map[string]string{"shared_buffers": "512MB", "max_wal_size": "8GB", "jit": "off"}})
+	settings := map[string]string{"shared_buffers": "512MB", "max_wal_size": "8GB", "jit": "off"}
+	if os.Getenv(profile) != "" {
+		settings["shared_preload_libraries"] = "pg_stat_statements"
+	}
+	server := pgtest.Private(t, pgtest.Options{Fsync: true, Settings: settings})
 	url, err := server.CreateDatabase(t.Context(), "out")
 	if err != nil {
 		t.Fatal(err)
@@ -182,6 +186,7 @@ func work(url, sink string) error {
 	listener := outbox.NewListener(func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, url) }, outbox.Channel(schema), zerolog.Nop())
 	worker, err := outbox.New(pool, outbox.Config{
 		Schema: schema, Algorithm: outbox.Merged, Tables: []outbox.Table{table()}, Sender: sender{sf}, Wake: listener.Wake(),
+		BatchSize: salesforce.MaxRecords, // as the bridge has it
 		Log: zerolog.New(os.Stderr).Level(zerolog.WarnLevel),
 	})
 	if err != nil {

@@ -45,6 +45,7 @@ func newSink(t *testing.T) *sink {
 		_, _ = w.Write([]byte(`{"username":"bench@example.com","preferred_username":"bench@example.com"}`))
 	})
 	mux.HandleFunc("PATCH /services/data/v64.0/composite/sobjects", s.update)
+	mux.HandleFunc("POST /services/data/v64.0/composite", s.composite)
 	srv := httptest.NewServer(mux)
 	s.url = srv.URL
 	t.Cleanup(srv.Close)
@@ -56,16 +57,53 @@ type update struct {
 	F3 string `json:"f3"`
 }
 
+// collection is the body of a request to update records.
+type collection struct{ Records []update }
+
 func (s *sink) update(w http.ResponseWriter, r *http.Request) {
 	at := time.Now()
-	var body struct{ Records []update }
+	var body collection
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	answer := []byte{'['}
-	for i, record := range body.Records {
+	_, _ = w.Write(s.agree(nil, body, at))
+	s.count(len(body.Records))
+}
+
+// composite takes several collections at once.
+func (s *sink) composite(w http.ResponseWriter, r *http.Request) {
+	at := time.Now()
+	var body struct {
+		CompositeRequest []struct {
+			ReferenceID string `json:"referenceId"`
+			Body        collection
+		}
+	}
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	n := 0
+	answer := []byte(`{"compositeResponse":[`)
+	for i, part := range body.CompositeRequest {
+		if i > 0 {
+			answer = append(answer, ',')
+		}
+		answer = append(s.agree(append(answer, `{"body":`...), part.Body, at), `,"httpHeaders":{},"httpStatusCode":200,"referenceId":`...)
+		answer = fmt.Appendf(answer, "%q}", part.ReferenceID)
+		n += len(part.Body.Records)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(answer, "]}"...))
+	s.count(n)
+}
+
+// agree appends the answer to a collection, and tells of the probe.
+func (s *sink) agree(answer []byte, c collection, at time.Time) []byte {
+	answer = append(answer, '[')
+	for i, record := range c.Records {
 		if i > 0 {
 			answer = append(answer, ',')
 		}
@@ -74,9 +112,12 @@ func (s *sink) update(w http.ResponseWriter, r *http.Request) {
 			s.probes <- arrival{record.F3, at}
 		}
 	}
-	_, _ = w.Write(append(answer, ']'))
+	return append(answer, ']')
+}
+
+func (s *sink) count(records int) {
 	s.calls.Add(1)
-	n := s.rows.Add(int64(len(body.Records)))
+	n := s.rows.Add(int64(records))
 	s.mu.Lock()
 	if s.gone != nil && n >= s.want {
 		close(s.gone)
