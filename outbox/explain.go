@@ -71,7 +71,7 @@ func (w *Worker) openUpserts(ctx context.Context, t *Table, oldest time.Duration
 	}
 	var values *string
 	_, err = pgx.ForEachRow(rows, []any{&values}, func() error {
-		v := (&entry{}).read(values)[column.Name]
+		v := (&entry{}).read(values, nil)[column.Name]
 		if !set(v) {
 			return nil
 		}

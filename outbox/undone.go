@@ -98,7 +98,7 @@ func (w *Worker) repeated(ctx context.Context) (list []*redone, err error) {
 			r.sfid = sfid
 		}
 		r.deleted = r.deleted || action == actionDelete
-		pairs := (&entry{}).read(values)
+		pairs := (&entry{}).read(values, nil)
 		if since {
 			r.is = overlay(r.is, pairs)
 		} else {
@@ -181,7 +181,8 @@ func (w *Worker) resend(ctx context.Context, r *redone, columns []string) (sent 
 		if err != nil {
 			return err //nolint:wrapcheck // wrapped by restore
 		}
-		if locked, err := idSet(rows); err != nil || len(locked) == 0 {
+		locked := map[int64]bool{}
+		if err := addIDs(locked, rows); err != nil || len(locked) == 0 {
 			return err
 		}
 		tag, err := tx.Exec(ctx, w.sql.resend, r.key.table, r.key.id, r.sfid, formatHStore(was), formatHStore(is))
