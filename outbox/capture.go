@@ -48,10 +48,13 @@ func tableSQL(schema, hstore, sequence string, t Table) (string, error) {
 	if t.ReadWrite {
 		state = "NEW"
 	}
-	var mapped []string
+	var mapped, kept []string
 	for _, c := range t.Columns {
-		if !c.system() {
+		switch {
+		case !c.system():
 			mapped = append(mapped, c.Name)
+		case c.Name != "id":
+			kept = append(kept, ident(c.Name))
 		}
 	}
 	return render("table.sql.tmpl", map[string]any{
@@ -66,6 +69,7 @@ func tableSQL(schema, hstore, sequence string, t Table) (string, error) {
 		"ReadWrite":      t.ReadWrite,
 		"State":          state,
 		"Mapped":         mapped,
+		"Kept":           kept,
 	})
 }
 
