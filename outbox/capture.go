@@ -50,11 +50,12 @@ func tableSQL(schema, hstore, sequence string, t Table) (string, error) {
 	}
 	var mapped, kept []string
 	for _, c := range t.Columns {
-		switch {
-		case !c.system():
+		switch c.Name {
+		case "systemmodstamp", "isdeleted":
+			kept = append(kept, c.Name)
+		}
+		if !c.system() {
 			mapped = append(mapped, c.Name)
-		case c.Name != "id":
-			kept = append(kept, ident(c.Name))
 		}
 	}
 	return render("table.sql.tmpl", map[string]any{

@@ -13,6 +13,7 @@ BEGIN
         IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
             -- Whoever saves whole objects writes back what they once read of the
             -- bridge's own columns, too, and means nothing by it.
+            IF NEW.sfid IS NULL THEN NEW.sfid := OLD.sfid; END IF;
             NEW._hc_lastop := OLD._hc_lastop;
             NEW._hc_err := OLD._hc_err;
             IF NEW OPERATOR(pg_catalog.*=) OLD THEN
