@@ -71,7 +71,7 @@ func TestApps(t *testing.T) {
 		"HC_OBJECTS=Account,Contact,Every__c", "HC_WRITE_ALGORITHM=merged", "HC_NUMBER_TYPE=numeric",
 		"HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_EXTERNAL_ID=External_Id__c", "HC_OBJECT_ACCOUNT_FIELDS=Name,External_Id__c",
 		"HC_OBJECT_CONTACT_ACCESS=read_write", "HC_OBJECT_CONTACT_EXTERNAL_ID=External_Id__c",
-		"HC_OBJECT_CONTACT_FIELDS=LastName,Email,Title,Birthdate,AccountId,Account.External_Id__c,External_Id__c",
+		"HC_OBJECT_CONTACT_FIELDS=LastName,Email,Title,Birthdate,CreatedDate,AccountId,Account.External_Id__c,External_Id__c",
 		"HC_OBJECT_EVERY__C_ACCESS=read_write", "HC_OBJECT_EVERY__C_EXTERNAL_ID=External_Id__c",
 		"HC_OBJECT_EVERY__C_FIELDS=Currency__c,Date__c,Datetime__c,Time__c,Check__c,Int__c,Pick__c,Text__c,External_Id__c")
 	r.SF.Trigger(func(d *sobject.Draft) error {

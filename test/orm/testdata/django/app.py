@@ -56,6 +56,7 @@ class Contact(models.Model):
     email = models.CharField(max_length=80, null=True)
     title = models.CharField(max_length=128, null=True)
     birthdate = models.DateField(null=True)
+    createddate = models.DateTimeField(null=True)
     systemmodstamp = models.DateTimeField(null=True)
     sfid = models.CharField(max_length=18, null=True, unique=True)
     account = models.ForeignKey(Account, to_field="sfid", db_column="accountid", null=True, on_delete=models.DO_NOTHING, db_constraint=False)

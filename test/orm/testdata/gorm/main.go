@@ -38,6 +38,7 @@ type Contact struct {
 	Email             *string
 	Title             *string
 	Birthdate         *time.Time
+	CreatedDate       *time.Time `gorm:"column:createddate"`
 	SystemModstamp    *time.Time `gorm:"column:systemmodstamp"`
 	AccountID         *string    `gorm:"column:accountid"`
 	Account           *Account   `gorm:"foreignKey:AccountID;references:SFID"`

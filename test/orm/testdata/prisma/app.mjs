@@ -10,7 +10,7 @@ const { Prisma, PrismaClient } = client
 
 // Without "public": the schema of the tables is all that the app looks in.
 const adapter = new PrismaPg(
-  { connectionString: process.env.DATABASE_URL, options: '-c search_path=salesforce', max: 4 },
+  { connectionString: process.env.DATABASE_URL, options: '-c search_path=salesforce', max: 16 },
   { schema: 'salesforce' },
 )
 const prisma = new PrismaClient({ adapter }).$extends({
@@ -60,8 +60,9 @@ const app = {
 
   // As with an object from a cache: all that it holds is written.
   async resave(arg) {
-    const { id, lastname, email, title, sfid } = held.get(arg.key)
-    await prisma.contact.update({ where: { id }, data: { lastname, email, title, sfid, [arg.field]: arg.value } })
+    const { id, ...all } = held.get(arg.key)
+    delete all.sync_error
+    await prisma.contact.update({ where: { id }, data: { ...all, [arg.field]: arg.value } })
   },
 
   async delete(arg) {
@@ -89,7 +90,7 @@ const app = {
           const { id } = await tx.contact.findUniqueOrThrow({ where: by({ key }) })
           await tx.contact.update({ where: { id }, data: { title } })
         },
-        { isolationLevel: Prisma.TransactionIsolationLevel.Serializable, maxWait: 30_000, timeout: 30_000 },
+        { isolationLevel: Prisma.TransactionIsolationLevel.Serializable, maxWait: 30_000 },
       )
     await Promise.all(
       arg.keys.map(async (key) => {
@@ -99,7 +100,9 @@ const app = {
               await once(key, value)
               break
             } catch (err) {
-              if (err.code !== 'P2034') throw err // write conflict, please retry
+              // The second is what a COMMIT may answer. Prisma then keeps its connection
+              // until the transaction would have timed out.
+              if (err.code !== 'P2034' && err.cause?.kind !== 'TransactionWriteConflict') throw err
               retries++
             }
           }

@@ -26,6 +26,7 @@ const Contact = sequelize.define('contact', {
   email: DataTypes.STRING(80),
   title: DataTypes.STRING(128),
   birthdate: DataTypes.DATEONLY,
+  createddate: DataTypes.DATE,
   systemmodstamp: DataTypes.DATE,
   accountid: DataTypes.STRING(18),
   accountKey: { type: DataTypes.STRING(64), field: 'account__external_id__c' },
@@ -94,7 +95,8 @@ const app = {
   async resave(arg) {
     const contact = held.get(arg.key)
     contact.set(arg.field, arg.value)
-    await contact.save({ fields: ['lastname', 'email', 'title', 'sfid'] })
+    for (const name of Object.keys(Contact.rawAttributes)) contact.changed(name, true)
+    await contact.save()
   },
 
   async delete(arg) {

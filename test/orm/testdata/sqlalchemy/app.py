@@ -49,6 +49,7 @@ class Contact(Base):
     email = Column(String(80))
     title = Column(String(128))
     birthdate = Column(Date)
+    createddate = Column(DateTime)
     systemmodstamp = Column(DateTime)
     accountid = Column(String(18), ForeignKey(Account.sfid))  # between Salesforce ids; the database has no such key
     account__external_id__c = Column(String(64))
@@ -131,11 +132,11 @@ def do_touch(arg):
 
 def do_resave(arg):
     """As with an object from a cache: all that it holds is written."""
-    with Session.begin() as session:
+    with Session(expire_on_commit=False) as session, session.begin():
         contact = held[arg["key"]]
         session.add(contact)
-        for column in ("lastname", "sfid"):
-            flag_modified(contact, column)
+        flag_modified(contact, "lastname")
+        contact.sfid = contact.createddate = contact.systemmodstamp = None
         setattr(contact, arg["field"], arg["value"])
     return {}
 
