@@ -9,6 +9,8 @@
 #   cc        a C compiler, for the race detector
 #   node      Node.js and npm, for the tests against third-party clients
 #   pgbouncer for the tests behind a pooler
+#   ruby      Ruby with ActiveRecord, for the apps of test/orm
+#   python    Python with Django and SQLAlchemy, for the same
 set -euo pipefail
 
 # have NAME: is it there?
@@ -19,8 +21,20 @@ have() {
     cc) command -v "${CC:-cc}" >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null ;;
     node) command -v node >/dev/null && command -v npm >/dev/null ;;
     pgbouncer) PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null ;;
-    *) echo "need.sh: $1 is not go, postgres, cc, node or pgbouncer" >&2; exit 2 ;;
+    ruby) have_in "-e" 'gem "activerecord"; gem "pg"' /usr/bin/ruby ruby ;;
+    python) have_in "-c" 'import django, psycopg2, sqlalchemy' /usr/bin/python3 python3 ;;
+    *) echo "need.sh: $1 is not go, postgres, cc, node, pgbouncer, ruby or python" >&2; exit 2 ;;
   esac
+}
+
+# have_in FLAG PROGRAM INTERPRETER...: does one of them run it? The same that
+# test/orm tries, as a version manager may hide the system's.
+have_in() {
+  local interpreter
+  for interpreter in "${@:3}"; do
+    "$interpreter" "$1" "$2" >/dev/null 2>&1 && return
+  done
+  return 1
 }
 
 # The same places as test/pgtest looks in, or a server that is running.
@@ -65,6 +79,12 @@ packages() {
     fedora-node) echo nodejs ;;
     macos-node) echo node ;;
     *-pgbouncer) echo pgbouncer ;;
+    debian-ruby) echo ruby ruby-activerecord ruby-pg ;;
+    fedora-ruby) echo ruby rubygem-activerecord rubygem-pg ;;
+    debian-python | fedora-python) echo python3-django python3-psycopg2 python3-sqlalchemy ;;
+    alpine-python) echo py3-django py3-psycopg2 py3-sqlalchemy ;;
+    *-ruby) echo ruby ;; # and: gem install activerecord pg
+    *-python) echo python ;; # and: pip install django psycopg2-binary sqlalchemy
   esac
 }
 
