@@ -8,6 +8,9 @@ SHELL := bash
 GOFUMPT  := go run mvdan.cc/gofumpt@v0.12.0
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
+# What the tests need besides, by the names of scripts/need.sh.
+TESTS_NEED := go postgres cc node pgbouncer chromium ruby python
+
 PKG      ?= ./...
 RUN      ?= .
 FUZZTIME ?= 30s
@@ -28,7 +31,7 @@ demo:
 ## test: run all tests under the race detector
 .PHONY: test
 test:
-	@scripts/need.sh go postgres cc node pgbouncer chromium
+	@scripts/need.sh $(TESTS_NEED)
 	go test -race -timeout 20m $(PKG)
 
 ## test/one: run one test again and again: make test/one PKG=./outbox RUN=TestOrder
@@ -58,7 +61,7 @@ screenshots:
 ## check: all that must pass before a push, and all that CI runs
 .PHONY: check
 check:
-	@scripts/need.sh go postgres cc node pgbouncer chromium
+	@scripts/need.sh $(TESTS_NEED)
 	scripts/gofumpt.sh $(GOFUMPT)
 	go vet ./...
 	$(GOLANGCI) run --allow-parallel-runners

@@ -58,8 +58,12 @@ func tableSQL(schema, hstore, sequence string, t Table) (string, error) {
 	if t.ReadWrite {
 		state = "NEW"
 	}
-	var mapped []string
+	var mapped, kept []string
 	for _, c := range t.Columns {
+		switch c.Name {
+		case "systemmodstamp", "isdeleted":
+			kept = append(kept, c.Name)
+		}
 		if !c.system() {
 			mapped = append(mapped, c.Name)
 		}
@@ -76,6 +80,7 @@ func tableSQL(schema, hstore, sequence string, t Table) (string, error) {
 		"ReadWrite":      t.ReadWrite,
 		"State":          state,
 		"Mapped":         mapped,
+		"Kept":           kept,
 	})
 }
 

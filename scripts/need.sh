@@ -10,6 +10,8 @@
 #   node      Node.js and npm, for the tests against third-party clients
 #   pgbouncer for the tests behind a pooler
 #   chromium  for the tests of the pages
+#   ruby      Ruby with ActiveRecord, for the apps of test/orm
+#   python    Python with Django and SQLAlchemy, for the same
 set -euo pipefail
 
 # have NAME: is it there?
@@ -21,8 +23,20 @@ have() {
     node) command -v node >/dev/null && command -v npm >/dev/null ;;
     pgbouncer) PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null ;;
     chromium) have_chromium ;;
-    *) echo "need.sh: $1 is not go, postgres, cc, node, pgbouncer or chromium" >&2; exit 2 ;;
+    ruby) have_in "-e" 'gem "activerecord"; gem "pg"' /usr/bin/ruby ruby ;;
+    python) have_in "-c" 'import django, psycopg2, sqlalchemy' /usr/bin/python3 python3 ;;
+    *) echo "need.sh: $1 is none of the names above" >&2; exit 2 ;;
   esac
+}
+
+# have_in FLAG PROGRAM INTERPRETER...: does one of them run it? The same that
+# test/orm tries, as a version manager may hide the system's.
+have_in() {
+  local interpreter
+  for interpreter in "${@:3}"; do
+    "$interpreter" "$1" "$2" >/dev/null 2>&1 && return
+  done
+  return 1
 }
 
 # The same places as test/pgtest looks in, or a server that is running.
@@ -78,6 +92,12 @@ packages() {
     *-pgbouncer) echo pgbouncer ;;
     debian-chromium) echo chromium fonts-dejavu-core ;;
     *-chromium) echo chromium ;;
+    debian-ruby) echo ruby ruby-activerecord ruby-pg ;;
+    fedora-ruby) echo ruby rubygem-activerecord rubygem-pg ;;
+    debian-python | fedora-python) echo python3-django python3-psycopg2 python3-sqlalchemy ;;
+    alpine-python) echo py3-django py3-psycopg2 py3-sqlalchemy ;;
+    *-ruby) echo ruby ;; # and: gem install activerecord pg
+    *-python) echo python ;; # and: pip install django psycopg2-binary sqlalchemy
   esac
 }
 

@@ -10,6 +10,16 @@ CREATE OR REPLACE FUNCTION "s""1"."hc_a""b'c_status"() RETURNS trigger
     AS $body$
 BEGIN
     IF pg_catalog.current_setting('xmlbinary') OPERATOR(pg_catalog.=) 'base64' THEN
+        IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
+            -- Whoever saves whole objects writes back what they once read of the
+            -- bridge's own columns, too, and means nothing by it.
+            IF NEW.sfid IS NULL THEN NEW.sfid := OLD.sfid; END IF;
+            NEW._hc_lastop := OLD._hc_lastop;
+            NEW._hc_err := OLD._hc_err;
+            IF NEW OPERATOR(pg_catalog.*=) OLD THEN
+                RETURN NEW; -- nothing is sent that would end a PENDING, and what was refused is so still
+            END IF;
+        END IF;
         NEW._hc_lastop := 'PENDING';
         NEW._hc_err := NULL;
     ELSIF NEW._hc_lastop::pg_catalog.text OPERATOR(pg_catalog.=) 'SYNCED' AND NEW._hc_err IS NULL THEN
