@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"hcbridge/config"
+	"hcbridge/pgsink"
 )
 
 //go:embed sql/check_rights.sql
@@ -103,7 +104,11 @@ type rights struct {
 
 func (c *checker) rights(ctx context.Context, conn *pgx.Conn) {
 	const part = "Postgres"
-	rows, err := conn.Query(ctx, checkRightsSQL, c.cfg.Schema)
+	tables := []string{"_trigger_log", "_trigger_log_archive", "_hcmeta"}
+	for _, o := range c.cfg.Objects {
+		tables = append(tables, pgsink.TableName(o.Name))
+	}
+	rows, err := conn.Query(ctx, checkRightsSQL, c.cfg.Schema, tables)
 	if err != nil {
 		c.warn(part, "the rights cannot be read: "+err.Error(), "try again")
 		return

@@ -23,7 +23,7 @@ func TestCheckPostgres(t *testing.T) {
 		{"NoRightToCreate", func(c *checked) { c.as("") }, nil, []string{"✗ Postgres: no right to create the schema hcbridge and salesforce", "→ CREATE SCHEMA hcbridge AUTHORIZATION", "--postgres-setup"}},
 		{"SchemaClosed", func(c *checked) { c.exec("CREATE SCHEMA salesforce"); c.as("CREATE SCHEMA hcbridge AUTHORIZATION @") }, nil, []string{"✗ Postgres: no right to create tables in salesforce", "→ GRANT USAGE, CREATE ON SCHEMA salesforce TO"}},
 		{"TablesOfOthers", func(c *checked) {
-			c.exec("CREATE SCHEMA salesforce; CREATE TABLE salesforce.account (id int)")
+			c.exec("CREATE SCHEMA salesforce; CREATE TABLE salesforce.account (id int); CREATE TABLE salesforce.their_own (id int)")
 			c.as("CREATE SCHEMA hcbridge AUTHORIZATION @; GRANT ALL ON SCHEMA salesforce TO @")
 		}, nil, []string{"✗ Postgres: 1 tables belong to others, so that columns and triggers cannot be added: salesforce.account", "→ ALTER TABLE … OWNER TO"}},
 		{"NoHStore", func(c *checked) {
