@@ -22,7 +22,28 @@ func load(environ []string, read readFile) (*Config, error) {
 	return newEnvironment(environ, read).load(true)
 }
 
+// LoadSetup is Load for what needs neither side: a mapping is enough. Problems
+// with how to log in to Salesforce are left out.
+func LoadSetup(environ []string) (*Config, error) {
+	e := newEnvironment(environ, readRegular)
+	c := e.build(false)
+	e.problems = slices.DeleteFunc(e.problems, func(p Problem) bool { return strings.HasPrefix(p.Variable, "HC_SALESFORCE_") })
+	if err := e.err(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
 func (e *environment) load(needsDatabase bool) (*Config, error) {
+	c := e.build(needsDatabase)
+	if err := e.err(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// build returns the configuration, which is one only where no problem is found.
+func (e *environment) build(needsDatabase bool) *Config {
 	file := e.mappingFile()
 	c := &Config{
 		DatabaseURL:       e.databaseURL("DATABASE_URL"),
@@ -53,10 +74,7 @@ func (e *environment) load(needsDatabase bool) (*Config, error) {
 	}
 	c.Objects = e.objects(file.objects, c.PollInterval)
 	e.refuseUnknown(objectNames(c.Objects))
-	if err := e.err(); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return c
 }
 
 // objects returns what is to be synced, each object's settings taken from its

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
-	"text/tabwriter"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -19,12 +17,19 @@ import (
 // listLimit is how many failures are listed.
 const listLimit = 1000
 
+var failureColumns = []column{
+	{name: "AT", drop: 3}, {name: "DIRECTION", drop: 4}, {name: "ID"}, {name: "OBJECT", cut: 12}, {name: "ROW", drop: 2, nums: true}, {name: "SFID", drop: 1}, {name: "MESSAGE", cut: 20},
+}
+
 func (p *program) errorsCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "errors",
 		Short: "List failed writes and failed reads",
-		Args:  noArgs,
+		Long: "Lists what Salesforce refused to store and what Postgres refused to hold, newest first, 1,000 at most. The column ID is what\n" +
+			"retry and ignore take. Messages are cut on a terminal; --json has them whole.",
+		Example: "  hcbridge errors\n  hcbridge errors --json | jq -r '.[] | [.object, .message] | @tsv'",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.withDatabase(cmd.Context(), func(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool) error {
 				list, err := bridge.Failures(ctx, pool, cfg, listLimit)
@@ -32,24 +37,23 @@ func (p *program) errorsCommand() *cobra.Command {
 					return err
 				}
 				if asJSON {
-					enc := json.NewEncoder(p.stdout)
-					enc.SetIndent("", "  ")
-					return enc.Encode(list)
+					return p.json(list)
 				}
 				if len(list) == 0 {
 					p.printf("No errors.\n")
 					return nil
 				}
-				w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-				_, _ = fmt.Fprintln(w, "AT\tDIRECTION\tID\tOBJECT\tROW\tSFID\tMESSAGE")
+				rows := make([][]string, 0, len(list))
 				for _, f := range list {
 					id, row := f.SFID, ""
 					if f.ID != 0 {
 						id, row = strconv.FormatInt(f.ID, 10), strconv.FormatInt(f.RecordID, 10)
 					}
-					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.At.UTC().Format(time.RFC3339), f.Direction, id, f.Object, row, f.SFID, f.Message)
+					rows = append(rows, []string{f.At.UTC().Format(time.RFC3339), f.Direction, id, f.Object, row, f.SFID, f.Message})
 				}
-				return w.Flush()
+				p.table(failureColumns, rows)
+				p.printf("\nMend the cause, then hcbridge retry ID… or --all; hcbridge ignore ID… dismisses.\n")
+				return nil
 			})
 		},
 	}
@@ -67,10 +71,12 @@ func (p *program) ignoreCommand() *cobra.Command {
 
 // settleCommand is a command on failures, by id or all of them.
 func (p *program) settleCommand(name, short, done string, fn func(ctx context.Context, db *pgxpool.Pool, schema string, ids []string) (int64, error)) *cobra.Command {
-	var all bool
+	var all, asJSON bool
 	cmd := &cobra.Command{
-		Use:   name + " [ID…]",
-		Short: short,
+		Use:     name + " [ID…]",
+		Short:   short,
+		Long:    short + ": by the ids that hcbridge errors lists, or all of them.\n--json prints {\"" + done + "\": number}.",
+		Example: "  hcbridge " + name + " 42 43\n  hcbridge " + name + " --all",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if all == (len(args) > 0) {
 				return errors.Join(errUsage, fmt.Errorf("%s takes the ids that `hcbridge errors` lists, or --all", name))
@@ -83,11 +89,15 @@ func (p *program) settleCommand(name, short, done string, fn func(ctx context.Co
 				if err != nil {
 					return err
 				}
+				if asJSON {
+					return p.json(map[string]int64{done: n})
+				}
 				p.printf("%d %s\n", n, done)
 				return nil
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "all that failed")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

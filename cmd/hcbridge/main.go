@@ -41,6 +41,7 @@ func main() {
 type program struct {
 	environ        []string
 	stdout, stderr io.Writer
+	noColour       bool
 }
 
 // errUsage marks a failure that the caller of the program must mend.
@@ -52,27 +53,51 @@ var errQuiet = errors.New("quiet")
 // run runs one command line and returns its exit code.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	p := &program{environ: environ, stdout: stdout, stderr: stderr}
+	root := p.root()
+	root.SetArgs(args)
+	return p.exitCode(root.ExecuteContext(ctx))
+}
+
+// root is the command line.
+func (p *program) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "hcbridge",
 		Short: "Keeps Salesforce objects and Postgres tables in step, in both directions",
 		Long: "Keeps Salesforce objects and Postgres tables in step, in both directions, within seconds.\n" +
-			"Without a command it runs the bridge. All settings come from the environment.",
-		Args:              noArgs,
-		RunE:              p.runBridge,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		DisableAutoGenTag: true,
+			"Without a command it runs the bridge. All settings come from the environment; hcbridge check says whether they are right.\n\n" +
+			"Exit codes: 0 done; 1 failed, or found what is wrong; 2 arguments or configuration wrong.",
+		Example: "  hcbridge check            # before the first start\n" +
+			"  hcbridge                  # run, until SIGTERM\n" +
+			"  hcbridge status --watch   # beside the running bridge\n" +
+			"  hcbridge errors           # what Salesforce or Postgres refused",
+		Args:                       knownCommand,
+		RunE:                       p.runBridge,
+		SuggestionsMinimumDistance: 2,
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		DisableAutoGenTag:          true,
 	}
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.PersistentFlags().BoolVar(&p.noColour, "no-color", false, "no colours (as with NO_COLOR set, TERM=dumb, or without a terminal)")
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errors.Join(errUsage, err) })
 	root.AddCommand(
-		&cobra.Command{Use: "run", Short: "Run the bridge in the foreground until SIGTERM", Args: noArgs, RunE: p.runBridge},
+		p.runCommand(),
 		p.checkCommand(), p.statusCommand(), p.verifyCommand(), p.errorsCommand(), p.retryCommand(), p.ignoreCommand(), p.reloadCommand(), p.approveCommand(), p.adoptCommand(), p.pauseCommand(), p.resumeCommand(), p.objectsCommand(), p.exportCommand(), p.versionCommand(), p.healthCommand(),
 	)
-	err := root.ExecuteContext(ctx)
-	return p.exitCode(err)
+	return root
+}
+
+// knownCommand refuses what is no command, and says which may be meant.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := "see hcbridge --help"
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "is it " + strings.Join(near, " or ") + "?"
+	}
+	return errors.Join(errUsage, fmt.Errorf("unknown command %q: %s", args[0], hint))
 }
 
 // noArgs refuses arguments as a usage error.
@@ -89,7 +114,7 @@ func (p *program) exitCode(err error) int {
 	}
 	var problems *config.Error
 	var ce *bridge.ConfigError
-	usage := errors.Is(err, errUsage) || errors.As(err, &problems) || errors.As(err, &ce) || strings.HasPrefix(err.Error(), "unknown command")
+	usage := errors.Is(err, errUsage) || errors.As(err, &problems) || errors.As(err, &ce)
 	if !errors.Is(err, errQuiet) {
 		_, _ = fmt.Fprintln(p.stderr, "hcbridge: "+strings.TrimPrefix(err.Error(), errUsage.Error()+"\n"))
 	}
@@ -102,6 +127,18 @@ func (p *program) exitCode(err error) int {
 // config reads the settings; its error lists every problem at once.
 func (p *program) config() (*config.Config, error) { return config.Load(p.environ) }
 
-func (p *program) printf(format string, args ...any) {
-	_, _ = fmt.Fprintf(p.stdout, format, args...) // nowhere to tell
+// completeObjects offers the names of the mapped objects to the shell, from the
+// settings alone.
+func (p *program) completeObjects(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	cfg, err := config.LoadSetup(p.environ)
+	if err != nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, o := range cfg.Objects {
+		if strings.HasPrefix(strings.ToLower(o.Name), strings.ToLower(begun)) {
+			names = append(names, o.Name)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }

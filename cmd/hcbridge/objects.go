@@ -1,10 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +17,8 @@ func (p *program) objectsCommand() *cobra.Command {
 		Short: "Show what can be mapped: the org's objects, or one object's fields",
 		Long: "Lists the objects of the org that can be mapped or, with an object, its fields: type, column, whether a PushTopic carries them.\n" +
 			"--env and --mapping print ready configuration for the object. Needs no database.",
+		Example:           "  hcbridge objects\n  hcbridge objects Invoice__c\n  hcbridge objects Invoice__c --env >> .env",
+		ValidArgsFunction: p.completeObjects,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return errors.Join(errUsage, errors.New("objects takes one object at most"))
@@ -73,29 +72,46 @@ func (p *program) objectsCommand() *cobra.Command {
 	return cmd
 }
 
-func (p *program) json(v any) error {
-	e := json.NewEncoder(p.stdout)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
+func (p *program) objectTable(list []web.OrgObject) error {
+	var rows [][]string
+	for _, o := range list {
+		rows = append(rows, []string{o.Object, o.Label, o.Table, yes(o.Writeable), yes(o.Streaming), yes(o.Mapped)})
+	}
+	p.table([]column{
+		{name: "OBJECT"}, {name: "LABEL", drop: 2, cut: 12}, {name: "TABLE", drop: 1, cut: 16}, {name: "WRITEABLE", drop: 3}, {name: "PUSHTOPIC"}, {name: "MAPPED"},
+	}, rows)
+	p.printf("\n%d objects; hcbridge objects %s shows the fields of one\n", len(list), example(list))
+	return nil
 }
 
-func (p *program) objectTable(list []web.OrgObject) error {
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "OBJECT\tLABEL\tTABLE\tWRITEABLE\tPUSHTOPIC\tMAPPED")
+// example is the name of an object, mapped if there is one.
+func example(list []web.OrgObject) string {
 	for _, o := range list {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", o.Object, o.Label, o.Table, yes(o.Writeable), yes(o.Streaming), yes(o.Mapped))
+		if o.Mapped {
+			return o.Object
+		}
 	}
-	return w.Flush()
+	return "Account"
 }
 
 func (p *program) fieldTable(o web.OrgObject) error {
 	p.printf("%s (%s)  table %s  writeable %s  PushTopic %s\n\n", o.Object, o.Label, o.Table, yes(o.Writeable), yes(o.Streaming))
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "FIELD\tTYPE\tCOLUMN\tCOLUMN TYPE\tWRITEABLE\tPUSHTOPIC\tEXTERNAL ID\tMAPPED\tNOTE")
+	var rows [][]string
 	for _, f := range o.Fields {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Field, f.Type, f.Column, f.ColumnType, yes(f.Writeable), yes(f.Streaming), yes(f.ExternalID), yes(f.Mapped), f.Note)
+		rows = append(rows, []string{f.Field, f.Type, f.Column, f.ColumnType, yes(f.Writeable), yes(f.Streaming), yes(f.ExternalID), yes(f.Mapped), f.Note})
 	}
-	return w.Flush()
+	p.table([]column{
+		{name: "FIELD"},
+		{name: "TYPE"},
+		{name: "COLUMN", drop: 2, cut: 16},
+		{name: "COLUMN TYPE", drop: 3, cut: 16},
+		{name: "WRITEABLE", drop: 5},
+		{name: "PUSHTOPIC", drop: 4},
+		{name: "EXTERNAL ID", drop: 6},
+		{name: "MAPPED"},
+		{name: "NOTE", drop: 1, cut: 12},
+	}, rows)
+	return nil
 }
 
 func yes(is bool) string {

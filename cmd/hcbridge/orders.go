@@ -24,13 +24,17 @@ func (p *program) resumeCommand() *cobra.Command {
 }
 
 func (p *program) pausing(name string, paused bool, short, long, done, already string) *cobra.Command {
-	return &cobra.Command{
-		Use: name, Short: short, Long: long, Args: noArgs,
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: name, Short: short, Long: long + "\n--json prints {\"paused\": bool, \"changed\": bool}.", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.withDatabase(cmd.Context(), func(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool) error {
 				changed, err := bridge.Pause(ctx, pool, cfg.Schema, paused)
 				if err != nil {
 					return err
+				}
+				if asJSON {
+					return p.json(map[string]bool{"paused": paused, "changed": changed})
 				}
 				if !changed {
 					done = already
@@ -40,6 +44,8 @@ func (p *program) pausing(name string, paused bool, short, long, done, already s
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
 }
 
 func (p *program) approveCommand() *cobra.Command {
@@ -49,7 +55,10 @@ func (p *program) approveCommand() *cobra.Command {
 		Short: "Release a held mass change or mass delete",
 		Long: "Sends what the bridge holds because there are more deletes or changes of an object than anybody is likely to mean;\n" +
 			"/readyz and the log say which. It releases what is in the trigger log now: what comes later is judged anew. To dismiss\n" +
-			"changes instead, set their state to IGNORED in the trigger log first.",
+			"changes instead, set their state to IGNORED in the trigger log first.\n" +
+			"--json prints [{\"table\", \"entries\", \"reason\"}].",
+		Example:           "  hcbridge approve Account",
+		ValidArgsFunction: p.completeObjects,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return errors.Join(errUsage, errors.New("approve takes one object, or none for all: hcbridge approve Account"))
@@ -89,8 +98,10 @@ func (p *program) adoptCommand() *cobra.Command {
 		Use:   "adopt",
 		Short: "Confirm a database that was restored, cloned or taken over",
 		Long: "A database that was copied, moved, upgraded or set back to an earlier time only receives from Salesforce, because what waits\n" +
-			"in it may be old, or another's. This confirms that it is the one to write from. Never adopt a copy beside the original.",
-		Args: noArgs,
+			"in it may be old, or another's. This confirms that it is the one to write from. Never adopt a copy beside the original.\n" +
+			"--json prints {\"reason\", \"waiting\", \"dismissed\"}.",
+		Example: "  hcbridge adopt             # send what waits in it\n  hcbridge adopt --dismiss   # send nothing of it",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.withDatabase(cmd.Context(), func(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool) error {
 				a, err := bridge.Adopt(ctx, pool, cfg.Schema, dismiss)

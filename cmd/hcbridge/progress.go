@@ -3,73 +3,83 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
+
+	"github.com/rs/zerolog"
+
+	"hcbridge/config"
 )
 
-// progressEvery is how often a line is printed where there is no terminal.
-const progressEvery = 5 * time.Second
+// How often long work tells how far it is: on a terminal, and in a log.
+const (
+	drawEvery = 100 * time.Millisecond
+	sayEvery  = 5 * time.Second
+)
 
 // progress shows how far long work has come, on standard error: a bar that is
-// drawn over itself on a terminal, a line now and then otherwise.
+// drawn over itself on a terminal, a log line every few seconds otherwise.
 type progress struct {
 	w     io.Writer
-	what  string
-	bar   bool
+	log   zerolog.Logger
+	event string
+	width int  // of the terminal
+	bar   bool // somebody watches
 	began time.Time
 	said  time.Time
 	drawn bool
 }
 
-func (p *program) progress(what string) *progress {
+// progress shows work that the log calls event.
+func (p *program) progress(cfg *config.Config, event string) *progress {
 	now := time.Now()
-	return &progress{w: p.stderr, what: what, bar: isTerminal(p.stderr), began: now, said: now}
-}
-
-// isTerminal reports whether somebody watches w.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
+	return &progress{
+		w: p.stderr, log: p.logger(cfg).With().Str("component", "hcbridge").Logger(), event: event,
+		bar: isTerminal(p.stderr) && p.getenv("TERM") != "dumb", width: p.width(), began: now, said: now,
 	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// at shows that n of total are done; total 0 is not known yet.
-func (b *progress) at(n, total int64) {
-	every := progressEvery
+// at shows that n of total rows of an object are done; total 0 is not known yet.
+func (b *progress) at(object string, n, total int64) {
+	every := sayEvery
 	if b.bar {
-		every = 100 * time.Millisecond
+		every = drawEvery
 	}
 	if time.Since(b.said) < every {
 		return
 	}
 	b.said = time.Now()
-	if b.bar {
-		const width = 40
-		full := 0
-		if total > 0 {
-			full = int(min(n, total) * width / total)
-		}
-		_, _ = fmt.Fprintf(b.w, "\r%s [%s%s] %d of %d", b.what, strings.Repeat("█", full), strings.Repeat(" ", width-full), n, total)
-		b.drawn = true
+	if !b.bar {
+		b.log.Info().Str("event", b.event).Str("object", object).Int64("rows", n).Int64("of", total).Msg(b.event)
 		return
 	}
-	_, _ = fmt.Fprintf(b.w, "%s: %d of %d\n", b.what, n, total)
+	text := fmt.Sprintf(" %d", n)
+	if total > 0 {
+		text = fmt.Sprintf(" %d of %d", n, total)
+	}
+	size := 40
+	if b.width > 0 {
+		size = min(size, b.width-len(object)-len(text)-4)
+	}
+	bar := ""
+	if size > 4 {
+		full := 0
+		if total > 0 {
+			full = int(int64(size) * min(n, total) / total)
+		}
+		bar = " [" + strings.Repeat("█", full) + strings.Repeat("░", size-full) + "]"
+	}
+	_, _ = fmt.Fprintf(b.w, "\r%s%s%s\x1b[K", object, bar, text)
+	b.drawn = true
 }
 
-// done says that all is done, and how long it took.
-func (b *progress) done() {
-	b.end()
-	_, _ = fmt.Fprintf(b.w, "%s: done in %s\n", b.what, time.Since(b.began).Round(100*time.Millisecond))
-}
-
-// end leaves the line of the bar.
-func (b *progress) end() {
+// clear takes the bar off the terminal.
+func (b *progress) clear() {
 	if b.drawn {
 		b.drawn = false
-		_, _ = fmt.Fprintln(b.w)
+		_, _ = fmt.Fprint(b.w, "\r\x1b[K")
 	}
 }
+
+// took is how long it took.
+func (b *progress) took() time.Duration { return time.Since(b.began).Round(100 * time.Millisecond) }

@@ -26,6 +26,8 @@ func (p *program) reloadCommand() *cobra.Command {
 		Long: "Asks the running bridge to read all records of an object again. Rows are compared and only what differs is written:\n" +
 			"the table is never empty, ids stay, and changes go on in both directions meanwhile. Without a running bridge the request\n" +
 			"is kept and done at the next start.",
+		Example:           "  hcbridge reload Account\n  hcbridge reload Account --detach   # do not wait for it",
+		ValidArgsFunction: p.completeObjects,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return errors.Join(errUsage, errors.New("reload takes one object, for example: hcbridge reload Account"))
@@ -64,8 +66,8 @@ func (p *program) reload(ctx context.Context, cfg *config.Config, pool *pgxpool.
 // followReload shows the progress of a reload until it is done. When ctx ends
 // the bridge goes on with it.
 func (p *program) followReload(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool, r bridge.Reload) error {
-	show := p.progress("Reloading " + r.Object)
-	defer show.end()
+	show := p.progress(cfg, "reload")
+	defer show.clear()
 	ticker := time.NewTicker(reloadLook)
 	defer ticker.Stop()
 	for {
@@ -74,7 +76,8 @@ func (p *program) followReload(ctx context.Context, cfg *config.Config, pool *pg
 			return err
 		}
 		if !pending {
-			show.done()
+			show.clear()
+			p.printf("%s is reloaded, in %s.\n", r.Object, show.took())
 			return nil
 		}
 		st, age, err := bridge.Snapshot(ctx, pool, cfg.Schema)
@@ -90,7 +93,7 @@ func (p *program) followReload(ctx context.Context, cfg *config.Config, pool *pg
 			}
 			switch o.State {
 			case status.ReloadTable:
-				show.at(o.Loaded, o.ToLoad)
+				show.at(r.Object, o.Loaded, o.ToLoad)
 			case status.MappingError:
 				return fmt.Errorf("%s cannot be reloaded now: %s", r.Object, o.Message)
 			}

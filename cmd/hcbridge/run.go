@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -13,12 +12,21 @@ import (
 	"hcbridge/internal/bridge"
 )
 
+func (p *program) runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "run", Short: "Run the bridge in the foreground until SIGTERM", Args: noArgs, RunE: p.runBridge,
+		Long: "Keeps both sides in step until SIGTERM or SIGINT. The first one ends work in hand, which may take HC_SHUTDOWN_GRACE; a second kills.\n" +
+			"It logs one JSON object a line on standard error; HC_LOG_FORMAT=console is for people.",
+		Example: "  HC_LOG_FORMAT=console hcbridge run",
+	}
+}
+
 func (p *program) runBridge(cmd *cobra.Command, _ []string) error {
 	cfg, err := p.config()
 	if err != nil {
 		return err
 	}
-	log := newLogger(cfg, p.stderr)
+	log := p.logger(cfg)
 	err = withGrace(cmd.Context(), cfg.ShutdownGrace, bridge.New(cfg, build(), log).Run)
 	if errors.Is(err, errGrace) {
 		log.Error().Str("component", "bridge").Str("event", "grace_over").Dur("wait_ms", cfg.ShutdownGrace).Msg("work in hand did not end in time; it is resumed at the next start")
@@ -48,8 +56,9 @@ func withGrace(ctx context.Context, grace time.Duration, fn func(context.Context
 	}
 }
 
-// newLogger returns the program's one logger: JSON lines, or text for people.
-func newLogger(cfg *config.Config, w io.Writer) zerolog.Logger {
+// logger returns the program's one logger: JSON lines, or text for people.
+func (p *program) logger(cfg *config.Config) zerolog.Logger {
+	w := p.stderr
 	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
 	zerolog.DurationFieldUnit = time.Millisecond
 	level, err := zerolog.ParseLevel(cfg.LogLevel)
@@ -57,7 +66,7 @@ func newLogger(cfg *config.Config, w io.Writer) zerolog.Logger {
 		level = zerolog.InfoLevel
 	}
 	if cfg.LogFormat == "console" {
-		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly}
+		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: !p.colours(w)}
 	}
 	return zerolog.New(w).Level(level).With().Timestamp().Logger()
 }

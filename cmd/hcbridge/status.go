@@ -2,9 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"text/tabwriter"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -24,7 +23,11 @@ func (p *program) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show the connection and every object, as the running bridge sees them",
-		Args:  noArgs,
+		Long: "Shows what the running bridge last wrote down of itself, a few seconds ago at most: the connection, and of every object how changes\n" +
+			"are noticed, its state, the rows on both sides, what waits to be sent, what failed, and how long the last change took.\n" +
+			"Exit code 1 if no bridge runs, after showing what the last one left.",
+		Example: "  hcbridge status\n  hcbridge status --watch\n  hcbridge status --json | jq '.objects[] | {object, state, pending_writes}'",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.withDatabase(cmd.Context(), func(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool) error {
 				for {
@@ -37,7 +40,7 @@ func (p *program) statusCommand() *cobra.Command {
 						timer.Stop()
 						return nil
 					case <-timer.C:
-						p.printf("\n")
+						p.between()
 					}
 				}
 			})
@@ -46,6 +49,15 @@ func (p *program) statusCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print what /api/status answers")
 	cmd.Flags().BoolVar(&watch, "watch", false, "print it again every two seconds")
 	return cmd
+}
+
+// between two pictures the terminal is cleared.
+func (p *program) between() {
+	if isTerminal(p.stdout) && p.getenv("TERM") != "dumb" {
+		p.printf("\x1b[H\x1b[2J")
+		return
+	}
+	p.printf("\n")
 }
 
 // withDatabase gives fn the settings and a pool.
@@ -68,13 +80,11 @@ func (p *program) status(ctx context.Context, cfg *config.Config, pool *pgxpool.
 		return err
 	}
 	if asJSON {
-		enc := json.NewEncoder(p.stdout)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(st); err != nil {
+		if err := p.json(st); err != nil {
 			return err
 		}
 	} else {
-		p.table(st)
+		p.show(st)
 	}
 	if age > staleAfter {
 		return fmt.Errorf("no bridge is running: this is its status of %s ago", age.Round(time.Second))
@@ -82,23 +92,52 @@ func (p *program) status(ctx context.Context, cfg *config.Config, pool *pgxpool.
 	return nil
 }
 
-func (p *program) table(st status.Status) {
+// statusColumns of the table; a narrow terminal shows those that say whether
+// all is well.
+var statusColumns = []column{
+	{name: "OBJECT", cut: 16},
+	{name: "MODE", drop: 4},
+	{name: "STATE", cut: 12},
+	{name: "ACCESS", drop: 5},
+	{name: "SALESFORCE", drop: 3, nums: true},
+	{name: "POSTGRES", drop: 2, nums: true},
+	{name: "PENDING", nums: true},
+	{name: "FAILED", nums: true},
+	{name: "LAG", drop: 1, nums: true},
+}
+
+func (p *program) show(st status.Status) {
 	c := st.Connection
-	p.printf("%s  org %s  user %s  %s  API %s\n", c.State, c.OrgID, c.Username, c.InstanceURL, c.APIVersion)
-	p.printf("streaming %s  role %s  writes %s  API calls %d of %d (budget %d)\n", c.Streaming, c.Role, c.WriteAlgorithm, c.APICalls.Used, c.APICalls.Limit, c.APICalls.Budget)
+	colour := green
+	switch c.State {
+	case status.Idle, status.PollingDBChanges:
+	case status.Starting, status.Standby, status.Paused, status.Recovery, status.APILimit:
+		colour = yellow
+	default:
+		colour = red
+	}
+	p.printf("%s  org %s  user %s\n", p.paint(colour, string(c.State)), c.OrgID, c.Username)
+	p.printf("%s  API %s, %d of %d calls used (budget %d)\n", c.InstanceURL, c.APIVersion, c.APICalls.Used, c.APICalls.Limit, c.APICalls.Budget)
+	p.printf("streaming %s  role %s  writes %s\n", c.Streaming, c.Role, c.WriteAlgorithm)
 	if c.Message != "" {
 		p.printf("%s\n", c.Message)
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "\nOBJECT\tMODE\tSTATE\tACCESS\tSALESFORCE\tPOSTGRES\tPENDING\tFAILED\tLAG")
+	p.printf("\n")
+	var list [][]string
 	for _, o := range st.Objects {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d ms\n", o.Object, o.ModeEffective, o.State, o.Access, rows(o.RowsSalesforce), rows(o.RowsPostgres), o.PendingWrites, o.FailedWrites+o.FailedReads, o.LagMS)
+		list = append(list, []string{
+			o.Object, o.ModeEffective, string(o.State), o.Access, rows(o.RowsSalesforce), rows(o.RowsPostgres),
+			fmt.Sprint(o.PendingWrites), fmt.Sprint(o.FailedWrites + o.FailedReads), fmt.Sprintf("%d ms", o.LagMS),
+		})
 	}
-	_ = w.Flush()
+	p.table(statusColumns, list)
 	for _, o := range st.Objects {
 		if o.Message != "" {
-			p.printf("%s: %s\n", o.Object, o.Message)
+			p.printf("%s: %s\n", o.Object, p.paint(yellow, o.Message))
 		}
+	}
+	if failed := slices.ContainsFunc(st.Objects, func(o status.Object) bool { return o.FailedWrites+o.FailedReads > 0 }); failed {
+		p.printf("\nhcbridge errors says what failed.\n")
 	}
 }
 

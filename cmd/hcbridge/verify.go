@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"hcbridge/config"
@@ -38,8 +39,13 @@ func (p *program) verifyCommand() *cobra.Command {
 			"What is on its way is looked at again before it is reported. Exit code 1 if anything differs.\n\n" +
 			"Kinds: no_row (the record has no row), no_record (the row has no record that this user can see),\n" +
 			"unsent (the row never reached Salesforce), values, refused (a value that the column cannot hold).",
-		Args: func(cmd *cobra.Command, args []string) error {
-			return errors.Join(map[bool]error{true: errUsage}[len(args) > 1], cobra.MaximumNArgs(1)(cmd, args))
+		Example:           "  hcbridge verify\n  hcbridge verify Account --json | jq -r .sfid",
+		ValidArgsFunction: p.completeObjects,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return errors.Join(errUsage, errors.New("verify takes one object, or none for all: hcbridge verify Account"))
+			}
+			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.withDatabase(cmd.Context(), func(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool) error {
@@ -57,13 +63,14 @@ func (p *program) verify(ctx context.Context, cfg *config.Config, pool *pgxpool.
 			names = append(names, o.Name)
 		}
 	}
-	log := newLogger(cfg, p.stderr).With().Str("component", "verify").Logger()
-	progress := newBar(p.stderr, log, "comparing")
+	log := p.logger(cfg)
+	log = log.Level(max(log.GetLevel(), zerolog.WarnLevel)) // that it logs in is no news here
+	progress := p.progress(cfg, "comparing")
 	enc := json.NewEncoder(p.stdout)
 	total := 0
 	for _, name := range names {
 		n := 0
-		err := bridge.Compare(ctx, cfg, pool, name, log, progress.of(name), func(d pgsink.Difference) error {
+		err := bridge.Compare(ctx, cfg, pool, name, log, func(done, of int64) { progress.at(name, done, of) }, func(d pgsink.Difference) error {
 			n++
 			progress.clear()
 			if asJSON {
@@ -78,7 +85,7 @@ func (p *program) verify(ctx context.Context, cfg *config.Config, pool *pgxpool.
 		}
 		total += n
 		if !asJSON {
-			p.printf("%s: %s\n", name, map[bool]string{true: "both sides are equal", false: fmt.Sprintf("%d differences", n)}[n == 0])
+			p.printf("%s: %s\n", name, map[bool]string{true: p.paint(green, "both sides are equal"), false: p.paint(red, differences(n))}[n == 0])
 		}
 	}
 	if total > 0 {
@@ -111,6 +118,13 @@ func (p *program) difference(object string, d pgsink.Difference) {
 			p.printf("%s %s: %s is %s in Salesforce, %s in Postgres\n", object, d.SFID, f.Field, shown(f.Salesforce), shown(f.Postgres))
 		}
 	}
+}
+
+func differences(n int) string {
+	if n == 1 {
+		return "1 difference"
+	}
+	return fmt.Sprintf("%d differences", n)
 }
 
 func shown(v *string) string {

@@ -18,20 +18,34 @@ import (
 var version, commit string
 
 func (p *program) versionCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print version, commit and Go version",
+		Long:  "Prints version, commit and Go version.\n--json prints {\"version\", \"commit\", \"go\"}.",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if asJSON {
+				v, c := built()
+				return p.json(map[string]string{"version": v, "commit": c, "go": runtime.Version()})
+			}
 			p.printf("hcbridge %s\n", build())
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
 }
 
 // build describes the build in one line.
 func build() string {
-	v, c := version, commit
+	v, c := built()
+	return fmt.Sprintf("%s (commit %.12s, %s)", v, c, runtime.Version())
+}
+
+// built returns version and commit as far as they are known.
+func built() (v, c string) {
+	v, c = version, commit
 	if info, ok := debug.ReadBuildInfo(); ok {
 		if v == "" && info.Main.Version != "" && info.Main.Version != "(devel)" {
 			v = info.Main.Version
@@ -48,7 +62,7 @@ func build() string {
 	if c == "" {
 		c = "unknown"
 	}
-	return fmt.Sprintf("%s (commit %.12s, %s)", v, c, runtime.Version())
+	return v, c
 }
 
 // healthCommand asks the running bridge's /healthz: an image without a shell

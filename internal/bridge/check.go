@@ -82,6 +82,7 @@ func (c *checker) postgres(ctx context.Context) {
 	const part = "Postgres"
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
+	c.transport()
 	pool, err := OpenPool(ctx, c.cfg)
 	if err != nil {
 		c.bad(part, err.Error(), "correct DATABASE_URL, for example postgres://user:password@host:5432/database")
@@ -90,37 +91,23 @@ func (c *checker) postgres(ctx context.Context) {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		pool.Close()
-		c.bad(part, "no connection: "+err.Error(), "see that Postgres runs and that DATABASE_URL names its host, port, user and database")
+		c.bad(part, "no connection: "+err.Error(), connectRemedy(err, "DATABASE_URL"))
 		return
 	}
 	c.pool = pool
 	defer conn.Release()
 	var version int
 	var text string
-	var standby, create, hstore, superuser bool
-	err = conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_version'), pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on',
-		has_database_privilege(current_database(), 'CREATE'), EXISTS (SELECT FROM pg_available_extensions WHERE name = 'hstore'), (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)`).
-		Scan(&version, &text, &standby, &create, &hstore, &superuser)
+	var readOnly bool
+	err = conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_version'), pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'`).
+		Scan(&version, &text, &readOnly)
 	if err != nil {
-		c.bad(part, "the server answers, but not to us: "+err.Error(), "grant the user of DATABASE_URL CONNECT on the database")
+		c.bad(part, "the server answers, but not to us: "+err.Error(), connectRemedy(err, "DATABASE_URL"))
 		return
 	}
 	c.good(part, "connected, version %s", text)
-	if version < minPostgres {
-		c.bad(part, "version "+text+" is too old", "use Postgres 13 or newer")
-	}
-	if standby {
-		c.bad(part, "the server is read only (a standby)", "point DATABASE_URL at the primary")
-	}
-	if !create {
-		c.bad(part, "no right to create schemas", "GRANT CREATE ON DATABASE … to the user of DATABASE_URL")
-	}
-	if !hstore {
-		c.bad(part, "the extension hstore is not available", "install Postgres's contrib package (postgresql-contrib)")
-	}
-	if superuser {
-		c.good(part, "the user is a superuser; one of its own that owns the schemas is enough")
-	}
+	c.server(version, text, readOnly)
+	c.rights(ctx, conn.Conn())
 	if all, err := remembered(ctx, conn, c.cfg.Schema); err == nil { // else no bridge has run here
 		c.known = map[string][]string{}
 		for object, k := range all {
@@ -173,10 +160,14 @@ func (c *checker) listen(ctx context.Context, notifier *pgx.Conn) {
 	}
 	conn, err := connectToListen(ctx, url)
 	if err != nil {
-		c.bad(part, "no connection to listen on", "correct "+variable)
+		c.bad(part, "no connection to listen on: "+err.Error(), connectRemedy(err, variable))
 		return
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if !sameDatabase(ctx, notifier, conn) {
+		c.bad(part, "HC_LISTEN_DATABASE_URL names another database than DATABASE_URL: no notification ever arrives", "let both name the same database of the same server")
+		return
+	}
 	if _, err := conn.Exec(ctx, "LISTEN "+channel); err == nil {
 		_, err = notifier.Exec(ctx, "SELECT pg_notify($1, '')", channel)
 		wait, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -203,35 +194,43 @@ func (c *checker) salesforce(ctx context.Context) {
 	sess, err := sf.Login(ctx)
 	if err != nil {
 		if ce := authConfigError(c.cfg, err); ce != nil {
-			c.bad(part, ce.Error(), "correct the credentials, and see that the app allows this flow for the user")
+			c.bad(part, ce.Error(), loginRemedy(c.cfg, err))
 		} else {
-			c.bad(part, "no login: "+err.Error(), "see that HC_SALESFORCE_LOGIN_URL is right and can be reached from here")
+			c.bad(part, "no login: "+err.Error(), "see that HC_SALESFORCE_LOGIN_URL is the org's My Domain (Setup, My Domain), login.salesforce.com or test.salesforce.com, and can be reached from here")
 		}
 		return
 	}
 	c.good(part, "logged in to org %s as %s", sess.OrgID, sess.Username)
 	c.owner(ctx, sf, sess.OrgID)
-	c.version(ctx, sf)
-	if limits, err := sf.Limits(ctx); err != nil {
-		c.warn(part, "the limits cannot be read: "+err.Error(), "grant the user View Setup and Configuration")
-	} else if calls := limits["DailyApiRequests"]; calls.Max > 0 {
-		if calls.Remaining*10 < calls.Max {
-			c.warn(part, fmt.Sprintf("only %d of %d API calls are left today", calls.Remaining, calls.Max), "wait, or buy API calls; polls slow down as they run out")
-		} else {
-			c.good(part, "%d of %d API calls left", calls.Remaining, calls.Max)
-		}
+	c.clock(sf.ServerTime())
+	if !c.version(ctx, sf) {
+		return // everything else would fail by it
+	}
+	c.excess(ctx, sf)
+	limits, err := sf.Limits(ctx)
+	switch {
+	case err != nil && !c.usable(err):
+		return
+	case err != nil:
+		used := sf.Usage()
+		c.allowances(map[string]salesforce.Allowance{"DailyApiRequests": {Max: used.Limit, Remaining: used.Limit - used.Used}})
+		c.good(part, "other limits cannot be read without View Setup and Configuration")
+	default:
+		c.allowances(limits)
 	}
 	streaming := c.streaming(ctx, sf)
+	c.stream(ctx, sf, streaming)
 	for _, o := range c.cfg.Objects {
 		c.object(ctx, sf, o, streaming)
 	}
 }
 
-func (c *checker) version(ctx context.Context, sf *salesforce.Client) {
+// version reports whether the org knows the API version.
+func (c *checker) version(ctx context.Context, sf *salesforce.Client) bool {
 	versions, err := sf.Versions(ctx)
 	if err != nil {
 		c.bad("Salesforce", "the API versions cannot be read: "+err.Error(), "see that HC_SALESFORCE_LOGIN_URL can be reached from here")
-		return
+		return false
 	}
 	want := c.cfg.Salesforce.APIVersion
 	if !slices.ContainsFunc(versions, func(v salesforce.Version) bool { return v.Version == want }) {
@@ -240,9 +239,10 @@ func (c *checker) version(ctx context.Context, sf *salesforce.Client) {
 			newest = versions[len(versions)-1].Version
 		}
 		c.bad("Salesforce", "the org does not know API version "+want, "set HC_SALESFORCE_API_VERSION to "+newest+" or another version of the org")
-		return
+		return false
 	}
 	c.good("Salesforce", "API version %s", want)
+	return true
 }
 
 // streaming reports whether PushTopics can be read and made.
@@ -261,6 +261,8 @@ func (c *checker) streaming(ctx context.Context, sf *salesforce.Client) bool {
 		return false
 	}
 	c.good("Streaming", "PushTopics can be made")
+	c.topicRoom(ctx, sf)
+	c.canaryRight(ctx, sf)
 	return true
 }
 
@@ -268,10 +270,11 @@ func (c *checker) object(ctx context.Context, sf *salesforce.Client, o config.Ob
 	m, err := mapObject(ctx, sf, o, c.cfg.Schema, c.cfg.NumberType == "numeric", c.known[strings.ToLower(o.Name)])
 	if err != nil {
 		if me := (*mappingError)(nil); errors.As(err, &me) {
-			c.bad(o.Name, err.Error(), "the text says what to change")
+			text, remedy := mappingRemedy(err)
+			c.bad(o.Name, text, remedy)
 			return
 		}
-		c.bad(o.Name, "cannot be described: "+err.Error(), "grant the user Read on the object")
+		c.bad(o.Name, "cannot be described: "+err.Error(), refusedObject(err))
 		return
 	}
 	c.good(o.Name, "%d fields to %s.%s, %s, %s", len(m.fields), c.cfg.Schema, m.table.Name, o.Mode, o.Access)
@@ -299,6 +302,7 @@ func (c *checker) object(ctx context.Context, sf *salesforce.Client, o config.Ob
 	if !d.Createable || !d.Updateable || !d.Deletable {
 		c.warn(o.Name, "the user may not create, edit and delete these records: such writes will fail", "grant the user Create, Edit and Delete on the object")
 	}
+	c.fieldRights(m, d)
 	c.externalID(m, d)
 }
 

@@ -232,7 +232,7 @@ func (s *session) ensure(ctx context.Context, m *mapping) error {
 	}
 	var report pgsink.Report
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{s.cfg.Schema}.Sanitize()); err != nil {
+		if err = makeSchema(ctx, tx, s.cfg.Schema); err != nil {
 			return err
 		}
 		var err error
@@ -268,6 +268,18 @@ func (s *session) ensure(ctx context.Context, m *mapping) error {
 			Bool("created", report.Created).Strs("columns", report.Columns).Strs("indexes", report.Indexes).Strs("widened", report.Widened).Strs("narrow", report.Narrow).Msg("table set up")
 	}
 	return nil
+}
+
+// makeSchema makes a schema that is not there. IF NOT EXISTS alone asks for the
+// right to create one even where there is nothing to do, which a role that was
+// given its schemas does not have.
+func makeSchema(ctx context.Context, tx pgx.Tx, schema string) error {
+	var found bool
+	if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema).Scan(&found); err != nil || found {
+		return err
+	}
+	_, err := tx.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{schema}.Sanitize())
+	return err
 }
 
 // putOff leaves an object out for now, and says why and what to do.

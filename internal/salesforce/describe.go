@@ -65,7 +65,8 @@ type Field struct {
 	Nillable                bool            `json:"nillable"`
 	Createable              bool            `json:"createable"`
 	Updateable              bool            `json:"updateable"`
-	Calculated              bool            `json:"calculated"` // formula or roll-up: changes do not move SystemModstamp
+	Permissionable          bool            `json:"permissionable"` // field permissions can be granted for it
+	Calculated              bool            `json:"calculated"`     // formula or roll-up: changes do not move SystemModstamp
 	AutoNumber              bool            `json:"autoNumber"`
 	Custom                  bool            `json:"custom"`
 	ExternalID              bool            `json:"externalId"` // does not imply Unique

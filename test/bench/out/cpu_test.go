@@ -16,7 +16,9 @@ import (
 // idle.
 type cpu struct{ postgres, test, worker time.Duration }
 
-func (c cpu) sub(d cpu) cpu { return cpu{c.postgres - d.postgres, c.test - d.test, c.worker - d.worker} }
+func (c cpu) sub(d cpu) cpu {
+	return cpu{c.postgres - d.postgres, c.test - d.test, c.worker - d.worker}
+}
 
 func (c cpu) sum() time.Duration { return c.postgres + c.test + c.worker }
 

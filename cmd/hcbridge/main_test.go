@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+)
+
+func command(t *testing.T, environ []string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	code = run(t.Context(), args, environ, &out, &errOut)
+	return code, out.String(), errOut.String()
+}
+
+// 2 is for what restarting cannot help, and says how it is called right.
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	set := []string{"DATABASE_URL=postgres://nobody@127.0.0.1:1/none", "HC_SALESFORCE_CLIENT_ID=x", "HC_SALESFORCE_CLIENT_SECRET=y", "HC_SALESFORCE_LOGIN_URL=http://127.0.0.1:1", "HC_OBJECTS=Account"}
+	for _, c := range []struct {
+		environ []string
+		args    string
+		code    int
+		says    string
+	}{
+		{set, "nonsense", 2, "unknown command"},
+		{set, "stats", 2, "is it status?"},
+		{set, "status --nonsense", 2, "unknown flag"},
+		{set, "run extra", 2, "takes no argument"},
+		{set, "check --json --postgres-setup", 2, "give one of"},
+		{set, "reload", 2, "reload takes one object"},
+		{set, "retry", 2, "or --all"},
+		{set, "retry --all 42", 2, "or --all"},
+		{set, "verify Account Contact", 2, "verify takes one object"},
+		{set, "approve A B", 2, "approve takes one object"},
+		{set, "objects A B", 2, "takes one object"},
+		{set, "objects --env", 2, "need an object"},
+		{nil, "status", 2, "DATABASE_URL: not set"},
+		{nil, "check", 2, ""},
+		{nil, "check --salesforce-setup", 2, "HC_OBJECTS"},
+		{set, "status", 1, "127.0.0.1"},
+		{set, "check", 1, ""},
+		{nil, "version", 0, ""},
+		{nil, "check --postgres-setup", 0, ""},
+		{[]string{"HC_OBJECTS=Account"}, "check --salesforce-setup", 0, ""},
+		{nil, "completion bash", 0, ""},
+		{nil, "--help", 0, ""},
+	} {
+		code, _, stderr := command(t, c.environ, strings.Fields(c.args)...)
+		if code != c.code || !strings.Contains(stderr, c.says) {
+			t.Errorf("hcbridge %s exits with %d and says %q, want %d and %q", c.args, code, stderr, c.code, c.says)
+		}
+	}
+}
+
+// Whoever reads the help sees an example of every command that takes anything.
+func TestHelpHasExamples(t *testing.T) {
+	t.Parallel()
+	p := &program{}
+	for _, c := range p.root().Commands() {
+		if c.Hidden || slices.Contains([]string{"help", "completion", "version", "pause", "resume"}, c.Name()) {
+			continue
+		}
+		if c.Example == "" || c.Long == "" {
+			t.Errorf("%s has no example or no explanation", c.Name())
+		}
+		for line := range strings.Lines(c.Long + "\n" + c.Example) {
+			if len([]rune(line)) > 140 {
+				t.Errorf("a line of the help of %s is too long: %s", c.Name(), line)
+			}
+		}
+	}
+}
+
+// Without a terminal nothing is coloured, and no bar is drawn.
+func TestNoTerminalNoColours(t *testing.T) {
+	t.Parallel()
+	_, stdout, stderr := command(t, []string{"DATABASE_URL=postgres://nobody@127.0.0.1:1/none", "HC_SALESFORCE_CLIENT_ID=x", "HC_SALESFORCE_CLIENT_SECRET=y", "HC_SALESFORCE_LOGIN_URL=http://127.0.0.1:1", "HC_OBJECTS=Account"}, "check")
+	if !strings.Contains(stdout, "✗ Postgres") || strings.Contains(stdout+stderr, "\x1b") {
+		t.Errorf("printed %q", stdout)
+	}
+}
+
+// The documented shapes, with the configuration's problems among the findings.
+func TestJSON(t *testing.T) {
+	t.Parallel()
+	code, stdout, _ := command(t, []string{"HC_POLL_INTERVAL=never"}, "check", "--json")
+	var findings []checkFinding
+	if err := json.Unmarshal([]byte(stdout), &findings); err != nil || code != 2 {
+		t.Fatalf("exit code %d, %v: %s", code, err, stdout)
+	}
+	if !slices.ContainsFunc(findings, func(f checkFinding) bool { return f.Level == "bad" && f.Part == "HC_POLL_INTERVAL" }) {
+		t.Errorf("found %v", findings)
+	}
+	_, stdout, _ = command(t, nil, "version", "--json")
+	var v map[string]string
+	if err := json.Unmarshal([]byte(stdout), &v); err != nil || !strings.HasPrefix(v["go"], "go1.") || v["version"] == "" || v["commit"] == "" {
+		t.Errorf("version: %v, %s", err, stdout)
+	}
+}
+
+// Object names complete without a database and without an org.
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]string{
+		"reload A":       "Account\n:4\n",
+		"verify ":        "Account\nInvoice__c\n:4\n",
+		"approve inv":    "Invoice__c\n:4\n",
+		"reload Account": "Account\n:4\n",
+		"reload x y":     ":4\n",
+	} {
+		_, stdout, _ := command(t, []string{"HC_OBJECTS=Account,Invoice__c"}, append([]string{cobra.ShellCompRequestCmd}, strings.Split(args, " ")...)...)
+		if stdout != want {
+			t.Errorf("%q completes to %q, want %q", args, stdout, want)
+		}
+	}
+}
+
+// A watched terminal gets one line that is drawn over itself, no wider than it
+// is; a log gets a line now and then.
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	b := &progress{w: &out, bar: true, width: 40, event: "reload"}
+	b.at("Account", 50, 200)
+	b.clear()
+	if got, want := out.String(), "\rAccount [████░░░░░░░░░░░░░░░] 50 of 200\x1b[K\r\x1b[K"; got != want {
+		t.Errorf("drawn %q, want %q", got, want)
+	}
+	out.Reset()
+	b = &progress{w: &out, log: zerolog.New(&out), event: "reload", said: time.Now()}
+	b.at("Account", 50, 200)
+	if out.Len() > 0 {
+		t.Errorf("said at once: %s", out.String())
+	}
+	b.said = time.Now().Add(-sayEvery)
+	b.at("Account", 50, 200)
+	b.clear()
+	if got := out.String(); got != `{"level":"info","event":"reload","object":"Account","rows":50,"of":200,"message":"reload"}`+"\n" {
+		t.Errorf("logged %q", got)
+	}
+}

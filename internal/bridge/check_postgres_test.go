@@ -1,0 +1,85 @@
+package bridge
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"hcbridge/config"
+	"hcbridge/test/pgtest"
+)
+
+// Each failure on Postgres' side has its line, and the line its remedy.
+func TestCheckPostgres(t *testing.T) {
+	t.Parallel()
+	find(t, "", []spoilt{
+		{"Unreachable", func(c *checked) { c.with(func(u *url.URL) { u.Host = closedAddr(c.t) }) }, nil, []string{"✗ Postgres: no connection", "→ see that Postgres runs"}},
+		{"WrongPassword", func(c *checked) {
+			c.as("")
+			c.env["DATABASE_URL"] = strings.Replace(c.env["DATABASE_URL"], ":secret@", ":wrong@", 1)
+		}, nil, []string{"✗ Postgres: no connection", "→ correct the user and the password in DATABASE_URL"}},
+		{"NoDatabase", func(c *checked) { c.with(func(u *url.URL) { u.Path = "/nowhere" }) }, nil, []string{"✗ Postgres: no connection", "→ correct the database in DATABASE_URL"}},
+		{"NoRightToCreate", func(c *checked) { c.as("") }, nil, []string{"✗ Postgres: no right to create the schema hcbridge and salesforce", "→ CREATE SCHEMA hcbridge AUTHORIZATION", "--postgres-setup"}},
+		{"SchemaClosed", func(c *checked) { c.exec("CREATE SCHEMA salesforce"); c.as("CREATE SCHEMA hcbridge AUTHORIZATION @") }, nil, []string{"✗ Postgres: no right to create tables in salesforce", "→ GRANT USAGE, CREATE ON SCHEMA salesforce TO"}},
+		{"TablesOfOthers", func(c *checked) {
+			c.exec("CREATE SCHEMA salesforce; CREATE TABLE salesforce.account (id int); CREATE TABLE salesforce.their_own (id int)")
+			c.as("CREATE SCHEMA hcbridge AUTHORIZATION @; GRANT ALL ON SCHEMA salesforce TO @")
+		}, nil, []string{"✗ Postgres: 1 tables belong to others, so that columns and triggers cannot be added: salesforce.account", "→ ALTER TABLE … OWNER TO"}},
+		{"NoHStore", func(c *checked) {
+			c.exec("DROP EXTENSION hstore")
+			c.as("CREATE SCHEMA hcbridge AUTHORIZATION @; CREATE SCHEMA salesforce AUTHORIZATION @")
+		}, nil, []string{"✗ Postgres: the extension hstore is missing, and role_", "→ as a superuser: CREATE EXTENSION hstore SCHEMA public"}},
+		{"ReadOnly", func(c *checked) { c.with(func(u *url.URL) { u.RawQuery += "&default_transaction_read_only=on" }) }, nil, []string{"✗ Postgres: the server is read only", "→ point DATABASE_URL at the primary"}},
+		{"Superuser", nil, nil, []string{"✓ Postgres: postgres is a superuser; a role of its own is enough, and hcbridge check --postgres-setup prints it"}},
+		{"TempFileLimit", func(c *checked) { c.with(func(u *url.URL) { u.RawQuery += "&temp_file_limit=1GB" }) }, nil, []string{"! Postgres: temp_file_limit is 1GB", "→ raise it"}},
+		{"NoTLS", func(c *checked) { c.env["DATABASE_URL"] = "postgres://me@db.invalid/app?sslmode=require" }, nil, []string{"! Postgres: DATABASE_URL reaches db.invalid with less than sslmode=verify-full", "→ add sslmode=verify-full"}},
+		{"ListenElsewhere", func(c *checked) { c.env["HC_LISTEN_DATABASE_URL"] = pgtest.URL(c.t) }, nil, []string{"✗ Postgres: HC_LISTEN_DATABASE_URL names another database", "→ let both name the same database"}},
+		{"ListenRefused", func(c *checked) { c.env["HC_LISTEN_DATABASE_URL"] = "postgres://nobody@" + closedAddr(c.t) + "/x" }, nil, []string{"✗ Postgres: no connection to listen on", "→ see that Postgres runs", "HC_LISTEN_DATABASE_URL"}},
+		{"NothingMapped", func(c *checked) { c.env = map[string]string{} }, nil, []string{"✗ Configuration: no object is mapped", "→ set HC_OBJECTS or HC_MAPPING_FILE"}},
+	})
+}
+
+// Settings that need a server of their own.
+func TestCheckServerSettings(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Private(t, pgtest.Options{Private: true, Settings: map[string]string{"max_prepared_transactions": "5"}})
+	url, err := server.CreateDatabase(t.Context(), "settings")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := newChecked(t, url)
+	x.start()
+	if out := x.run(); !strings.Contains(out, "! Postgres: max_prepared_transactions is not 0") || !strings.Contains(out, "→ set it to 0 if no app uses two-phase commit") {
+		t.Errorf("it says:\n%s", out)
+	}
+}
+
+// A server that is too old cannot be had everywhere.
+func TestCheckServerVersion(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[int]string{120_022: "✗ Postgres: version 12.22 is too old → use Postgres 13 or newer", minPostgres: ""} {
+		got := ""
+		c := checker{report: func(f Finding) { got = fmt.Sprintf("✗ %s: %s → %s", f.Part, f.Text, f.Remedy) }}
+		c.server(version, "12.22", false)
+		if got != want {
+			t.Errorf("of %d it says %q, want %q", version, got, want)
+		}
+	}
+}
+
+func TestVerified(t *testing.T) {
+	t.Parallel()
+	for address, warned := range map[string]bool{
+		"postgres://me@db.example/app": true, "postgres://me@db.example/app?sslmode=disable": true, "postgres://me@db.example/app?sslmode=prefer": true,
+		"postgres://me@db.example/app?sslmode=require": true, "postgres://me@db.example/app?sslmode=verify-ca": true, "postgres://me@db.example/app?sslmode=verify-full": false,
+		"postgres://me@localhost/app": false, "postgres://me@127.0.0.1/app": false, "postgres://me@[::1]/app": false, "host=/var/run/postgresql dbname=app": false,
+		"postgres://me@127.0.0.1,db.example/app": true,
+	} {
+		n := 0
+		c := checker{cfg: &config.Config{DatabaseURL: config.Secret(address), ListenDatabaseURL: config.Secret(address)}, report: func(Finding) { n++ }}
+		if c.transport(); n > 0 != warned || n > 1 {
+			t.Errorf("%s has %d warnings", address, n)
+		}
+	}
+}

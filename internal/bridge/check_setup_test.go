@@ -1,0 +1,87 @@
+package bridge
+
+import (
+	"encoding/xml"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"hcbridge/config"
+	"hcbridge/test/org"
+)
+
+var update = flag.Bool("update", false, "write what is printed to testdata/setup")
+
+// What is printed is what a person acts on, so each change of it is looked at.
+func TestSetupIsAsKept(t *testing.T) {
+	t.Parallel()
+	sf := org.New(org.Options{}).Start()
+	t.Cleanup(sf.Close)
+	mapping := []string{
+		"HC_OBJECTS=Account,Contact,Lead,Invoice__c",
+		"HC_OBJECT_ACCOUNT_FIELDS=Name,Industry,OwnerId,CreatedDate,Rating",
+		"HC_OBJECT_CONTACT_ACCESS=read_write", "HC_OBJECT_CONTACT_EXTERNAL_ID=External_Id__c", "HC_OBJECT_CONTACT_FIELDS=LastName,Title,Account.External_Id__c",
+		"HC_OBJECT_LEAD_MODE=cdc", "HC_OBJECT_INVOICE__C_MODE=polling",
+	}
+	for _, c := range []struct {
+		name     string
+		settings []string
+	}{
+		{"salesforce_jwt.txt", nil},
+		{"salesforce_client_credentials.txt", []string{"HC_SALESFORCE_CLIENT_ID=x", "HC_SALESFORCE_CLIENT_SECRET=hush-hush", "HC_SALESFORCE_LOGIN_URL=https://acme.invalid", "HC_OBJECTS=Account"}},
+		{"salesforce_described.txt", []string{
+			"HC_SALESFORCE_CLIENT_ID=" + org.DefaultClientID, "HC_SALESFORCE_CLIENT_SECRET=" + org.DefaultClientSecret, "HC_SALESFORCE_USERNAME=" + org.DefaultUsername,
+			"HC_SALESFORCE_PASSWORD=" + org.DefaultPassword, "HC_SALESFORCE_LOGIN_URL=" + sf.URL(),
+		}},
+		{"postgres.sql", []string{"DATABASE_URL=postgres://bridge:hush-hush@db.example:5432/shop", "HC_SCHEMA=sf"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			environ := append(append([]string{}, c.settings...), mapping...)
+			if c.name == "salesforce_client_credentials.txt" {
+				environ = c.settings
+			}
+			cfg, err := config.LoadSetup(environ)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got string
+			if strings.HasSuffix(c.name, ".sql") {
+				got, err = PostgresSetup(cfg)
+			} else {
+				got, err = SalesforceSetup(t.Context(), cfg)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = strings.ReplaceAll(got, sf.URL(), "https://acme.my.salesforce.com")
+			path := filepath.Join("testdata", "setup", c.name)
+			if *update {
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err == nil {
+					err = os.WriteFile(path, []byte(got), 0o644)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("%s is not what is printed; look at the difference and run with -update:\n%s", path, got)
+			}
+			if strings.Contains(got, "hush-hush") || strings.Contains(got, org.DefaultPassword) {
+				t.Error("a secret is printed")
+			}
+			for _, doc := range regexp.MustCompile(`(?s)<\?xml.*?</(?:PermissionSet|PlatformEventChannelMember)>`).FindAllString(got, -1) {
+				if err := xml.Unmarshal([]byte(doc), new(struct{})); err != nil {
+					t.Errorf("not XML: %v\n%s", err, doc)
+				}
+			}
+		})
+	}
+}

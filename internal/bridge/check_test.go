@@ -1,0 +1,231 @@
+package bridge
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"hcbridge/config"
+	"hcbridge/test/org"
+	"hcbridge/test/pgtest"
+)
+
+// checked is a setup to be checked: an org, a database, and settings between
+// them in which everything is right until a test spoils something.
+type checked struct {
+	t   *testing.T
+	sf  *org.Server
+	url string
+	env map[string]string
+	opt org.Options
+}
+
+func newChecked(t *testing.T, url string) *checked {
+	t.Helper()
+	return &checked{t: t, url: url, opt: org.Options{DailyLimit: 100_000}, env: map[string]string{
+		"HC_OBJECTS": "Account,Contact", "HC_OBJECT_CONTACT_ACCESS": "read_write", "HC_OBJECT_CONTACT_EXTERNAL_ID": "External_Id__c",
+	}}
+}
+
+// start makes the org and points the settings at it and at the database.
+func (c *checked) start() {
+	c.sf = org.New(c.opt).Start()
+	c.t.Cleanup(c.sf.Close)
+	for name, value := range map[string]string{
+		"DATABASE_URL": c.url, "HC_SALESFORCE_LOGIN_URL": c.sf.URL(), "HC_SALESFORCE_CLIENT_ID": org.DefaultClientID,
+		"HC_SALESFORCE_CLIENT_SECRET": org.DefaultClientSecret, "HC_SALESFORCE_USERNAME": org.DefaultUsername, "HC_SALESFORCE_PASSWORD": org.DefaultPassword,
+	} {
+		if _, set := c.env[name]; !set {
+			c.env[name] = value
+		}
+	}
+}
+
+// run returns what check says, as it is printed.
+func (c *checked) run() string {
+	c.t.Helper()
+	var environ []string
+	for _, name := range slices.Sorted(maps.Keys(c.env)) {
+		environ = append(environ, name+"="+c.env[name])
+	}
+	cfg, err := config.Load(environ)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var out strings.Builder
+	Check(c.t.Context(), cfg, func(f Finding) {
+		fmt.Fprintf(&out, "%s %s: %s\n", [...]string{"✓", "!", "✗"}[f.Level], f.Part, f.Text)
+		if f.Remedy != "" {
+			fmt.Fprintf(&out, "→ %s\n", f.Remedy)
+		}
+		if f.Level != Good && f.Remedy == "" {
+			c.t.Errorf("no remedy for %q", f.Text)
+		}
+	})
+	return out.String()
+}
+
+// exec runs SQL as the superuser in the database of the test.
+func (c *checked) exec(sql string) {
+	c.t.Helper()
+	conn, err := pgx.Connect(c.t.Context(), c.url)
+	if err == nil {
+		defer func() { _ = conn.Close(context.WithoutCancel(c.t.Context())) }()
+		_, err = conn.Exec(c.t.Context(), sql)
+	}
+	if err != nil {
+		c.t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// as makes DATABASE_URL that of a role of the test's own, with these rights, in
+// which it is called @.
+func (c *checked) as(grants string) (role string) {
+	c.t.Helper()
+	u, err := url.Parse(c.url)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	database := strings.TrimPrefix(u.Path, "/")
+	role = "role_" + database
+	c.exec(strings.ReplaceAll("CREATE ROLE @ LOGIN PASSWORD 'secret'; "+grants, "@", role))
+	admin := c.url
+	c.t.Cleanup(func() {
+		conn, err := pgx.Connect(context.Background(), admin)
+		if err != nil {
+			return
+		}
+		defer conn.Close(context.Background())
+		_, _ = conn.Exec(context.Background(), "DROP OWNED BY "+role+" CASCADE; DROP ROLE "+role)
+	})
+	u.User = url.UserPassword(role, "secret")
+	c.env["DATABASE_URL"] = u.String()
+	return role
+}
+
+// with changes the user, password, host or database of DATABASE_URL.
+func (c *checked) with(change func(u *url.URL)) {
+	u, err := url.Parse(c.url)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	change(u)
+	c.env["DATABASE_URL"] = u.String()
+}
+
+// answers makes the org answer requests whose path matches in this way.
+func (c *checked) answers(path string, status int, body string) {
+	c.sf.Fault(org.Fault{Path: path, Verb: org.Reject, Status: status, Body: body})
+}
+
+func apiError(code, message string) string {
+	return `[{"message":"` + message + `","errorCode":"` + code + `"}]`
+}
+
+// oauthError is the body of a refused login; they come with status 400.
+func oauthError(code, description string) string {
+	return `{"error":"` + code + `","error_description":"` + description + `"}`
+}
+
+const tokenPath = "/services/oauth2/token"
+
+// spoilt is what goes wrong, and what check must say of it.
+type spoilt struct {
+	name          string
+	before, after func(c *checked) // spoil what is there before the org runs, and what it does then
+	want          []string         // in this order
+}
+
+// find runs check on each. The tests share a database where url is not empty.
+func lineOf(t *testing.T, url string, findings []spoilt) {
+	for _, f := range findings {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			url := url
+			if url == "" {
+				url = pgtest.URL(t)
+			}
+			x := newChecked(t, url)
+			if f.before != nil {
+				f.before(x)
+			}
+			x.start()
+			if f.after != nil {
+				f.after(x)
+			}
+			out := x.run()
+			rest := out
+			for _, want := range f.want {
+				var found bool
+				if _, rest, found = strings.Cut(rest, want); !found {
+					t.Fatalf("no %q (in this place) in:\n%s", want, out)
+				}
+			}
+		})
+	}
+}
+
+func (c *checked) insert(object string, fields map[string]any) {
+	c.t.Helper()
+	if _, err := c.sf.Insert(object, fields); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func newKey(t *testing.T) string {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
+}
+
+// closedAddr is one on which nobody listens.
+func closedAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// Where nothing is wrong, nothing is said to be.
+func TestCheckAllGood(t *testing.T) {
+	t.Parallel()
+	x := newChecked(t, pgtest.URL(t))
+	x.env["HC_OBJECTS"] = "Account,Contact,Lead"
+	x.env["HC_OBJECT_LEAD_MODE"] = "cdc"
+	x.start()
+	if err := x.sf.Select("Lead"); err != nil {
+		t.Fatal(err)
+	}
+	x.as("CREATE SCHEMA hcbridge AUTHORIZATION @; CREATE SCHEMA salesforce AUTHORIZATION @")
+	out := x.run()
+	for line := range strings.Lines(out) {
+		if !strings.HasPrefix(line, "✓") {
+			t.Errorf("not good: %s", line)
+		}
+	}
+	for _, want := range []string{"✓ Postgres: connected", "✓ Postgres: notifications arrive", "✓ Salesforce: logged in", "✓ Salesforce: API version", "API calls left", "✓ Streaming: PushTopics can be made", "✓ Streaming: a session can be opened", "✓ Lead:"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in:\n%s", want, out)
+		}
+	}
+	if n := x.sf.StreamClients(); n != 0 {
+		t.Errorf("%d streaming sessions are left open", n)
+	}
+}
