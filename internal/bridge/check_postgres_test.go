@@ -13,7 +13,7 @@ import (
 // Each failure on Postgres' side has its line, and the line its remedy.
 func TestCheckPostgres(t *testing.T) {
 	t.Parallel()
-	find(t, "", []spoilt{
+	lineOf(t, "", []spoilt{
 		{"Unreachable", func(c *checked) { c.with(func(u *url.URL) { u.Host = closedAddr(c.t) }) }, nil, []string{"✗ Postgres: no connection", "→ see that Postgres runs"}},
 		{"WrongPassword", func(c *checked) {
 			c.as("")

@@ -14,7 +14,7 @@ import (
 // Each failure on Salesforce's side has its line, and the line its remedy.
 func TestCheckSalesforce(t *testing.T) {
 	t.Parallel()
-	find(t, pgtest.URL(t), []spoilt{
+	lineOf(t, pgtest.URL(t), []spoilt{
 		// Logging in.
 		{"ClientID", func(c *checked) { c.env["HC_SALESFORCE_CLIENT_ID"] = "wrong" }, nil, []string{"✗ Salesforce: HC_SALESFORCE_CLIENT_ID", "→ correct HC_SALESFORCE_CLIENT_ID: it is the Consumer Key"}},
 		{"ClientSecret", func(c *checked) { c.env["HC_SALESFORCE_CLIENT_SECRET"] = "wrong" }, nil, []string{"✗ Salesforce: HC_SALESFORCE_CLIENT_ID, HC_SALESFORCE_CLIENT_SECRET", "→ correct HC_SALESFORCE_CLIENT_SECRET"}},
