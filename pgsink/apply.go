@@ -102,7 +102,7 @@ type step struct {
 
 // before are the steps that come ahead of the rows.
 func (s *Sink) before(p *plan) []step {
-	steps := append(s.opening(), s.settings(ownSQL))
+	steps := []step{s.settings(ownSQL)}
 	if len(p.done) > 0 {
 		objects, sfids, _ := doneArrays(p.done)
 		steps = append(steps, step{sql: lockMarksSQL, args: []any{s.schema, objects, sfids}})

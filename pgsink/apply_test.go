@@ -199,7 +199,7 @@ func TestApply(t *testing.T) {
 	t.Run("WritesNothingWhenFenced", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, account())
-		b.sink.Fence = func() (string, []any) { return `SELECT 1 / $1::int`, []any{0} }
+		b.sink.Fence = func() string { return `1 / 0` }
 		_, err := b.sink.Apply(t.Context(), Batch{
 			Changes:   []Change{b.change(Event, 1, at(1))},
 			Positions: []Position{{Channel: "c", ReplayID: 1}},
@@ -208,7 +208,7 @@ func TestApply(t *testing.T) {
 			t.Fatalf("got %v, want ErrFenced", err)
 		}
 		b.want("0", `SELECT (SELECT count(*) FROM salesforce.account) + (SELECT count(*) FROM hcbridge.position)`)
-		b.sink.Fence = func() (string, []any) { return `SELECT 1 / $1::int`, []any{1} }
+		b.sink.Fence = func() string { return `1 / 1` }
 		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1)))
 	})
 

@@ -16,10 +16,11 @@ import (
 // Sink writes records of one mapped schema. It is safe for concurrent use, and
 // two batches of the same records are applied one after the other.
 type Sink struct {
-	// Fence, if set, returns a statement that runs first in the transactions of
-	// Apply, which sends them whole, past what the pool's Begin may do. It refuses
-	// one by failing, and the caller then gets ErrFenced. Set it before the first use.
-	Fence func() (sql string, args []any)
+	// Fence, if set, returns an SQL expression that is evaluated first in the
+	// transactions of Apply, which sends them whole, past what the pool's Begin may
+	// do. It refuses one by failing, and the caller then gets ErrFenced. Set it
+	// before the first use.
+	Fence func() string
 
 	// Durable makes Apply wait until Postgres' log is on disk. It need not:
 	// rows, marks and positions are lost together or not at all, and what is lost
@@ -72,12 +73,16 @@ const ownSQL = `SELECT set_config('xmlbinary', 'hex', true), set_config('datesty
 // is durable later takes this along.
 const atEase = `, set_config('synchronous_commit', 'off', true)`
 
-// settings is ownSQL or quickSQL as Apply uses it.
+// settings is ownSQL or quickSQL as Apply uses it. It comes first, and nothing but
+// a fence fails in it.
 func (s *Sink) settings(sql string) step {
-	if s.Durable {
+	if !s.Durable {
+		sql += atEase
+	}
+	if s.Fence == nil {
 		return step{sql: sql}
 	}
-	return step{sql: sql + atEase}
+	return step{sql: sql + ", " + s.Fence(), wrap: fence} // a statement of its own would cost more
 }
 
 // acquire returns a connection that has been greeted.

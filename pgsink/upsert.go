@@ -132,7 +132,7 @@ func (s *Sink) quickly(ctx context.Context, p *plan) (Result, error) {
 // transaction if all are newer than their rows.
 func (s *Sink) alone(ctx context.Context, p *plan) (Result, error) {
 	g := p.groups[0]
-	steps := append(s.opening(), s.settings(quickSQL))
+	steps := []step{s.settings(quickSQL)}
 	res, written := Result{}, make(map[string]bool, len(g.items))
 	sql := g.table.text("alone", g.columns, func() string { return g.table.aloneSQL(g.columns) })
 	steps = append(steps, step{
@@ -172,21 +172,10 @@ func (g *group) without(written map[string]bool) *group {
 	return &rest
 }
 
-// opening is the statement that every transaction of the sink begins with, if
-// there is one.
-func (s *Sink) opening() []step {
-	if s.Fence == nil {
-		return nil
-	}
-	sql, args := s.Fence()
-	return []step{{sql: sql, args: args, wrap: fence}}
-}
-
 // together applies events of several tables in two round trips.
 func (s *Sink) together(ctx context.Context, p *plan) (Result, error) {
 	res := Result{Marked: len(p.marks)}
-	first := append([]step{{sql: "BEGIN"}}, s.opening()...)
-	first = append(first, s.settings(quickSQL))
+	first := []step{{sql: "BEGIN"}, s.settings(quickSQL)}
 	written := make([]map[string]bool, len(p.groups))
 	for i, g := range p.groups {
 		written[i] = make(map[string]bool, len(g.items))

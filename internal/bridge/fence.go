@@ -31,30 +31,28 @@ type pgPool interface {
 // more, wherever it was.
 //
 // Acquire gives a connection without a fence, for what is sent as a whole by
-// itself: who writes on it sends [fence.statement] first.
+// itself: who writes on it evaluates [fence.check] first.
 type fence struct {
 	pool   *pgxpool.Pool
 	schema string
 	epoch  int64
 }
 
-// statement is what a transaction begins with.
-func (f *fence) statement() (sql string, args []any) {
-	return "SELECT hcbridge.fence($1, $2)", []any{f.schema, f.epoch}
+// check is the SQL expression that a transaction begins with.
+func (f *fence) check() string {
+	return fmt.Sprintf("hcbridge.fence('%s', %d)", strings.ReplaceAll(f.schema, "'", "''"), f.epoch)
 }
 
 func (f *fence) Acquire(ctx context.Context) (*pgxpool.Conn, error) { return f.pool.Acquire(ctx) }
 
 func (f *fence) Begin(ctx context.Context) (pgx.Tx, error) {
 	// In one round trip; a connection that is refused is closed.
-	begin := fmt.Sprintf("BEGIN; SELECT hcbridge.fence('%s', %d)", strings.ReplaceAll(f.schema, "'", "''"), f.epoch)
-	return f.pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})
+	return f.pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: "BEGIN; SELECT " + f.check()})
 }
 
 func (f *fence) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	fenced := &pgx.Batch{}
-	sql, args := f.statement()
-	fenced.Queue(sql, args...)
+	fenced.Queue("SELECT " + f.check())
 	fenced.QueuedQueries = append(fenced.QueuedQueries, b.QueuedQueries...)
 	results := f.pool.SendBatch(ctx, fenced)
 	_, _ = results.Exec() // an error is that of all that follows, too

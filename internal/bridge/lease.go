@@ -13,6 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"hcbridge/outbox"
 )
 
 var (
@@ -38,7 +40,8 @@ const (
 	leaseAsk   = 500 * time.Millisecond // how often who stands by asks for it
 )
 
-var errLeaseLost = errors.New("the lease was lost")
+// errLeaseLost is the cause of the end of all contexts of a session, too.
+var errLeaseLost = fmt.Errorf("the lease was lost: %w", outbox.ErrTakenOver)
 
 // lease is the right of one process to work on a schema. What it guards by itself
 // is the way to Salesforce, see [lease.trust]; that to Postgres is a [fence]'s.

@@ -404,11 +404,11 @@ func (w *world) crash(ctx context.Context, s step) error {
 	}
 	if left := s.a % 4; work != nil && left > 0 {
 		// It ends in the transaction after the first one, or two.
-		w.s.sink.Fence = func() (string, []any) {
+		w.s.sink.Fence = func() string {
 			if left--; left < 0 {
-				return "SELECT 1/0", nil
+				return "1/0"
 			}
-			return "SELECT 1", nil
+			return "1"
 		}
 		if err := w.s.in.apply(ctx, work); err != nil && !errors.Is(err, pgsink.ErrFenced) {
 			return err

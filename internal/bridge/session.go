@@ -51,7 +51,7 @@ func newSession(b *Bridge, pool pgPool, sf *salesforce.Client) *session {
 	s.sink = pgsink.New(pool, b.cfg.Schema, b.log)
 	s.sink.Durable = b.cfg.SynchronousCommit
 	if f, ok := pool.(*fence); ok {
-		s.sink.Fence = f.statement
+		s.sink.Fence = f.check
 	}
 	s.reader = poll.New(sf, s.sink, b.log)
 	s.in = newInbound(s)
