@@ -10,6 +10,7 @@ import (
 
 	"hcbridge/config"
 	"hcbridge/internal/bridge"
+	"hcbridge/internal/web"
 )
 
 func (p *program) objectsCommand() *cobra.Command {
@@ -78,7 +79,7 @@ func (p *program) json(v any) error {
 	return e.Encode(v)
 }
 
-func (p *program) objectTable(list []bridge.OrgObject) error {
+func (p *program) objectTable(list []web.OrgObject) error {
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "OBJECT\tLABEL\tTABLE\tWRITEABLE\tPUSHTOPIC\tMAPPED")
 	for _, o := range list {
@@ -87,7 +88,7 @@ func (p *program) objectTable(list []bridge.OrgObject) error {
 	return w.Flush()
 }
 
-func (p *program) fieldTable(o bridge.OrgObject) error {
+func (p *program) fieldTable(o web.OrgObject) error {
 	p.printf("%s (%s)  table %s  writeable %s  PushTopic %s\n\n", o.Object, o.Label, o.Table, yes(o.Writeable), yes(o.Streaming))
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "FIELD\tTYPE\tCOLUMN\tCOLUMN TYPE\tWRITEABLE\tPUSHTOPIC\tEXTERNAL ID\tMAPPED\tNOTE")

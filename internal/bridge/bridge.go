@@ -66,6 +66,10 @@ func (b *Bridge) Run(ctx context.Context) error {
 		return err
 	}
 	defer pool.Close()
+	sf, err := NewSalesforce(b.cfg, b.log)
+	if err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	if b.cfg.HTTPAddr != "" {
 		server := web.New(web.Config{
@@ -73,6 +77,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 			Errors: func(ctx context.Context, limit int) ([]web.Failure, error) { return Failures(ctx, pool, b.cfg, limit) },
 			Retry:  func(ctx context.Context, ids []string) (int64, error) { return Retry(ctx, pool, b.cfg.Schema, ids) },
 			Ignore: func(ctx context.Context, ids []string) (int64, error) { return Ignore(ctx, pool, b.cfg.Schema, ids) },
+			Plan:   newChooser(b.cfg, newOrgMemory(sf), b.board).plan,
 		})
 		g.Go(func() error {
 			if err := server.Run(ctx); err != nil {
@@ -81,7 +86,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	g.Go(func() error { return b.work(ctx, pool) })
+	g.Go(func() error { return b.work(ctx, pool, sf) })
 	g.Go(func() error { return b.sample(ctx) })
 	err = g.Wait()
 	b.log.Info().Str("component", "bridge").Str("event", "stopped").Err(err).Msg("stopped")
@@ -98,13 +103,9 @@ func (b *Bridge) sample(ctx context.Context) error {
 }
 
 // work holds the lease and runs sessions under it.
-func (b *Bridge) work(ctx context.Context, pool *pgxpool.Pool) error {
+func (b *Bridge) work(ctx context.Context, pool *pgxpool.Pool, sf *salesforce.Client) error {
 	if err := b.prepare(ctx, pool); err != nil {
 		return ignoreEnd(ctx, err)
-	}
-	sf, err := NewSalesforce(b.cfg, b.log)
-	if err != nil {
-		return err
 	}
 	l := newLease(pool, b.cfg.Schema)
 	for ctx.Err() == nil {

@@ -11,38 +11,14 @@ import (
 
 	"hcbridge/config"
 	"hcbridge/internal/salesforce"
+	"hcbridge/internal/web"
 	"hcbridge/pgsink"
 	"hcbridge/pushtopic"
 )
 
-// OrgObject is an object of the org that can be mapped, or cannot and why.
-type OrgObject struct {
-	Object    string     `json:"object"`
-	Label     string     `json:"label"`
-	Table     string     `json:"table"`
-	Writeable bool       `json:"writeable"` // the user may create, edit and delete
-	Streaming bool       `json:"streaming"` // PushTopics support it
-	Mapped    bool       `json:"mapped"`    // the configuration names it
-	Fields    []OrgField `json:"fields,omitempty"`
-}
-
-// OrgField is one field of an object.
-type OrgField struct {
-	Field      string `json:"field"`
-	Label      string `json:"label"`
-	Type       string `json:"type"`                  // Salesforce's
-	Column     string `json:"column,omitempty"`      // empty: it cannot be mapped
-	ColumnType string `json:"column_type,omitempty"` // Postgres's
-	Streaming  bool   `json:"streaming"`             // a PushTopic carries it
-	Writeable  bool   `json:"writeable"`
-	ExternalID bool   `json:"external_id"` // fit for HC_OBJECT_<NAME>_EXTERNAL_ID: unique
-	Mapped     bool   `json:"mapped"`
-	Note       string `json:"note,omitempty"`
-}
-
 // explorer asks an org what can be mapped.
 type explorer struct {
-	sf  *salesforce.Client
+	sf  catalog
 	cfg *config.Config
 }
 
@@ -63,22 +39,26 @@ func explore(ctx context.Context, cfg *config.Config) (*explorer, string, error)
 
 // OrgObjects lists the objects that can be mapped, by name. It needs no
 // database.
-func OrgObjects(ctx context.Context, cfg *config.Config) ([]OrgObject, error) {
+func OrgObjects(ctx context.Context, cfg *config.Config) ([]web.OrgObject, error) {
 	x, _, err := explore(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
+	return x.objects(ctx)
+}
+
+func (x *explorer) objects(ctx context.Context) ([]web.OrgObject, error) {
 	all, err := x.sf.DescribeGlobal(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var list []OrgObject
+	var list []web.OrgObject
 	for _, o := range all {
 		if mappable(o) {
 			list = append(list, x.object(o))
 		}
 	}
-	slices.SortFunc(list, func(a, b OrgObject) int { return strings.Compare(a.Object, b.Object) })
+	slices.SortFunc(list, func(a, b web.OrgObject) int { return strings.Compare(a.Object, b.Object) })
 	return list, nil
 }
 
@@ -95,17 +75,18 @@ func mappable(o salesforce.SObject) bool {
 	return o.Queryable && o.Retrieveable && o.Replicateable && !o.DeprecatedAndHidden
 }
 
-func (x *explorer) object(o salesforce.SObject) OrgObject {
-	return OrgObject{
+func (x *explorer) object(o salesforce.SObject) web.OrgObject {
+	return web.OrgObject{
 		Object: o.Name, Label: o.Label, Table: pgsink.TableName(o.Name), Writeable: o.Createable && o.Updateable && o.Deletable,
-		Streaming: pushtopic.Supported(o.Name, o.Custom), Mapped: x.mapped(o.Name) != nil,
+		Streaming: pushtopic.Supported(o.Name, o.Custom), Mapped: find(x.cfg.Objects, o.Name) != nil,
 	}
 }
 
-func (x *explorer) mapped(object string) *config.Object {
-	for i, o := range x.cfg.Objects {
-		if strings.EqualFold(o.Name, object) {
-			return &x.cfg.Objects[i]
+// find returns the settings of an object, or nil.
+func find(objects []config.Object, name string) *config.Object {
+	for i, o := range objects {
+		if strings.EqualFold(o.Name, name) {
+			return &objects[i]
 		}
 	}
 	return nil
@@ -114,71 +95,122 @@ func (x *explorer) mapped(object string) *config.Object {
 // DescribeObject returns one object with its fields, the id of the org, and
 // what to set to map it: as the configuration has it, else read only, with
 // every field that can be mapped. It needs no database.
-func DescribeObject(ctx context.Context, cfg *config.Config, name string) (OrgObject, config.Object, string, error) {
+func DescribeObject(ctx context.Context, cfg *config.Config, name string) (web.OrgObject, config.Object, string, error) {
 	x, org, err := explore(ctx, cfg)
 	if err != nil {
-		return OrgObject{}, config.Object{}, "", err
+		return web.OrgObject{}, config.Object{}, "", err
 	}
+	v, err := x.look(ctx, name, find(cfg.Objects, name))
+	if err != nil {
+		return web.OrgObject{}, config.Object{}, "", err
+	}
+	if len(v.settings.Fields) == 0 {
+		v.settings.Fields = v.whole.fields
+	}
+	if i := slices.IndexFunc(v.object.Fields, func(f web.OrgField) bool { return f.ExternalID }); v.settings.ExternalID == "" && i >= 0 {
+		v.settings.ExternalID = v.object.Fields[i].Field
+	}
+	if find(cfg.Objects, name) == nil {
+		for i := range v.object.Fields {
+			v.object.Fields[i].Mapped = false
+		}
+	}
+	return v.object, v.settings, org, nil
+}
+
+// looked is an object as the org has it, and what some settings make of it.
+type looked struct {
+	object   web.OrgObject
+	settings config.Object
+	whole    *mapping // with every field
+	mapping  *mapping // as the settings say; nil if they are wrong
+	wrong    error    // a *mappingError
+}
+
+// look describes an object and maps it by settings: those that are given, else
+// read only, with every field.
+func (x *explorer) look(ctx context.Context, name string, settings *config.Object) (*looked, error) {
 	d, err := x.sf.Describe(ctx, name)
 	if err != nil {
 		if se := (*salesforce.Error)(nil); errors.As(err, &se) && se.Status == http.StatusNotFound {
 			err = mappingErrorf("Salesforce has no object %s that this user may see: see hcbridge objects, or grant Read on the object", name)
 		}
-		return OrgObject{}, config.Object{}, "", err
+		return nil, err
 	}
-	configured := x.mapped(d.Name)
-	asked := config.Object{Name: d.Name, Mode: config.ModeStreaming, Access: config.AccessReadOnly}
-	if configured != nil {
-		asked = *configured
-	} else if !pushtopic.Supported(d.Name, d.Custom) {
-		asked.Mode = config.ModePolling
-	}
-	whole := asked
-	whole.Fields, whole.ExternalID, whole.Indexes = nil, "", nil
-	m, err := mapObject(ctx, x.sf, whole, cfg.Schema, cfg.NumberType == config.NumberNumeric, nil)
-	if err != nil {
-		return OrgObject{}, config.Object{}, "", err
-	}
-	var carried []string
-	if spec, err := pushtopic.Plan(d.Name, d.Custom, m.topic, cfg.Salesforce.APIVersion); err == nil {
-		carried = spec.Carried
-	}
-	o := x.object(d.SObject)
-	for _, f := range d.Fields {
-		field := OrgField{
-			Field: f.Name, Label: f.Label, Type: f.Type, Streaming: slices.Contains(carried, f.Name),
-			Writeable: f.Createable || f.Updateable, ExternalID: f.ExternalID && f.Unique,
-			Mapped: configured != nil && (len(configured.Fields) == 0 || containsFold(configured.Fields, f.Name)),
+	v := &looked{object: x.object(d.SObject)}
+	if settings != nil {
+		v.settings = *settings
+	} else {
+		v.settings = config.Object{Name: d.Name, Mode: config.ModeStreaming, Access: config.AccessReadOnly}
+		if !v.object.Streaming {
+			v.settings.Mode = config.ModePolling
 		}
-		field.Column, field.ColumnType = m.column(f.Name)
+		if i := slices.IndexFunc(d.Fields, isUpsertField); i >= 0 {
+			v.settings.ExternalID = d.Fields[i].Name
+		}
+	}
+	numeric := x.cfg.NumberType == config.NumberNumeric
+	whole := v.settings
+	whole.Fields, whole.ExternalID, whole.Indexes = nil, "", nil
+	if v.whole, err = mapObject(ctx, x.sf, whole, x.cfg.Schema, numeric, nil); err != nil {
+		return nil, err
+	}
+	if v.mapping, err = mapObject(ctx, x.sf, v.settings, x.cfg.Schema, numeric, nil); err != nil {
+		if me := (*mappingError)(nil); !errors.As(err, &me) {
+			return nil, err
+		}
+		v.wrong = err
+	}
+	x.fields(v, d)
+	return v, nil
+}
+
+// isUpsertField reports whether inserts can be made upserts by f.
+func isUpsertField(f salesforce.Field) bool { return f.ExternalID && f.Unique }
+
+// fields adds to v.object what can be said of each field.
+func (x *explorer) fields(v *looked, d *salesforce.Describe) {
+	carried := func(fields ...pushtopic.Field) []string {
+		spec, _ := pushtopic.Plan(d.Name, d.Custom, fields, x.cfg.Salesforce.APIVersion) // the object is not supported: nothing is carried
+		return spec.Carried
+	}
+	used := v.mapping
+	if used == nil {
+		used = v.whole
+	}
+	topic := carried(used.topic...)
+	for _, f := range d.Fields {
+		field := web.OrgField{
+			Field: f.Name, Label: f.Label, Type: f.Type,
+			Writeable: f.Createable || f.Updateable, ExternalID: isUpsertField(f),
+			Required: f.Createable && !f.Nillable && !f.DefaultedOnCreate && f.Type != "boolean",
+			Mapped:   slices.Contains(used.fields, f.Name), Indexed: containsFold(v.settings.Indexes, f.Name),
+			Always: slices.Contains([]string{"Id", "SystemModstamp", "IsDeleted", v.settings.ExternalID}, f.Name),
+		}
+		field.Column, field.ColumnType = v.whole.column(f.Name)
+		fits := slices.Contains(carried(pushtopic.Field{Name: f.Name, Type: f.Type, Length: f.Length, Compound: f.CompoundFieldName}), f.Name)
+		if field.Streaming = fits; field.Mapped {
+			field.Streaming = slices.Contains(topic, f.Name)
+		}
 		switch {
+		case field.Column == "" && (f.Type == "address" || f.Type == "location"):
+			field.Note = "mapped by its parts"
 		case field.Column == "":
-			field.Mapped, field.Note = false, "no column can hold it"
-			if f.Type == "address" || f.Type == "location" {
-				field.Note = "mapped by its parts"
-			}
+			field.Note = "no column can hold it"
 		case f.Calculated:
 			field.Note = "computed: changes do not show in SystemModstamp"
 		case f.Type == "encryptedstring":
 			field.Note = "masked unless the user has View Encrypted Data"
+		case fits && !field.Streaming:
+			field.Note = "more than the query of a PushTopic holds: read back after each event"
 		}
-		o.Fields = append(o.Fields, field)
+		v.object.Fields = append(v.object.Fields, field)
 	}
-	if len(asked.Fields) == 0 {
-		asked.Fields = m.fields
-	}
-	if i := slices.IndexFunc(o.Fields, func(f OrgField) bool { return f.ExternalID }); asked.ExternalID == "" && i >= 0 {
-		asked.ExternalID = o.Fields[i].Field
-	}
-	return o, asked, org, nil
 }
 
 // column is where a field goes. Id is the column sfid.
 func (m *mapping) column(field string) (name, pgType string) {
-	if field == "Id" {
-		return "sfid", "character varying(18)"
-	}
-	for _, c := range m.table.Columns {
+	for _, c := range m.table.Layout().Columns {
 		if c.Field == field {
 			return c.Name, c.PgType
 		}

@@ -13,7 +13,7 @@ import (
 	"hcbridge/internal/status"
 )
 
-//go:embed page.html parts.html assets
+//go:embed page.html mapping.html parts.html assets
 var files embed.FS
 
 // pageErrors is how many errors the page shows.
@@ -21,7 +21,7 @@ const pageErrors = 50
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
 	"count": count, "lag": lag, "lower": strings.ToLower,
-}).ParseFS(files, "page.html", "parts.html"))
+}).ParseFS(files, "page.html", "mapping.html", "parts.html"))
 
 // view is what the page is made of.
 type view struct {
@@ -76,7 +76,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(html)
 }
 
-func render(name string, v view) ([]byte, error) {
+func render(name string, v any) ([]byte, error) {
 	var buf bytes.Buffer
 	err := pages.ExecuteTemplate(&buf, name, v)
 	return buf.Bytes(), err

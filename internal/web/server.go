@@ -40,6 +40,7 @@ type Config struct {
 	Errors  Errors
 	Retry   Settle
 	Ignore  Settle
+	Plan    Plan
 	Addr    string // host:port
 	Token   string // empty = none
 	Version string
@@ -71,6 +72,11 @@ func New(cfg Config) *Server {
 	mux.Handle("GET /{$}", s.guard(s.page))
 	mux.Handle("GET /assets/", s.guard(http.FileServerFS(files).ServeHTTP))
 	mux.Handle("GET /live", s.guard(s.live))
+	own := http.NewCrossOriginProtection() // what another site chose must not be taken for one's own
+	mux.Handle("GET /mapping", s.guard(s.mappingGet))
+	mux.Handle("POST /mapping", own.Handler(s.guard(s.mappingPost)))
+	mux.Handle("POST /mapping/env", own.Handler(s.guard(s.download("hcbridge.env", "text/plain; charset=utf-8", func(m Mapping) string { return m.Block }))))
+	mux.Handle("POST /mapping/file", own.Handler(s.guard(s.download("mapping.json", "application/json", func(m Mapping) string { return m.File }))))
 	mux.Handle("POST /api/errors/retry", s.actor(s.act("sent or read again", cfg.Retry)))
 	mux.Handle("POST /api/errors/ignore", s.actor(s.act("dismissed", cfg.Ignore)))
 	mux.Handle("GET /api/status", s.guard(s.status))
