@@ -33,6 +33,7 @@ var layers = []layer{
 	}},
 
 	{"test/pgtest", nil},
+	{"test/npm", nil},
 	{"test/org/...", []string{"test/org/..."}},
 	{"test/compare", []string{"test/org/..."}},
 	{"cmd/orgsim", []string{"test/org/..."}},
@@ -48,6 +49,7 @@ var layers = []layer{
 	{"test/standby/...", []string{"..."}},
 	{"test/takeover/...", []string{"..."}},
 	{"test/chaos/...", []string{"..."}},
+	{"test/browser/...", []string{"..."}},
 	{"test/peers/...", []string{"..."}},
 	{"test/orm/...", []string{"..."}},
 	{"test/bench/...", []string{"..."}},
@@ -75,9 +77,10 @@ var homes = []struct {
 	}},
 	// The rest of the code speaks to Salesforce through these and knows no HTTP.
 	{"net/http", []string{"bayeux", "internal/salesforce", "internal/poll", "internal/web", "internal/bridge", "cmd/..."}},
-	{"database/sql", nil}, // pgx is used natively
-	{"log", nil},          // zerolog, passed in
-	{"testing", nil},      // only in test/ and _test.go
+	{"github.com/chromedp/chromedp", nil}, // in tests only
+	{"database/sql", nil},                 // pgx is used natively
+	{"log", nil},                          // zerolog, passed in
+	{"testing", nil},                      // only in test/ and _test.go
 }
 
 // readsEnvironment lists who may ask for environment variables.

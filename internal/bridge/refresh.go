@@ -15,9 +15,11 @@ import (
 const (
 	refreshEvery = time.Second
 	// thrift is how many times as long as a count took it is not taken again, so
-	// that counting a huge backlog never costs more than a few percent.
+	// that counting a huge backlog never costs more than a few percent. Counting
+	// rows is free up to brief, and so seen at once where tables are small.
 	thrift        = 30
-	rowsEvery     = 3 * time.Second
+	brief         = 50 * time.Millisecond
+	rowsEvery     = time.Second
 	snapshotEvery = 5 * time.Second
 )
 
@@ -65,7 +67,7 @@ func (s *session) refreshOnce(ctx context.Context, r *refresher) error {
 		if err := s.countRows(ctx, r.churn); err != nil {
 			return err
 		}
-		r.rowsAt = time.Now().Add(max(rowsEvery, thrift*time.Since(began)))
+		r.rowsAt = time.Now().Add(max(rowsEvery, thrift*(time.Since(began)-brief)))
 	}
 	body, err := json.Marshal(s.board.Snapshot())
 	if err != nil {

@@ -3,7 +3,6 @@ package peers
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
 	"embed"
 	"encoding/json"
 	"fmt"
@@ -17,17 +16,15 @@ import (
 	"testing"
 	"time"
 
+	"hcbridge/test/npm"
 	"hcbridge/test/org"
 )
 
 //go:embed js
 var scripts embed.FS
 
-// patience bounds a script or a command of the CLI, installation a step of one.
-const (
-	patience     = 2 * time.Minute
-	installation = 5 * time.Minute
-)
+// patience bounds a script or a command of the CLI.
+const patience = 2 * time.Minute
 
 const (
 	// cliVersion is that of the Salesforce CLI.
@@ -46,24 +43,19 @@ var (
 		if err != nil {
 			return "", err
 		}
-		return installed(fmt.Sprintf("peers-%x", sha256.Sum256(list))[:22], func(dir string) error {
-			if err := os.WriteFile(filepath.Join(dir, "package.json"), list, 0o600); err != nil {
-				return err
-			}
-			return command(dir, "npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts")
-		})
+		return npm.Packages("peers", list)
 	})
 	// The CLI comes with a list of the exact versions of all it depends on, but
 	// npm minds that list only in the folder it installs for.
 	cli = sync.OnceValues(func() (string, error) {
-		return installed("sf-"+cliVersion, func(dir string) error {
-			if err := command(dir, "npm", "pack", "@salesforce/cli@"+cliVersion); err != nil {
+		return npm.Folder("sf-"+cliVersion, func(dir string) error {
+			if err := npm.Run(dir, "npm", "pack", "@salesforce/cli@"+cliVersion); err != nil {
 				return err
 			}
-			if err := command(dir, "tar", "-xzf", "salesforce-cli-"+cliVersion+".tgz", "--strip-components=1"); err != nil {
+			if err := npm.Run(dir, "tar", "-xzf", "salesforce-cli-"+cliVersion+".tgz", "--strip-components=1"); err != nil {
 				return err
 			}
-			return command(dir, "npm", "install", "--omit=dev", "--no-audit", "--no-fund", "--ignore-scripts")
+			return npm.Run(dir, "npm", "install", "--omit=dev", "--no-audit", "--no-fund", "--ignore-scripts")
 		})
 	})
 	// The program that runs the CLI.
@@ -77,64 +69,15 @@ var (
 			return "node", err
 		}
 		name := "node-" + runtime.GOOS + "-" + strings.Replace(runtime.GOARCH, "amd64", "x64", 1)
-		dir, err := installed(name+"-"+cliNodeVersion, func(dir string) error {
-			if err := command(dir, "npm", "pack", name+"@"+cliNodeVersion); err != nil {
+		dir, err := npm.Folder(name+"-"+cliNodeVersion, func(dir string) error {
+			if err := npm.Run(dir, "npm", "pack", name+"@"+cliNodeVersion); err != nil {
 				return err
 			}
-			return command(dir, "tar", "-xzf", name+"-"+cliNodeVersion+".tgz", "--strip-components=1")
+			return npm.Run(dir, "tar", "-xzf", name+"-"+cliNodeVersion+".tgz", "--strip-components=1")
 		})
 		return filepath.Join(dir, "bin", "node"), err
 	})
 )
-
-// installed returns the folder of the user's cache that is named after what it
-// holds, and lets fill make it if it is not there. It is built beside and
-// renamed, so that a folder that exists is whole.
-func installed(name string, fill func(dir string) error) (string, error) {
-	for _, tool := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			return "", fmt.Errorf("%s is needed to run the third-party clients (Debian: apt-get install nodejs npm; macOS: brew install node): %w", tool, err)
-		}
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("no folder for the third-party clients: %w", err)
-	}
-	dir := filepath.Join(cache, "hcbridge", name)
-	if _, err := os.Stat(dir); err == nil {
-		return dir, nil
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return "", err
-	}
-	tmp, err := os.MkdirTemp(filepath.Dir(dir), "installing-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(tmp)
-	if err := fill(tmp); err != nil {
-		return "", err
-	}
-	if err := os.Rename(tmp, dir); err != nil {
-		if _, other := os.Stat(dir); other == nil {
-			return dir, nil // another process was faster
-		}
-		return "", err
-	}
-	return dir, nil
-}
-
-// command runs a step of an installation.
-func command(dir, name string, args ...string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), installation)
-	defer cancel()
-	c := exec.CommandContext(ctx, name, args...)
-	c.Dir = dir
-	if out, err := c.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return nil
-}
 
 // script is a running program of js.
 type script struct {

@@ -1,0 +1,269 @@
+package browser
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/fetch"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// patience bounds what nobody promises: one step in the browser.
+const patience = 60 * time.Second
+
+var quit = func() {}
+
+// chromium is the one Chromium of the package.
+var chromium = sync.OnceValues(func() (context.Context, error) {
+	options := slices.Clone(chromedp.DefaultExecAllocatorOptions[:])
+	if os.Getuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // which root may not use
+	}
+	// A loaded machine takes its time to start it.
+	options = append(options, chromedp.WSURLReadTimeout(time.Minute))
+	alloc, end := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, cancel := chromedp.NewContext(alloc)
+	quit = func() { cancel(); end() }
+	if err := chromedp.Do(ctx); err != nil {
+		return nil, fmt.Errorf("chromium is needed (Debian: apt-get install chromium): %w", err)
+	}
+	return ctx, nil
+})
+
+// tab is a window of its own, without memory of others. At its end the test fails
+// if the console has an error or another host was asked.
+type tab struct {
+	t    *testing.T
+	ctx  context.Context
+	host string // the only one that may be asked
+
+	mu     sync.Mutex
+	errors []string
+	gone   bool // the bridge may be gone: requests may fail
+}
+
+// open returns a tab for a bridge at addr. Where it asks for a password, it gets
+// token.
+func open(t *testing.T, addr, token string) *tab {
+	t.Helper()
+	parent, err := chromium()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := chromedp.NewContext(parent, chromedp.WithNewBrowserContext())
+	t.Cleanup(cancel)
+	b := &tab{t: t, ctx: ctx, host: addr}
+	auth := make(chan fetch.RequestID, 100)
+	paused := make(chan fetch.RequestID, 1000)
+	if err := chromedp.Listen(ctx, func(ev any) {
+		switch ev := ev.(type) {
+		case *fetch.EventAuthRequired:
+			auth <- ev.RequestID
+		case *fetch.EventRequestPaused:
+			paused <- ev.RequestID
+		default:
+			b.watch(ev)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			var err error
+			select {
+			case <-ctx.Done():
+				return
+			case id := <-paused:
+				_, err = chromedp.Call(ctx, fetch.ContinueRequest, fetch.ContinueRequestParams{RequestID: id})
+			case id := <-auth:
+				_, err = chromedp.Call(ctx, fetch.ContinueWithAuth, fetch.ContinueWithAuthParams{
+					RequestID:             id,
+					AuthChallengeResponse: &fetch.AuthChallengeResponse{Response: fetch.AuthChallengeResponseResponseProvideCredentials, Password: token},
+				})
+			}
+			if err != nil && ctx.Err() == nil {
+				b.complain("intercept: " + err.Error()) // a request that was given up meanwhile
+			}
+		}
+	}()
+	yes := true
+	_, err = chromedp.Call(ctx, fetch.Enable, fetch.EnableParams{HandleAuthRequests: &yes})
+	b.must(err)
+	_, err = chromedp.Call(ctx, network.Enable, network.EnableParams{})
+	b.must(err)
+	b.size(1440, 1000)
+	t.Cleanup(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, e := range b.errors {
+			t.Error(e)
+		}
+	})
+	return b
+}
+
+func (b *tab) complain(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.errors = append(b.errors, text)
+}
+
+// mayFail says whether the bridge may be gone from now on.
+func (b *tab) mayFail(gone bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.gone = gone
+}
+
+func (b *tab) watch(ev any) {
+	b.mu.Lock()
+	gone := b.gone
+	b.mu.Unlock()
+	switch ev := ev.(type) {
+	case *network.EventRequestWillBeSent:
+		if u, err := url.Parse(ev.Request.URL); err != nil || u.Host != b.host && u.Scheme != "data" && u.Scheme != "blob" {
+			b.complain("another host is asked: " + ev.Request.URL)
+		}
+	case *runtime.EventExceptionThrown:
+		b.complain("exception: " + ev.ExceptionDetails.Text)
+	case *runtime.EventConsoleAPICalled:
+		if ev.Type == runtime.ConsoleAPICalledTypeError {
+			b.complain(fmt.Sprintf("console: %v", ev.Args))
+		}
+	case *log.EventEntryAdded:
+		if ev.Entry.Level == log.EntryLevelError && !(gone && ev.Entry.Source == log.EntrySourceNetwork) {
+			b.complain("log: " + ev.Entry.Text + " " + ev.Entry.URL)
+		}
+	}
+}
+
+func (b *tab) must(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// do runs steps.
+func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	b.must(chromedp.Do(ctx, steps...))
+}
+
+// eval runs JavaScript in a tab and returns what it gives, or what the promise
+// that it gives comes to.
+func eval[T any](b *tab, script string) T {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
+	if err != nil {
+		b.t.Fatalf("%v in %.200s", err, script)
+	}
+	return v
+}
+
+// visit loads a page of the bridge.
+func (b *tab) visit(path string) {
+	b.t.Helper()
+	b.do(chromedp.Navigate("http://" + b.host + path))
+}
+
+// size sets the width and height of the window, in CSS pixels.
+func (b *tab) size(width, height int64) {
+	b.t.Helper()
+	b.do(chromedp.EmulateViewport(width, height))
+}
+
+// scheme is "light" or "dark".
+func (b *tab) scheme(name string) {
+	b.t.Helper()
+	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}}})
+	b.must(err)
+}
+
+// scripts switches those of pages off and on.
+func (b *tab) scripts(on bool) {
+	b.t.Helper()
+	_, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !on})
+	b.must(err)
+}
+
+// text is the text of the first element that selector finds, as people see it.
+func (b *tab) text(selector string) string {
+	b.t.Helper()
+	return eval[string](b, fmt.Sprintf("document.querySelector(%q)?.innerText ?? ''", selector))
+}
+
+// value is that of a field.
+func (b *tab) value(selector string) string {
+	b.t.Helper()
+	return eval[string](b, fmt.Sprintf("document.querySelector(%q)?.value ?? ''", selector))
+}
+
+// click presses what selector finds, with the mouse.
+func (b *tab) click(selector string) {
+	b.t.Helper()
+	b.do(chromedp.Click(chromedp.CSS(selector)))
+}
+
+// until waits until what JavaScript expresses is true.
+func (b *tab) until(what, expression string) time.Duration {
+	b.t.Helper()
+	return b.within(what, patience, expression)
+}
+
+// within is until for what is promised, or must not take long.
+func (b *tab) within(what string, limit time.Duration, expression string) time.Duration {
+	b.t.Helper()
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		is := eval[bool](b, "Boolean("+expression+")")
+		took := time.Since(began)
+		switch {
+		case is && took <= limit:
+			return took
+		case took > limit:
+			b.t.Fatalf("%s: not within %s but after %s; the page says\n%s", what, limit, took.Round(time.Millisecond), b.text("body"))
+		}
+	}
+}
+
+// press presses keys, of package kb, one after the other.
+func (b *tab) press(keys ...string) {
+	b.t.Helper()
+	for _, key := range keys {
+		b.do(chromedp.KeyEvent(key))
+	}
+}
+
+// tabTo goes on by the Tab key until what selector finds has the focus, and
+// checks that one can see that it has.
+func (b *tab) tabTo(selector string) {
+	b.t.Helper()
+	var seen []string
+	for range 250 {
+		b.press(kb.Tab)
+		if eval[bool](b, fmt.Sprintf("document.activeElement?.matches(%q) ?? false", selector)) {
+			if !eval[bool](b, "(() => { const s = getComputedStyle(document.activeElement); return s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0 })()") {
+				b.t.Errorf("one cannot see that %s has the focus", selector)
+			}
+			return
+		}
+		seen = append(seen, eval[string](b, "document.activeElement.id || document.activeElement.value || document.activeElement.tagName"))
+	}
+	b.t.Fatalf("the Tab key never reaches %s but %s", selector, strings.Join(seen, ", "))
+}
