@@ -28,7 +28,7 @@ demo:
 ## test: run all tests under the race detector
 .PHONY: test
 test:
-	@scripts/need.sh go postgres cc node pgbouncer
+	@scripts/need.sh go postgres cc node pgbouncer chromium
 	go test -race -timeout 20m $(PKG)
 
 ## test/one: run one test again and again: make test/one PKG=./outbox RUN=TestOrder
@@ -49,10 +49,16 @@ schedules:
 	@scripts/need.sh go postgres
 	HCBRIDGE_SCHEDULES=$(or $(N),10000) go test -count=1 -v -timeout 180m -run '^Test(Outbound)?Schedules$$' ./internal/bridge
 
+## screenshots: take the README's pictures of the pages anew, into docs/
+.PHONY: screenshots
+screenshots:
+	@scripts/need.sh go postgres node chromium
+	HCBRIDGE_SCREENSHOTS=$(CURDIR)/docs go test -count=1 -run '^TestPictures$$' ./test/browser
+
 ## check: all that must pass before a push, and all that CI runs
 .PHONY: check
 check:
-	@scripts/need.sh go postgres cc node pgbouncer
+	@scripts/need.sh go postgres cc node pgbouncer chromium
 	scripts/gofumpt.sh $(GOFUMPT)
 	go vet ./...
 	$(GOLANGCI) run --allow-parallel-runners

@@ -9,6 +9,7 @@
 #   cc        a C compiler, for the race detector
 #   node      Node.js and npm, for the tests against third-party clients
 #   pgbouncer for the tests behind a pooler
+#   chromium  for the tests of the pages
 set -euo pipefail
 
 # have NAME: is it there?
@@ -19,7 +20,8 @@ have() {
     cc) command -v "${CC:-cc}" >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null ;;
     node) command -v node >/dev/null && command -v npm >/dev/null ;;
     pgbouncer) PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null ;;
-    *) echo "need.sh: $1 is not go, postgres, cc, node or pgbouncer" >&2; exit 2 ;;
+    chromium) have_chromium ;;
+    *) echo "need.sh: $1 is not go, postgres, cc, node, pgbouncer or chromium" >&2; exit 2 ;;
   esac
 }
 
@@ -34,6 +36,15 @@ have_postgres() {
     [[ -x $dir/initdb && -x $dir/postgres ]] && return
   done
   return 1
+}
+
+# The names that chromedp looks for.
+have_chromium() {
+  local name
+  for name in headless_shell headless-shell chromium chromium-browser google-chrome google-chrome-stable google-chrome-beta google-chrome-unstable; do
+    command -v "$name" >/dev/null && return
+  done
+  [[ -x "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" || -x /Applications/Chromium.app/Contents/MacOS/Chromium ]]
 }
 
 platform() {
@@ -65,6 +76,8 @@ packages() {
     fedora-node) echo nodejs ;;
     macos-node) echo node ;;
     *-pgbouncer) echo pgbouncer ;;
+    debian-chromium) echo chromium fonts-dejavu-core ;;
+    *-chromium) echo chromium ;;
   esac
 }
 

@@ -16,10 +16,9 @@ const (
 	refreshEvery = time.Second
 	// thrift is how many times as long as a count took it is not taken again, so
 	// that counting a huge backlog never costs more than a few percent. Counting
-	// rows is free up to brief, and so seen at once where tables are small.
+	// rows is free up to brief: those of small tables are counted each time.
 	thrift        = 30
 	brief         = 50 * time.Millisecond
-	rowsEvery     = time.Second
 	snapshotEvery = 5 * time.Second
 )
 
@@ -67,7 +66,7 @@ func (s *session) refreshOnce(ctx context.Context, r *refresher) error {
 		if err := s.countRows(ctx, r.churn); err != nil {
 			return err
 		}
-		r.rowsAt = time.Now().Add(max(rowsEvery, thrift*(time.Since(began)-brief)))
+		r.rowsAt = time.Now().Add(thrift * (time.Since(began) - brief))
 	}
 	body, err := json.Marshal(s.board.Snapshot())
 	if err != nil {

@@ -21,8 +21,4 @@ import (
 	"hcbridge/test/rig"
 )
 
-func TestMain(m *testing.M) {
-	code := rig.Main(m)
-	quit()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(rig.Main(m)) }

@@ -118,13 +118,11 @@ func TestMapping(t *testing.T) {
 	p.click("#every")
 	p.until("the block of before", fmt.Sprintf(`document.querySelector("#block").value === %q && !document.querySelector("#chosen").innerText.includes("changed")`, before))
 
-	p.do(chromedp.SetValue(chromedp.CSS("#poll_interval"), "soon"))
-	eval[bool](p, `document.querySelector("#poll_interval").dispatchEvent(new Event("change", { bubbles: true }))`)
+	p.set("#poll_interval", "soon")
 	p.until("what is wrong", `document.querySelector("#problems").textContent.includes("not a duration")`)
 	p.accessible("mapping with a mistake")
-	p.do(chromedp.SetValue(chromedp.CSS("#poll_interval"), ""))
-	p.do(chromedp.SetValue(chromedp.CSS("#filter"), ""))
-	p.do(chromedp.SendKeys(chromedp.CSS("#filter"), "billing"))
+	p.set("#poll_interval", "")
+	p.set("#filter", "billing")
 	p.until("what the filter leaves", `[...document.querySelectorAll(".fields tbody tr")].filter((r) => !r.hidden).every((r) => /billing/i.test(r.textContent))`)
 
 	p.click("#drop-Contact")

@@ -103,7 +103,7 @@ func TestStatus(t *testing.T) {
 	p.until("the refusal", fail())
 	p.click("#errors li button[formaction]")
 	p.until("no error once it is dismissed", `document.querySelector("#errors").textContent === "No errors."`)
-	if n := r.Count("SELECT count(*) FROM salesforce._trigger_log WHERE state = 'IGNORED'"); n != 1 {
+	if n := r.Count("SELECT count(*) FROM (SELECT state FROM salesforce._trigger_log UNION ALL SELECT state FROM salesforce._trigger_log_archive) l WHERE state = 'IGNORED'"); n != 1 {
 		t.Errorf("%d log entries are IGNORED, want 1", n)
 	}
 	p.accessible("status")

@@ -23,27 +23,25 @@ import (
 // patience bounds what nobody promises: one step in the browser.
 const patience = 60 * time.Second
 
-var quit = func() {}
-
-// chromium is the one Chromium of the package.
-var chromium = sync.OnceValues(func() (context.Context, error) {
+// start runs a Chromium until the test ends.
+func start(t *testing.T) context.Context {
+	t.Helper()
 	options := slices.Clone(chromedp.DefaultExecAllocatorOptions[:])
 	if os.Getuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // which root may not use
+		options = append(options, chromedp.NoSandbox) // root may not use it
 	}
-	// A loaded machine takes its time to start it.
-	options = append(options, chromedp.WSURLReadTimeout(time.Minute))
+	options = append(options, chromedp.WSURLReadTimeout(patience)) // a loaded machine takes its time
 	alloc, end := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(alloc)
-	quit = func() { cancel(); end() }
+	t.Cleanup(func() { cancel(); end() })
 	if err := chromedp.Do(ctx); err != nil {
-		return nil, fmt.Errorf("chromium is needed (Debian: apt-get install chromium): %w", err)
+		t.Fatalf("chromium is needed (Debian: apt-get install chromium): %v", err)
 	}
-	return ctx, nil
-})
+	return ctx
+}
 
-// tab is a window of its own, without memory of others. At its end the test fails
-// if the console has an error or another host was asked.
+// tab is a page in a browser of its own. At its end the test fails if the console
+// has an error or another host was asked.
 type tab struct {
 	t    *testing.T
 	ctx  context.Context
@@ -58,12 +56,7 @@ type tab struct {
 // token.
 func open(t *testing.T, addr, token string) *tab {
 	t.Helper()
-	parent, err := chromium()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := chromedp.NewContext(parent, chromedp.WithNewBrowserContext())
-	t.Cleanup(cancel)
+	ctx := start(t)
 	b := &tab{t: t, ctx: ctx, host: addr}
 	auth := make(chan fetch.RequestID, 100)
 	paused := make(chan fetch.RequestID, 1000)
@@ -99,7 +92,7 @@ func open(t *testing.T, addr, token string) *tab {
 		}
 	}()
 	yes := true
-	_, err = chromedp.Call(ctx, fetch.Enable, fetch.EnableParams{HandleAuthRequests: &yes})
+	_, err := chromedp.Call(ctx, fetch.Enable, fetch.EnableParams{HandleAuthRequests: &yes})
 	b.must(err)
 	_, err = chromedp.Call(ctx, network.Enable, network.EnableParams{})
 	b.must(err)
@@ -168,13 +161,17 @@ func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 // that it gives comes to.
 func eval[T any](b *tab, script string) T {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
-	defer cancel()
-	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
+	v, err := try[T](b, script)
 	if err != nil {
 		b.t.Fatalf("%v in %.200s", err, script)
 	}
 	return v
+}
+
+func try[T any](b *tab, script string) (T, error) {
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	return chromedp.Run(ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
 }
 
 // visit loads a page of the bridge.
@@ -231,15 +228,21 @@ func (b *tab) until(what, expression string) time.Duration {
 func (b *tab) within(what string, limit time.Duration, expression string) time.Duration {
 	b.t.Helper()
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		is := eval[bool](b, "Boolean("+expression+")")
+		is, err := try[bool](b, "Boolean("+expression+")") // an error while a page comes or goes
 		took := time.Since(began)
 		switch {
 		case is && took <= limit:
 			return took
 		case took > limit:
-			b.t.Fatalf("%s: not within %s but after %s; the page says\n%s", what, limit, took.Round(time.Millisecond), b.text("body"))
+			b.t.Fatalf("%s: not within %s but after %s (%v); the page says\n%s", what, limit, took.Round(time.Millisecond), err, b.text("body"))
 		}
 	}
+}
+
+// set changes a field as one would by typing and leaving it.
+func (b *tab) set(selector, value string) {
+	b.t.Helper()
+	eval[bool](b, fmt.Sprintf(`((e) => { e.value = %q; for (const kind of ["input", "change"]) e.dispatchEvent(new Event(kind, { bubbles: true })); return true })(document.querySelector(%q))`, value, selector))
 }
 
 // press presses keys, of package kb, one after the other.
