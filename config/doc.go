@@ -9,7 +9,7 @@
 // [Reference] lists every variable with its default and meaning. Load takes the
 // names and the defaults from it, and tests hold the README and .env.example
 // to it, so there is one place to change. [Env] and [Mapping] write objects in
-// the two forms that are read.
+// the two forms that are read; [Objects] reads the first of them alone.
 //
 // # Precedence
 //

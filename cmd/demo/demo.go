@@ -73,6 +73,7 @@ func (d *demo) intro() {
 	}
 	d.printf("hcbridge demo: a simulated Salesforce org, a private Postgres, and the bridge between them.\n\n")
 	d.printf("  status page  http://%s/\n", d.addr)
+	d.printf("  mapping page http://%s/mapping\n", d.addr)
 	d.printf("  log          tail -f %s\n", d.log)
 	d.printf("  database     psql %q\n\n", d.url)
 	d.printf("Try, in another terminal:\n")

@@ -134,6 +134,12 @@
 // put aside, its table captured as before, and looked at again ever more
 // rarely.
 //
+// # Choosing
+//
+// The mapping page asks the org by the client of the bridge that runs, once it has
+// logged in, and remembers the answers for a minute. It maps what was chosen as a
+// session would, so the table that it shows is the one that a start makes.
+//
 // # Capture
 //
 // Three times a minute the triggers are compared with what was installed. What

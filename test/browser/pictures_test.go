@@ -69,8 +69,8 @@ func (b *tab) keep(name string) {
 	if len(text) > most {
 		b.t.Errorf("%s has %d bytes, more than %d", name, len(text), most)
 	}
-	if dir := os.Getenv("HCBRIDGE_SCREENSHOTS"); dir != "" { //nolint:forbidigo // of the test itself
-		b.must(os.WriteFile(filepath.Join(dir, name), text, 0o644)) //nolint:gosec // a picture
+	if dir := os.Getenv("HCBRIDGE_SCREENSHOTS"); dir != "" {
+		b.must(os.WriteFile(filepath.Join(dir, name), text, 0o644))
 	}
 }
 
