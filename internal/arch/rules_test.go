@@ -49,7 +49,6 @@ var layers = []layer{
 	{"test/standby/...", []string{"..."}},
 	{"test/takeover/...", []string{"..."}},
 	{"test/chaos/...", []string{"..."}},
-	{"test/browser/...", []string{"..."}},
 	{"test/peers/...", []string{"..."}},
 	{"test/orm/...", []string{"..."}},
 	{"test/bench/...", []string{"..."}},
