@@ -6,13 +6,15 @@ import (
 	"time"
 )
 
-// Objects reads what [Env] wrote, with its lines ended in any way. A poll
+// Objects reads what [Env] wrote, also with the line ends of a browser. A poll
 // interval that is not set stays zero, and what is not about objects is left
 // out. The error is an [*Error].
 func Objects(block string) ([]Object, error) {
-	lines := strings.FieldsFunc(block, func(r rune) bool { return r == '\n' || r == '\r' })
-	e := newEnvironment(lines, func(string) ([]byte, error) { return nil, fs.ErrPermission })
+	e := newEnvironment(strings.Split(block, "\n"), func(string) ([]byte, error) { return nil, fs.ErrPermission })
 	objects := e.objects(nil, 0)
+	for i := range objects {
+		objects[i].PollRelaxed = false // which is not the block's to say
+	}
 	e.refuseUnknown(objectNames(objects))
 	return objects, e.err()
 }

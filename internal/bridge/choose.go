@@ -13,8 +13,12 @@ import (
 	"hcbridge/internal/web"
 )
 
-// planWithin bounds how long the mapping page waits for the org.
-const planWithin = 15 * time.Second
+const (
+	// planWithin bounds how long the mapping page waits for the org.
+	planWithin = 15 * time.Second
+	// defaultPoll is the interval where HC_POLL_INTERVAL is not set.
+	defaultPoll = 10 * time.Minute
+)
 
 // chooser works out what the mapping page shows. It asks the org through the
 // bridge's own client, once the bridge has logged in.
@@ -59,16 +63,19 @@ func (c *chooser) plan(ctx context.Context, choice web.Choice) web.Mapping {
 }
 
 // begin reads a block, or what is configured where there is none: as Env writes
-// it, an interval that is the default is not a setting of the object.
+// it, an interval that is the default is not a setting of the object. Polls that
+// are not to be relaxed are told by an interval.
 func (c *chooser) begin(block string) ([]config.Object, error) {
 	if strings.TrimSpace(block) != "" {
 		return config.Objects(block)
 	}
 	objects := slices.Clone(c.cfg.Objects)
 	for i := range objects {
-		if objects[i].PollInterval == c.cfg.PollInterval {
-			objects[i].PollInterval = 0
+		o := &objects[i]
+		if o.PollRelaxed || o.PollInterval == c.cfg.PollInterval && o.PollInterval != defaultPoll {
+			o.PollInterval = 0
 		}
+		o.PollRelaxed = false
 	}
 	return objects, nil
 }

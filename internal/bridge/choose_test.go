@@ -66,6 +66,30 @@ func TestPlanBeginsWithWhatIsConfigured(t *testing.T) {
 	}
 }
 
+// An interval that was set is kept where it means something: that polls are not
+// relaxed, or other than the default.
+func TestPlanKeepsIntervals(t *testing.T) {
+	t.Parallel()
+	sf := testSalesforce(t)
+	for _, test := range []struct {
+		settings []string
+		want     string // interval of Account in the block, if any
+	}{
+		{nil, ""},
+		{[]string{"HC_OBJECT_ACCOUNT_POLL_INTERVAL=10m"}, "10m"},
+		{[]string{"HC_OBJECT_ACCOUNT_POLL_INTERVAL=1m"}, "1m"},
+		{[]string{"HC_POLL_INTERVAL=2m"}, ""},
+		{[]string{"HC_POLL_INTERVAL=2m", "HC_OBJECT_ACCOUNT_POLL_INTERVAL=10m"}, "10m"},
+	} {
+		c := newTestChooser(t, sf, append(test.settings, "HC_OBJECTS=Account")...)
+		v := c.plan(t.Context(), web.Choice{})
+		_, got, _ := strings.Cut(v.Block, "POLL_INTERVAL=")
+		if strings.TrimSpace(got) != test.want || v.Chosen[0].Change != "" {
+			t.Errorf("%q: interval %q, want %q; %+v", test.settings, got, test.want, v.Chosen)
+		}
+	}
+}
+
 func TestPlanOfAnObject(t *testing.T) {
 	t.Parallel()
 	c := newTestChooser(t, testSalesforce(t), "HC_OBJECTS=Account")

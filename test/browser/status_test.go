@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp/kb"
+
 	"hcbridge/test/org/sobject"
 	"hcbridge/test/rig"
 )
@@ -133,4 +135,37 @@ func TestStatusOfAStop(t *testing.T) {
 	}
 	p.until("the pause", `/has stopped: .*paused.*since \d{4}-/.test(document.querySelector("#flow").textContent)`)
 	p.accessible("status of a stop")
+}
+
+// The chart has a bar for each minute of an hour or each quarter of an hour of a
+// day, in both directions; loads and API calls show how far they are.
+func TestActivity(t *testing.T) {
+	t.Parallel()
+	p := open(t, example(t), "")
+	p.visit("/")
+	seen := func(name string) bool {
+		return eval[bool](p, fmt.Sprintf(`getComputedStyle(document.querySelector("figure.%s")).display !== "none"`, name))
+	}
+	if !seen("hour") || seen("day") {
+		t.Error("the hour is not what one sees first")
+	}
+	p.press(kb.Tab, kb.Tab, kb.Tab, kb.ArrowRight)
+	if seen("hour") || !seen("day") {
+		t.Error("the arrow keys do not choose the day")
+	}
+	for figure, bars := range map[string]int{"hour": 59, "day": 96} { // nothing has happened in this minute
+		for _, direction := range []string{"in", "out"} {
+			if n := eval[int](p, fmt.Sprintf(`document.querySelectorAll("figure.%s rect.%s").length`, figure, direction)); n < bars-2 || n > bars {
+				t.Errorf("%d bars %s in the %s, want %d", n, direction, figure, bars)
+			}
+		}
+	}
+	if !eval[bool](p, `(() => { const m = document.querySelector("#calls"); return m.value === 21408 && m.max === 115000 && m.high === 92000 })()`) {
+		t.Error("the API calls are not measured against limit and budget")
+	}
+	if !eval[bool](p, `(() => { const p = document.querySelector("progress"); return p.value === 61000 && p.max === 84300 })()`) {
+		t.Error("the load does not show how far it is")
+	}
+	p.accessible("a busy day")
+	p.fits("a busy day", 360, 1440)
 }
