@@ -44,6 +44,10 @@ type Config struct {
 	// yet, and how many of the last 24 hours anybody has used. nil = without limit.
 	Budget func() (calls, used int)
 
+	// Purse is what an earlier worker has left of them, see [Worker.Purse]; nil =
+	// all that there can be.
+	Purse *Purse
+
 	// Wake cuts an idle wait short. Feed it from a [Listener]; nil means
 	// polling only, as behind a transaction-mode pooler. A wake-up is a hint:
 	// nothing depends on its arrival.

@@ -82,7 +82,8 @@
 // # API calls
 //
 // Each call costs one of the org's daily allowance, whatever it carries. Plans are
-// paid from a purse (governor.go, Config.Budget). While it is half full all go at
+// paid from a purse (governor.go, Config.Budget), which outlives the process if the
+// caller keeps it ([Worker.Purse]). While it is half full all go at
 // once; below, a plan waits the longer the emptier the purse is and the less full its
 // calls are, and its rows go together with those that come meanwhile. Waiting counts
 // as no attempt.

@@ -37,6 +37,12 @@ const (
 	recheckAny   = 30 * time.Second
 )
 
+// Purse is how many API calls writes might have cost at once some time ago.
+type Purse struct {
+	Calls float64       // below zero: overdrawn
+	Age   time.Duration // since then
+}
+
 // governor spaces plans. Its zero value lets everything pass.
 type governor struct {
 	budget func() (calls, used int) // Config.Budget
@@ -47,6 +53,14 @@ type governor struct {
 	again  time.Duration            // how long the plan that waits is not made again; 0 = none waits
 	said   time.Time                // when somebody was told that plans wait
 	until  atomic.Int64             // when it will go if it stays small; 0 = none waits
+	left   atomic.Pointer[float64]  // purse, for others to read; nil before it is known
+}
+
+// resume goes on where another governor has left off.
+func (g *governor) resume(now time.Time, p *Purse) {
+	if p != nil {
+		g.purse, g.filled = p.Calls, now.Add(-p.Age)
+	}
 }
 
 // price is what a plan costs in API calls, and how full its calls are, from 0 to 1.
@@ -96,6 +110,7 @@ func (g *governor) take(now time.Time, p plan) (wait time.Duration) {
 	}
 	g.again, g.spent, g.cost = 0, now, cost
 	g.purse -= cost
+	g.left.Store(new(g.purse))
 	return 0
 }
 
@@ -150,6 +165,16 @@ func (g *governor) note(now time.Time, wait time.Duration) {
 		return
 	}
 	g.until.Store(now.Add(wait).UnixNano())
+}
+
+// Purse returns how many API calls writes might cost at once now, and whether that is
+// known. What keeps it with the answers to writes lets a restart go on with it. It is
+// safe to call beside Run, and from Config.Settle.
+func (w *Worker) Purse() (calls float64, known bool) {
+	if left := w.governor.left.Load(); left != nil {
+		return *left, true
+	}
+	return 0, false
 }
 
 // Spaced returns for how long what is waiting to be sent is kept back, so that the

@@ -14,7 +14,8 @@ import (
 type trickle struct {
 	gov    governor
 	budget int
-	others int // calls a day that somebody else makes, evenly
+	every  time.Duration // from one restart to the next; 0 = none
+	others int           // calls a day that somebody else makes, evenly
 
 	now     time.Time
 	next    time.Time // when the worker looks again
@@ -43,8 +44,14 @@ func (s *trickle) run(t *testing.T, length time.Duration, arrive func(at time.Du
 	t.Helper()
 	s.delays = map[time.Duration]int{}
 	s.now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	s.gov.budget = func() (int, int) { return s.budget, s.used() }
+	budget := func() (int, int) { return s.budget, s.used() }
+	s.gov.budget = budget
 	for began := s.now; s.now.Sub(began) < length; s.now = s.now.Add(step) {
+		if left := s.gov.left.Load(); s.every > 0 && s.now.Sub(began)%s.every == 0 && left != nil {
+			age := s.now.Sub(s.gov.spent) // of what was kept with the last answer
+			s.gov = governor{budget: budget}
+			s.gov.resume(s.now, &Purse{Calls: *left, Age: age})
+		}
 		if n, first := arrive(s.now.Sub(began)); n > 0 {
 			s.waiting = append(s.waiting, arrival{s.now, n, first})
 			s.rows += n
@@ -146,20 +153,22 @@ func TestTrickle(t *testing.T) {
 		for name, c := range map[string]struct {
 			arrive func(time.Duration) (int, bool)
 			others float64       // share of the budget that somebody else uses
+			every  time.Duration // from one restart to the next
 			p99    time.Duration // the longest that 99 of 100 rows may wait; 0 = more comes than the budget can carry
 		}{
-			"a row a second":                   {arrive: evenly(1), p99: time.Hour * 100 / time.Duration(budget)},
-			"200 rows a second":                {arrive: evenly(200), p99: map[int]time.Duration{50_000: 5 * time.Minute}[budget]},
-			"30 rows each 20 minutes":          {arrive: lulls(20 * time.Minute), p99: 90 * time.Second},
-			"a row a second in a busy org":     {arrive: evenly(1), others: 0.6, p99: 15 * time.Minute},
-			"a row a second in a used up org":  {arrive: evenly(1), others: 0.979, p99: 15 * time.Minute},
-			"200 rows a second in a busy org":  {arrive: evenly(200), others: 0.6},
-			"30 rows in turn in a busy org":    {arrive: lulls(20 * time.Minute), others: 0.6, p99: 15 * time.Minute},
-			"a row each ten minutes, for ever": {arrive: func(at time.Duration) (int, bool) { return b2i(at%(10*time.Minute) == 0), at%(10*time.Minute) == 0 }, p99: step},
+			"a row a second":                          {arrive: evenly(1), p99: time.Hour * 100 / time.Duration(budget)},
+			"200 rows a second":                       {arrive: evenly(200), p99: map[int]time.Duration{50_000: 5 * time.Minute}[budget]},
+			"200 rows a second, 1,000 restarts a day": {arrive: evenly(200), every: 86 * time.Second},
+			"30 rows each 20 minutes":                 {arrive: lulls(20 * time.Minute), p99: 90 * time.Second},
+			"a row a second in a busy org":            {arrive: evenly(1), others: 0.6, p99: 15 * time.Minute},
+			"a row a second in a used up org":         {arrive: evenly(1), others: 0.979, p99: 15 * time.Minute},
+			"200 rows a second in a busy org":         {arrive: evenly(200), others: 0.6},
+			"30 rows in turn in a busy org":           {arrive: lulls(20 * time.Minute), others: 0.6, p99: 15 * time.Minute},
+			"a row each ten minutes, for ever":        {arrive: func(at time.Duration) (int, bool) { return b2i(at%(10*time.Minute) == 0), at%(10*time.Minute) == 0 }, p99: step},
 		} {
 			t.Run(fmt.Sprintf("%s, %d calls", name, budget), func(t *testing.T) {
 				t.Parallel()
-				s := trickle{budget: budget, others: int(c.others * float64(budget))}
+				s := trickle{budget: budget, every: c.every, others: int(c.others * float64(budget))}
 				s.run(t, length, c.arrive)
 				p50, p99 := s.percentile(50), s.percentile(99)
 				t.Logf("%d rows wait after %d calls, at most %d of %d in 24 hours; waited p50 %s, p99 %s", s.rows, s.calls, s.peak, budget, p50, p99)

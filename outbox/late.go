@@ -16,7 +16,7 @@ import (
 // one: Config.Late, and undone.go mends it where it was. One that brought nothing for
 // long is: Config.InDoubt.
 type late struct {
-	fields map[string]bool // columns that it writes; nil = any
+	fields map[string]bool // fields that it writes; nil = any
 	makes  bool            // it would make the record again that was deleted meanwhile
 	until  time.Time       // when it cannot take effect any more
 }
@@ -27,7 +27,7 @@ func (l *late) undoes(i *item) bool {
 		return l.makes
 	}
 	for column := range i.values {
-		if l.fields == nil || l.fields[column] {
+		if l.fields == nil || l.fields[i.table.writes(column)] {
 			return true
 		}
 	}
@@ -63,7 +63,7 @@ func (w *Worker) mayCome(k key, values map[string]*string, makes bool, until tim
 	}
 	for column, v := range values {
 		if l.fields != nil && (v != nil || !makes) { // an upsert sends no nulls, see fieldsOf
-			l.fields[column] = true
+			l.fields[w.tables[k.table].writes(column)] = true
 		}
 	}
 	l.makes = l.makes || makes

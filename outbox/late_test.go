@@ -182,6 +182,39 @@ func TestLateRequests(t *testing.T) {
 		b.want("record", fmt.Sprint(b.sf.records["acc000000000001AAA"]), "map[External_Id__c:x Industry:i Name:a]")
 	})
 
+	for _, names := range [][2]string{{"accountid = 'acc000000000001AAA'", "account__external_id__c = 'y'"}, {"account__external_id__c = 'x'", "accountid = 'acc000000000002AAA'"}} {
+		t.Run("one parent by two columns is one field: "+names[0], func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.restart(b.finding(time.Hour), withExternalID)
+			b.exec(`INSERT INTO salesforce.account (name, external_id__c) VALUES ('x', 'x')`)
+			b.done()
+			b.exec(`INSERT INTO salesforce.account (name, external_id__c) VALUES ('y', 'y'); INSERT INTO salesforce.contact (lastname) VALUES ('c')`)
+			b.done()
+			lost := false
+			b.sf.script(func(_ context.Context, c Call) ([]Outcome, error, bool) {
+				if !lost {
+					lost = true
+					return nil, errLost, true
+				}
+				return nil, nil, false
+			})
+			b.exec(`UPDATE salesforce.contact SET ` + names[0])
+			b.tryRun()
+			b.exec(`UPDATE salesforce.contact SET ` + names[1] + `; UPDATE salesforce.contact SET lastname = 'd'`)
+			for range 5 {
+				b.tryRun()
+			}
+			record := b.sf.records["con000000000003AAA"]
+			b.want("parent", fmt.Sprint(record["AccountId"]), "acc000000000001AAA")
+			for _, l := range b.worker.lates {
+				l.until = time.Now()
+			}
+			b.done()
+			b.want("parent", fmt.Sprint(record["AccountId"], record["LastName"]), "acc000000000002AAAd")
+		})
+	}
+
 	t.Run("a delete waits for an upsert that would make the record again, not for an update", func(t *testing.T) {
 		t.Parallel()
 		for _, op := range []Op{Update, Upsert} {

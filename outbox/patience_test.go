@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // A refusal that may heal by itself is one only after several attempts, and then
@@ -95,4 +97,30 @@ func TestBudget(t *testing.T) {
 	if b.worker.Spaced() > 0 {
 		t.Error("kept back after it went")
 	}
+}
+
+// What Config.Settle writes to may be locked for longer than the app's rows may be:
+// the answer is written down all the same, without a stall.
+func TestSettleWaitsForOthers(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *Config) {
+		c.Settle = func(ctx context.Context, tx pgx.Tx, _ []Settled) error {
+			_, err := tx.Exec(ctx, `UPDATE busy SET n = n + 1`)
+			return err
+		}
+	})
+	b.exec(`CREATE TABLE busy (n int); INSERT INTO busy VALUES (0); INSERT INTO salesforce.account (name) VALUES ('a')`)
+	tx, err := b.pool.Begin(t.Context())
+	if err == nil {
+		_, err = tx.Exec(t.Context(), `UPDATE busy SET n = 10`)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := time.AfterFunc(7*time.Second, func() { _ = tx.Commit(context.WithoutCancel(t.Context())) })
+	defer held.Stop()
+	b.run()
+	b.want("log", b.live(), "")
+	b.want("settled", b.one(`SELECT n FROM busy`), "11")
+	b.want("calls", b.sf.sent(), "insert Account 1")
 }

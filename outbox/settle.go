@@ -78,6 +78,22 @@ func (w *Worker) write(ctx context.Context, s *settlement) (x written) {
 	// An answer is worth more than the deadline that it came in under.
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), 15*time.Second, errors.New("results not written within 15s"))
 	defer cancel()
+	for {
+		x = w.tryWrite(ctx, s)
+		// What Config.Settle touches may be held for long, as by a reading back of as many
+		// records. The app's rows are free between two tries.
+		if !lockTimeout(x.err) || ctx.Err() != nil {
+			break
+		}
+	}
+	if x.err != nil {
+		return written{later: s.results, attempt: s.attempt, err: fmt.Errorf("settle %d records: %w", len(s.results), x.err)}
+	}
+	return x
+}
+
+// tryWrite writes a settlement in one transaction.
+func (w *Worker) tryWrite(ctx context.Context, s *settlement) (x written) {
 	x.err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) (err error) {
 		if x.now, x.later, err = w.lockRows(ctx, tx, s.results); err != nil {
 			return fmt.Errorf("lock: %w", err)
@@ -93,10 +109,13 @@ func (w *Worker) write(ctx context.Context, s *settlement) (x written) {
 		}
 		return nil
 	})
-	if x.err != nil {
-		return written{later: s.results, attempt: s.attempt, err: fmt.Errorf("settle %d records: %w", len(s.results), x.err)}
-	}
 	return x
+}
+
+// lockTimeout reports that a lock was waited for as long as lockRows allows.
+func lockTimeout(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "55P03"
 }
 
 // remember keeps what is to be written later for finish, and of what is written

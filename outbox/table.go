@@ -110,6 +110,21 @@ func (t *Table) external() *Column {
 	return nil
 }
 
+// writes is the field that a column writes: two may write one, a lookup by the
+// parent's id and by its external id.
+func (t *Table) writes(column string) string {
+	for _, c := range t.Columns {
+		switch {
+		case c.Name != column:
+		case c.Relationship != "":
+			return c.lookup()
+		default:
+			return c.Field
+		}
+	}
+	return column
+}
+
 // The bridge's columns of a mapped table.
 const (
 	colLastOp = "_hc_lastop"

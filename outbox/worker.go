@@ -81,6 +81,7 @@ func New(pool Pool, cfg Config) (*Worker, error) {
 		pace:  newPace(cfg.Calls),
 		guard: guard{gate: cfg.Gate, limits: cfg.Limits, sent: map[string][]sentIn{}}, governor: governor{budget: cfg.Budget},
 	}
+	w.governor.resume(time.Now(), cfg.Purse)
 	if w.sql, err = statementsFor(cfg.Schema, cfg.Tables); err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}

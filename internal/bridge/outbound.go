@@ -161,8 +161,8 @@ func (s *session) settled(ctx context.Context, tx pgx.Tx, done []outbox.Settled)
 			return err
 		}
 	}
-	if len(marks)+len(refused) == 0 {
-		return nil
+	if err := s.keepPurse(ctx, tx); err != nil || len(marks)+len(refused) == 0 {
+		return err
 	}
 	if err := s.sink.Mark(ctx, tx, marks); err != nil {
 		return err

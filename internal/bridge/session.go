@@ -237,9 +237,16 @@ func (s *session) outbound(ctx context.Context) (*outbox.Worker, *outbox.Listene
 		url = s.cfg.DatabaseURL.Reveal()
 	}
 	listener := outbox.NewListener(func(ctx context.Context) (*pgx.Conn, error) { return connectToListen(ctx, url) }, outbox.Channel(s.cfg.Schema), s.log)
+	var purse *outbox.Purse
+	if err := s.forever(ctx, "purse", func(ctx context.Context) (err error) {
+		purse, err = s.purse(ctx)
+		return err
+	}); err != nil {
+		return nil, nil, err
+	}
 	worker, err := outbox.New(s.pool, outbox.Config{
 		Schema: s.cfg.Schema, Algorithm: s.cfg.WriteAlgorithm, Tables: s.outboxTables(), Sender: sender{s}, Finder: finder{s}, Bulk: bulk{s}, Settle: s.settled, InDoubt: s.inDoubt, Gate: gate{s},
-		Budget: s.budget, BatchSize: salesforce.MaxRecords, Wake: listener.Wake(), Log: s.log,
+		Budget: s.budget, Purse: purse, BatchSize: salesforce.MaxRecords, Wake: listener.Wake(), Log: s.log,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -128,7 +128,7 @@ func TestBacklogCalls(t *testing.T) {
 func TestTrickleIsSpaced(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_POLL_INTERVAL=24h", "HC_API_DAILY_BUDGET=200")
-	r.Start()
+	first := r.Start()
 	r.Synced()
 	before, _ := r.settled()
 	insert := func(from, to int) {
@@ -173,6 +173,19 @@ func TestTrickleIsSpaced(t *testing.T) {
 	t.Logf("%d rows one by one, and a thousand at once: %v", rows, kinds)
 	if writes > 20 {
 		t.Errorf("%d calls", writes)
+	}
+
+	// What is spent is spent, whoever spends the rest.
+	left := func() int { return r.Count("SELECT calls::int FROM hcbridge.purse") }
+	const full = 200 * 8 / 10 / 3
+	spent := left()
+	first.End(syscall.SIGKILL)
+	r.Start()
+	r.Synced()
+	insert(1002+rows, 1002+rows)
+	r.Equal("Account")
+	if after := left(); spent > full/2 || after > spent+1 {
+		t.Errorf("%d calls are left of %d, and after a restart %d", spent, full, after)
 	}
 }
 
