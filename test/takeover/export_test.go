@@ -42,10 +42,11 @@ func TestExport(t *testing.T) {
 	}
 	r.Env = variables
 	maps.Copy(r.Env, map[string]string{
-		"HC_OBJECTS": "Contact,Account", "HC_WRITE_ALGORITHM": "merged", "HC_OBJECT_ACCOUNT_MODE": "polling", "HC_OBJECT_ACCOUNT_FIELDS": "name",
-		"HC_OBJECT_CONTACT_ACCESS": "read_write", "HC_OBJECT_CONTACT_EXTERNAL_ID": "external_id__c", "HC_OBJECT_CONTACT_POLL_INTERVAL": "2m",
-		"HC_OBJECT_CONTACT_FIELDS": "account.External_Id__c,lastname,AccountId", "HC_OBJECT_CONTACT_INDEXES": "LastName,Account.External_Id__c",
+		"HC_OBJECTS": "Contact,Account", "HC_WRITE_ALGORITHM": "merged", "HC_OBJECT_ACCOUNT_MODE": "polling", "HC_OBJECT_ACCOUNT_FIELDS": "Name",
+		"HC_OBJECT_CONTACT_ACCESS": "read_write", "HC_OBJECT_CONTACT_EXTERNAL_ID": "External_Id__c", "HC_OBJECT_CONTACT_POLL_INTERVAL": "2m",
+		"HC_OBJECT_CONTACT_FIELDS": "Account.External_Id__c,LastName,AccountId", "HC_OBJECT_CONTACT_INDEXES": "LastName,Account.External_Id__c",
 	})
+	delete(r.Env, "HC_MAPPING_FILE")
 	plain := r.ran(0, []string{"export"})
 	for _, other := range []string{`      "app_name": "my-app",`, `    "app_name": "my-app",`, `    "exported_at": "2025-07-01T00:00:00",`, `        "revision": 3,`} {
 		first = strings.Replace(first, other+"\n", "", 1)
