@@ -13,7 +13,7 @@ func (p *program) checkCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
 		Short: "Find what would stop or degrade a run, before it does",
-		Long:  "Checks configuration, Postgres, the Salesforce login, streaming and every object.\nOne line each: ✓ good, ! works less well, ✗ does not work; with the remedy. Exit code 1 if any ✗.",
+		Long:  "Checks configuration, Postgres, the Salesforce login, streaming and every object, and shows what a first start would do with a\nschema that Heroku Connect has kept. It alters nothing.\nOne line each: ✓ good, ! works less well, ✗ does not work; with the remedy. Exit code 1 if any ✗.",
 		Args:  noArgs,
 		RunE:  p.check,
 	}
