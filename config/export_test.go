@@ -106,7 +106,7 @@ func TestExportRoundTrips(t *testing.T) {
 // What is not used of a real file comes out as it went in.
 func TestExportKeeps(t *testing.T) {
 	t.Parallel()
-	c := mustLoad(t, with("HC_MAPPING_FILE=/m", "HC_OBJECTS=Account"), map[string]string{"/m": real})
+	c := mustLoad(t, with("HC_MAPPING_FILE=/m", "HC_OBJECTS=Account"), map[string]string{"/m": seen2025})
 	file, err := Mapping(c.Objects, Export{WriteAlgorithm: c.WriteAlgorithm, Like: c.MappingFile})
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func TestExportKeeps(t *testing.T) {
 	if err := json.Unmarshal(file, &got); err != nil {
 		t.Fatal(err)
 	}
-	kept := strings.Replace(real, `, {"object_name": "Lead", "config": {"access": "read_only"}}`, "", 1)
+	kept := strings.Replace(seen2025, `, {"object_name": "Lead", "config": {"access": "read_only"}}`, "", 1)
 	if err := json.Unmarshal([]byte(kept), &want); err != nil {
 		t.Fatal(err)
 	}
@@ -124,8 +124,8 @@ func TestExportKeeps(t *testing.T) {
 	}
 }
 
-// real has keys that we have no use for, as connections of 2025 have them.
-const real = `{
+// seen2025 has keys that we have no use for, as connections of 2025 have them.
+const seen2025 = `{
   "version": 1, "odata": {"enabled": true},
   "connection": {"app_name": "my-app", "organization_id": "00D000000000001EAA", "exported_at": "2025-07-01T00:00:00",
     "features": {"poll_db_no_merge": true, "cdc_for_accelerated_polling": false, "use_assignment_rules": true, "something_new": true, "rest_count_only": true}},
@@ -140,7 +140,7 @@ const real = `{
 // What a file asks for that is not done is said, and what means nothing is not.
 func TestMappingNotes(t *testing.T) {
 	t.Parallel()
-	c := mustLoad(t, with("HC_MAPPING_FILE=/m"), map[string]string{"/m": real})
+	c := mustLoad(t, with("HC_MAPPING_FILE=/m"), map[string]string{"/m": seen2025})
 	want := []string{
 		"odata: External Objects are not served",
 		"connection.features.something_new: not known, and without effect",

@@ -28,6 +28,7 @@ type catalogColumn struct {
 	notNull    bool
 	hasDefault bool // a default or an identity
 	generated  bool // computed, cannot be written
+	collation  string
 }
 
 // indexed reports an index on exactly this column.
@@ -55,7 +56,7 @@ func readCatalog(ctx context.Context, tx pgx.Tx, schema, table string) (*catalog
 	}
 	var name string
 	var col catalogColumn
-	_, err = pgx.ForEachRow(rows, []any{&name, &col.pgType, &col.notNull, &col.hasDefault, &col.generated}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&name, &col.pgType, &col.notNull, &col.hasDefault, &col.generated, &col.collation}, func() error {
 		c.columns[name] = col
 		c.order = append(c.order, name)
 		return nil

@@ -251,7 +251,7 @@ SELECT ord, id, differs, have FROM d WHERE id = 0 OR true = ANY (differs) ORDER 
 // without a Salesforce id last, at most 2,000 at a time.
 func (c *Comparison) Rest(ctx context.Context, fn func([]Difference) error) error {
 	strays := fmt.Sprintf(`SELECT t.sfid::text, t.id FROM %s AS t
-		WHERE t.sfid > $2 AND NOT EXISTS (SELECT FROM hcbridge.seen AS s WHERE s.run = $1 AND s.sfid = t.sfid)
+		WHERE t.sfid > $2 AND NOT EXISTS (SELECT FROM hcbridge.seen AS s WHERE s.run = $1 AND s.sfid = t.sfid COLLATE "C")
 		ORDER BY t.sfid LIMIT %d`, c.table.ident(), compareBatch)
 	unsent := fmt.Sprintf(`SELECT '', t.id FROM %s AS t
 		WHERE t.sfid IS NULL AND $1::bigint IS NOT NULL AND t.id > $2::bigint ORDER BY t.id LIMIT %d`, c.table.ident(), compareBatch)

@@ -32,6 +32,7 @@ type Report struct {
 func (t *Table) Ensure(ctx context.Context, tx pgx.Tx) (Report, error) {
 	var report Report
 	var types *[]string
+	var order *string
 	err := pgx.BeginFunc(ctx, tx, func(sub pgx.Tx) error {
 		var before string
 		if err := sub.QueryRow(ctx, `SELECT current_setting('lock_timeout')`).Scan(&before); err != nil {
@@ -41,7 +42,7 @@ func (t *Table) Ensure(ctx context.Context, tx pgx.Tx) (Report, error) {
 			return fmt.Errorf("pgsink: ensure %s: %w", t.ident(), err)
 		}
 		var err error
-		if types, err = t.ensure(ctx, sub, &report); err != nil {
+		if types, order, err = t.ensure(ctx, sub, &report); err != nil {
 			return err
 		}
 		_, err = sub.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, before)
@@ -50,37 +51,42 @@ func (t *Table) Ensure(ctx context.Context, tx pgx.Tx) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+	t.order.Store(order)
 	t.found.Store(types)
 	return report, nil
 }
 
-// ensure returns the column types that differ from our own, or nil.
-func (t *Table) ensure(ctx context.Context, tx pgx.Tx, report *Report) (*[]string, error) {
+// ensure returns the column types, and the collation of sfid, of a table that was
+// there, else nil.
+func (t *Table) ensure(ctx context.Context, tx pgx.Tx, report *Report) (types *[]string, order *string, err error) {
 	have, err := readCatalog(ctx, tx, t.Schema, t.Name)
 	if err != nil {
-		return nil, fmt.Errorf("pgsink: look at %s: %w", t.ident(), err)
+		return nil, nil, fmt.Errorf("pgsink: look at %s: %w", t.ident(), err)
 	}
 	if have == nil {
 		if _, err := tx.Exec(ctx, t.createSQL()); err != nil {
-			return nil, fmt.Errorf("pgsink: create %s: %w", t.ident(), err)
+			return nil, nil, fmt.Errorf("pgsink: create %s: %w", t.ident(), err)
 		}
 		report.Created = true
-		return nil, t.ensureIndexes(ctx, tx, &catalog{}, report)
+		return nil, nil, t.ensureIndexes(ctx, tx, &catalog{}, report)
 	}
 	if differences := t.compare(have); len(differences) > 0 {
-		return nil, &Mismatch{Table: t.Schema + "." + t.Name, Differences: differences}
+		return nil, nil, &Mismatch{Table: t.Schema + "." + t.Name, Differences: differences}
 	}
 	if err := t.extend(ctx, tx, have, report); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	types := make([]string, len(t.Columns))
+	found := make([]string, len(t.Columns))
 	for i, c := range t.Columns {
-		types[i] = c.PgType
+		found[i] = c.PgType
 		if col, ok := have.columns[c.Name]; ok {
-			types[i] = col.pgType
+			found[i] = col.pgType
 		}
 	}
-	return &types, t.ensureIndexes(ctx, tx, have, report)
+	if collation := have.columns[colSFID].collation; collation != "" {
+		order = &collation
+	}
+	return &found, order, t.ensureIndexes(ctx, tx, have, report)
 }
 
 // createSQL makes the table as Heroku Connect lays it out, but for the width of

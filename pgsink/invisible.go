@@ -37,8 +37,8 @@ func (s *Sink) NoteInvisible(ctx context.Context, object string, sfids []string,
 // Invisible counts the rows that are noted.
 func (s *Sink) Invisible(ctx context.Context, t *Table) (in Invisible, err error) {
 	err = s.pool.QueryRow(ctx, fmt.Sprintf(`SELECT count(*), count(*) FILTER (WHERE i.until >= i.since + interval '1 hour')
-		FROM hcbridge.invisible AS i JOIN %s AS t ON t.sfid = i.sfid
-		WHERE i.schema = $1 AND i.object = $2`, t.ident()), s.schema, t.Object).Scan(&in.Total, &in.Confirmed)
+		FROM hcbridge.invisible AS i JOIN %s AS t ON t.sfid = %s
+		WHERE i.schema = $1 AND i.object = $2`, t.ident(), t.as("i.sfid")), s.schema, t.Object).Scan(&in.Total, &in.Confirmed)
 	if err != nil {
 		return in, fmt.Errorf("pgsink: invisible records of %s: %w", t.Object, err)
 	}
@@ -80,8 +80,8 @@ func (c *Comparison) Reappeared(ctx context.Context) error {
 		}
 	}
 	_, err = c.sink.pool.Exec(ctx, fmt.Sprintf(`DELETE FROM hcbridge.invisible AS i
-		WHERE i.schema = $1 AND i.object = $2 AND NOT EXISTS (SELECT FROM %s AS t WHERE t.sfid = i.sfid)`,
-		c.table.ident()), c.sink.schema, c.table.Object)
+		WHERE i.schema = $1 AND i.object = $2 AND NOT EXISTS (SELECT FROM %s AS t WHERE t.sfid = %s)`,
+		c.table.ident(), c.table.as("i.sfid")), c.sink.schema, c.table.Object)
 	if err != nil {
 		return fmt.Errorf("pgsink: invisible records of %s: %w", c.table.Object, err)
 	}

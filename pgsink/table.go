@@ -64,6 +64,7 @@ type Table struct {
 	external int // index of ExternalID, or -1
 	fields   map[string]int
 	found    atomic.Pointer[[]string] // column types in the database, aligned with Columns
+	order    atomic.Pointer[string]   // collation of sfid, if it is not ours
 	texts    sync.Map                 // textKey → SQL
 }
 
@@ -197,6 +198,17 @@ func (t *Table) indexes() []index {
 
 // ident is the quoted schema and table.
 func (t *Table) ident() string { return quote(t.Schema, t.Name) }
+
+// as is a Salesforce id of one of our own tables, to be compared with sfid. Heroku
+// Connect gave that another collation of the same meaning, and Postgres compares two
+// only when it is told by which, and uses an index of that one alone.
+func (t *Table) as(id string) string {
+	collation := `"C"`
+	if found := t.order.Load(); found != nil {
+		collation = *found
+	}
+	return id + " COLLATE " + collation
+}
 
 // types are the column types to write with: those Ensure found, else our own.
 func (t *Table) types() []string {

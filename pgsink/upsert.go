@@ -72,7 +72,7 @@ at AS (
 ),
 cleared AS (
     DELETE FROM hcbridge.read_error AS e
-    WHERE e.schema = $1 AND e.object = $6::text AND e.sfid = ANY (ARRAY(SELECT w.sfid FROM w))
+    WHERE e.schema = $1 AND e.object = $6::text AND e.sfid = ANY (ARRAY(SELECT w.sfid COLLATE "C" FROM w))
 )
 SELECT sfid, fresh FROM w`, t.upsertSQL(columns, first), position)
 }

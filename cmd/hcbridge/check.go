@@ -14,7 +14,7 @@ func (p *program) checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Find what would stop or degrade a run, before it does",
-		Long: "Checks configuration, Postgres, the Salesforce login, streaming and every object, and changes nothing on either side.\n" +
+		Long: "Checks configuration, Postgres, the Salesforce login, streaming and every object, and shows what a first start would do with a\nschema that Heroku Connect has kept. It changes nothing on either side.\n" +
 			"One line each: ✓ good, ! works less well, ✗ does not work; with the remedy. Exit code 1 if any ✗.\n\n" +
 			"--json prints [{\"level\": \"good\"|\"warning\"|\"bad\", \"part\", \"text\", \"remedy\"}].\n" +
 			"--salesforce-setup and --postgres-setup print what to make there for the mapping, and check nothing. They need neither side;\n" +

@@ -97,8 +97,8 @@ func (p *program) adoptCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "adopt",
 		Short: "Confirm a database that was restored, cloned or taken over",
-		Long: "A database that was copied, moved, upgraded or set back to an earlier time only receives from Salesforce, because what waits\n" +
-			"in it may be old, or another's. This confirms that it is the one to write from. Never adopt a copy beside the original.\n" +
+		Long: "A database that was copied, moved, upgraded, set back to an earlier time or kept by Heroku Connect before only receives from\n" +
+			"Salesforce, because what waits in it may be old, or another's to send. This confirms that it is the one to write from. Never adopt a copy beside the original.\n" +
 			"--json prints {\"reason\", \"waiting\", \"dismissed\"}.",
 		Example: "  hcbridge adopt             # send what waits in it\n  hcbridge adopt --dismiss   # send nothing of it",
 		Args:    noArgs,

@@ -114,10 +114,20 @@
 // # What waits for a person
 //
 // A mass change waits for Approve, which lets go what is in the log then. A
-// database that is a copy, or was set back, only receives until Adopt. A pause ends
+// database that is a copy, was set back, or has a log that another has kept, only
+// receives until Adopt. A pause ends
 // the session and keeps the lease. All three are rows of hcbridge, looked at every
 // second, so they outlast the process; the session ends and begins anew where one of
 // the last two changes.
+//
+// # Taking over
+//
+// Tables that Heroku Connect has kept are made ours by the same additive step as
+// any other, after it was asked whose rows they are. Rows that are there are not
+// loaded: the polls begin at the newest stamp among them, and all records are
+// compared once, which reads two fields of each instead of all. Where columns were
+// added a reload fills them. Whether anybody else still sends what waits in the log
+// cannot be known, so Adopt is waited for. [Check] shows all of it before.
 //
 // # A schema that changes
 //
