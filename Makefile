@@ -28,7 +28,7 @@ demo:
 ## test: run all tests under the race detector
 .PHONY: test
 test:
-	@scripts/need.sh go postgres cc node pgbouncer
+	@scripts/need.sh go postgres cc node pgbouncer podman promtool compose systemd
 	go test -race -timeout 20m $(PKG)
 
 ## test/one: run one test again and again: make test/one PKG=./outbox RUN=TestOrder
@@ -52,7 +52,7 @@ schedules:
 ## check: all that must pass before a push, and all that CI runs
 .PHONY: check
 check:
-	@scripts/need.sh go postgres cc node pgbouncer
+	@scripts/need.sh go postgres cc node pgbouncer podman promtool compose systemd
 	scripts/gofumpt.sh $(GOFUMPT)
 	go vet ./...
 	$(GOLANGCI) run --allow-parallel-runners

@@ -9,6 +9,10 @@
 #   cc        a C compiler, for the race detector
 #   node      Node.js and npm, for the tests against third-party clients
 #   pgbouncer for the tests behind a pooler
+#   podman    with runc and a static busybox, for the tests of the container image
+#   promtool  of Prometheus, for the tests of alerts and dashboard
+#   compose   docker compose, for the test of docker-compose.yml
+#   systemd   its systemd-analyze, for the test of the unit
 set -euo pipefail
 
 # have NAME: is it there?
@@ -19,7 +23,11 @@ have() {
     cc) command -v "${CC:-cc}" >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null ;;
     node) command -v node >/dev/null && command -v npm >/dev/null ;;
     pgbouncer) PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null ;;
-    *) echo "need.sh: $1 is not go, postgres, cc, node or pgbouncer" >&2; exit 2 ;;
+    podman) PATH=$PATH:/usr/sbin && command -v podman >/dev/null && command -v runc >/dev/null && command -v busybox >/dev/null ;;
+    promtool) command -v promtool >/dev/null ;;
+    compose) docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null ;;
+    systemd) command -v systemd-analyze >/dev/null ;;
+    *) echo "need.sh: $1 is none of those listed in it" >&2; exit 2 ;;
   esac
 }
 
@@ -65,6 +73,12 @@ packages() {
     fedora-node) echo nodejs ;;
     macos-node) echo node ;;
     *-pgbouncer) echo pgbouncer ;;
+    fedora-podman) echo podman runc busybox ;;
+    *-podman) echo podman runc busybox-static ;;
+    fedora-promtool) echo golang-github-prometheus ;;
+    *-promtool) echo prometheus ;;
+    *-compose) echo docker-compose ;;
+    *-systemd) echo systemd ;;
   esac
 }
 
@@ -78,10 +92,15 @@ installer() {
   esac
 }
 
-# apt_install PACKAGE...: quietly, and without making or starting a database
-# server on this machine: only its binaries are wanted.
+# apt_install PACKAGE...: quietly, and without making a database cluster or
+# starting a server on this machine: only their binaries are wanted.
 apt_install() {
-  local log config=/etc/postgresql-common/createcluster.d/hcbridge.conf
+  local log config=/etc/postgresql-common/createcluster.d/hcbridge.conf policy=/usr/sbin/policy-rc.d
+  if [[ ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+    trap "rm -f '$policy'" EXIT
+  fi
   log=$(mktemp)
   mkdir -p "$(dirname "$config")"
   echo "create_main_cluster = false" >"$config"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"time"
+	_ "time/tzdata" // for TZ in an image from scratch
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
