@@ -9,8 +9,7 @@ COPY . .
 ARG VERSION=dev
 ARG COMMIT=
 ENV CGO_ENABLED=0
-# timetzdata: time zones inside, for TZ, which the times of the log follow.
-RUN go build -tags timetzdata -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION} -X main.commit=${COMMIT}" -o /out/ ./cmd/hcbridge ./cmd/orgsim
+RUN go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION} -X main.commit=${COMMIT}" -o /out/ ./cmd/hcbridge ./cmd/orgsim
 
 FROM scratch AS base
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt

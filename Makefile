@@ -9,7 +9,7 @@ GOFUMPT  := go run mvdan.cc/gofumpt@v0.12.0
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 # What the tests need besides, by the names of scripts/need.sh.
-TESTS_NEED := go postgres cc node pgbouncer chromium ruby python
+TESTS_NEED := go postgres cc node pgbouncer chromium ruby python podman promtool compose systemd
 
 PKG      ?= ./...
 RUN      ?= .

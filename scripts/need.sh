@@ -12,6 +12,10 @@
 #   chromium  for the tests of the pages
 #   ruby      Ruby with ActiveRecord, for the apps of test/orm
 #   python    Python with Django and SQLAlchemy, for the same
+#   podman    with runc and a static busybox, for the tests of the container image
+#   promtool  of Prometheus, for the tests of alerts and dashboard
+#   compose   docker compose, for the test of docker-compose.yml
+#   systemd   its systemd-analyze, for the test of the unit
 set -euo pipefail
 
 # have NAME: is it there?
@@ -25,6 +29,10 @@ have() {
     chromium) have_chromium ;;
     ruby) have_in "-e" 'gem "activerecord"; gem "pg"' /usr/bin/ruby ruby ;;
     python) have_in "-c" 'import django, psycopg2, sqlalchemy' /usr/bin/python3 python3 ;;
+    podman) PATH=$PATH:/usr/sbin && command -v podman >/dev/null && command -v runc >/dev/null && command -v busybox >/dev/null ;;
+    promtool) command -v promtool >/dev/null ;;
+    compose) docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null ;;
+    systemd) command -v systemd-analyze >/dev/null ;;
     *) echo "need.sh: $1 is none of the names above" >&2; exit 2 ;;
   esac
 }
@@ -98,6 +106,12 @@ packages() {
     alpine-python) echo py3-django py3-psycopg2 py3-sqlalchemy ;;
     *-ruby) echo ruby ;; # and: gem install activerecord pg
     *-python) echo python ;; # and: pip install django psycopg2-binary sqlalchemy
+    fedora-podman) echo podman runc busybox ;;
+    *-podman) echo podman runc busybox-static ;;
+    fedora-promtool) echo golang-github-prometheus ;;
+    *-promtool) echo prometheus ;;
+    *-compose) echo docker-compose ;;
+    *-systemd) echo systemd ;;
   esac
 }
 
@@ -111,10 +125,15 @@ installer() {
   esac
 }
 
-# apt_install PACKAGE...: quietly, and without making or starting a database
-# server on this machine: only its binaries are wanted.
+# apt_install PACKAGE...: quietly, and without making a database cluster or
+# starting a server on this machine: only their binaries are wanted.
 apt_install() {
-  local log config=/etc/postgresql-common/createcluster.d/hcbridge.conf
+  local log config=/etc/postgresql-common/createcluster.d/hcbridge.conf policy=/usr/sbin/policy-rc.d
+  if [[ ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+    trap "rm -f '$policy'" EXIT
+  fi
   log=$(mktemp)
   mkdir -p "$(dirname "$config")"
   echo "create_main_cluster = false" >"$config"

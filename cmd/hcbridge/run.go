@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"time"
+	_ "time/tzdata" // for TZ in an image from scratch
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"

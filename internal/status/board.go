@@ -13,7 +13,7 @@ type Board struct {
 	conn    Connection
 	objects map[string]*Object
 	order   []string
-	stops   map[string]Stop
+	stops   map[string]stopped
 	changed chan struct{}
 
 	activity activity
@@ -26,13 +26,28 @@ type Stop struct {
 	Since  time.Time `json:"since"`
 }
 
+// stopped is a stop, and what was last told of it.
+type stopped struct {
+	Stop
+	told   string
+	toldAt time.Time
+	times  int
+}
+
+// Errors that name a port or a time differ each time, so that after the first few
+// another reason of a stop is not news for a while.
+const (
+	firstFew = 5
+	quiet    = time.Minute
+)
+
 // New returns a board whose connection is STARTING and whose only stop is that
 // fact.
 func New() *Board {
 	b := &Board{
 		conn:    Connection{State: Starting, Streaming: "off", Role: "standby"},
 		objects: map[string]*Object{},
-		stops:   map[string]Stop{},
+		stops:   map[string]stopped{},
 		changed: make(chan struct{}),
 	}
 	b.Stop("start", "starting")
@@ -63,22 +78,27 @@ func (b *Board) Object(name string, fn func(*Object)) {
 	b.wake()
 }
 
-// Stop records that part has halted. It reports whether that is news: a stop
-// whose reason is known already changes nothing.
+// Stop records that part has halted, and why. It reports whether that is news
+// for the log: the stop is, and a few other reasons, then one a minute. Whoever halts says so
+// again at each attempt, so the last reason is told in the end.
 func (b *Board) Stop(part, reason string) (news bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	old, ok := b.stops[part]
-	if ok && old.Reason == reason {
-		return false
+	now := time.Now()
+	s, ok := b.stops[part]
+	if !ok {
+		s = stopped{Stop: Stop{Part: part, Since: now}}
 	}
-	since := time.Now()
-	if ok {
-		since = old.Since
+	if s.Reason != reason {
+		s.Reason = reason
+		b.wake()
 	}
-	b.stops[part] = Stop{Part: part, Reason: reason, Since: since}
-	b.wake()
-	return true
+	if !ok || s.told != reason && (s.times < firstFew || now.Sub(s.toldAt) >= quiet) {
+		s.told, s.toldAt, news = reason, now, true
+		s.times++
+	}
+	b.stops[part] = s
+	return news
 }
 
 // Go takes a stop back and reports whether there was one, and for how long.
@@ -101,7 +121,7 @@ func (b *Board) Ready() (bool, []Stop) {
 	defer b.mu.Unlock()
 	stops := make([]Stop, 0, len(b.stops))
 	for _, s := range b.stops {
-		stops = append(stops, s)
+		stops = append(stops, s.Stop)
 	}
 	slices.SortFunc(stops, func(x, y Stop) int { return strings.Compare(x.Part, y.Part) })
 	return len(stops) == 0, stops

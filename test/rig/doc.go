@@ -4,7 +4,8 @@
 //
 // A test package calls [Main] in its TestMain, which builds the program once.
 // Each test gets a [Rig] of its own: an org, an empty database, and settings for
-// a bridge between them.
+// a bridge between them. Bridges log at debug, and at their end no secret and no text of
+// a record may be in the log.
 package rig
 
 import (

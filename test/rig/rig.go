@@ -85,6 +85,9 @@ func (r *Rig) Command(args ...string) (code int, stdout, stderr string) {
 	if err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
 		r.T.Fatalf("hcbridge %v: %v\n%s", args, err, errOut.String())
 	}
+	for _, what := range r.Secrets(out.String() + errOut.String()) {
+		r.T.Errorf("hcbridge %v says %s", args, what)
+	}
 	return cmd.ProcessState.ExitCode(), out.String(), errOut.String()
 }
 
@@ -116,6 +119,10 @@ func (r *Rig) Start() *Bridge {
 		b.End(syscall.SIGTERM)
 		if code := b.Cmd.ProcessState.ExitCode(); code > 0 {
 			r.T.Errorf("the bridge exited with %d", code)
+		}
+		log := b.Log.String()
+		for _, what := range append(r.Secrets(log), r.values(log)...) {
+			r.T.Errorf("the log at %s holds %s", r.Env["HC_LOG_LEVEL"], what)
 		}
 		if r.T.Failed() {
 			r.T.Logf("log of the bridge:\n%s", b.Log.Tail(20_000))
