@@ -187,7 +187,7 @@ func work(url, sink string) error {
 	worker, err := outbox.New(pool, outbox.Config{
 		Schema: schema, Algorithm: outbox.Merged, Tables: []outbox.Table{table()}, Sender: sender{sf}, Wake: listener.Wake(),
 		BatchSize: salesforce.MaxRecords, // as the bridge has it
-		Log: zerolog.New(os.Stderr).Level(zerolog.WarnLevel),
+		Log:       zerolog.New(os.Stderr).Level(zerolog.WarnLevel),
 	})
 	if err != nil {
 		return err
