@@ -36,7 +36,7 @@ func (p planner) depend(items []*item, lost map[reference]bool) {
 		if !p.merged {
 			d.neighbours(i)
 		}
-		d.remember(i)
+		d.remember(i, p.merged)
 	}
 }
 
@@ -105,15 +105,17 @@ func (d *dependencies) neighbours(i *item) {
 	}
 }
 
-func (d *dependencies) remember(i *item) {
+func (d *dependencies) remember(i *item, merged bool) {
 	for _, id := range i.mentioned() {
 		d.mentions[id] = append(d.mentions[id], i)
-		d.fresh[id] = append(d.fresh[id], i)
+		if !merged {
+			d.fresh[id] = append(d.fresh[id], i)
+		}
 	}
 	for _, r := range i.mentionedRefs() {
 		d.mentionsRef[r] = append(d.mentionsRef[r], i)
 	}
-	if i.sfid != "" {
+	if i.sfid != "" && !merged {
 		d.ofSFID[i.sfid] = i
 	}
 }

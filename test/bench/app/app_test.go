@@ -1,6 +1,7 @@
 // Package app measures what capture costs the app that writes: beside no
-// trigger at all, beside a row trigger as Heroku Connect has it, and beside a
-// notification in every transaction. All run by turns on one server with fsync
+// trigger at all, beside the least that any capture into that log must do, beside a
+// row trigger as Heroku Connect has it, and beside a notification in every
+// transaction. All run by turns on one server with fsync
 // on, so that only the ratios matter. It measures only if HCBRIDGE_BENCH is
 // set; otherwise it runs a little of each, to see that it works.
 //
@@ -24,6 +25,7 @@ import (
 	"go.uber.org/goleak"
 
 	"hcbridge/outbox"
+	"hcbridge/test/bench/cputime"
 	"hcbridge/test/pgtest"
 )
 
@@ -35,7 +37,7 @@ const (
 )
 
 // variants of capture, by the schema that has it.
-var variants = []string{"none", "ours", "heroku", "herokusettings", "notify"}
+var variants = []string{"none", "floor", "ours", "heroku", "herokusettings", "notify"}
 
 func table() outbox.Table {
 	t := outbox.Table{Object: "Contact", Name: "contact", ReadWrite: true}
@@ -50,6 +52,9 @@ type bench struct {
 	pool *pgxpool.Pool
 	d    time.Duration // of a measurement of throughput
 	n    int           // repetitions
+
+	written atomic.Int64         // transactions of the last measurement
+	cpu     map[string][]float64 // processor time of server and test, µs a transaction of 16 writers
 }
 
 func setup(t *testing.T) *bench {
@@ -64,7 +69,7 @@ func setup(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	config.MaxConns = writers + 8
-	b := &bench{T: t, d: 200 * time.Millisecond, n: 1}
+	b := &bench{T: t, d: 200 * time.Millisecond, n: 1, cpu: map[string][]float64{}}
 	if os.Getenv("HCBRIDGE_BENCH") != "" {
 		b.d, b.n = 4*time.Second, 5
 	}
@@ -81,6 +86,7 @@ func setup(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.exec(fmt.Sprintf(floor, "floor"))
 	b.exec(fmt.Sprintf(heroku, "heroku", "current_setting('xmlbinary')"))
 	b.exec(fmt.Sprintf(heroku, "herokusettings", "(SELECT setting FROM pg_settings WHERE name = 'xmlbinary')"))
 	b.exec(`CREATE FUNCTION notify.tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_notify('notify', ''); RETURN NULL; END $$;
@@ -105,16 +111,29 @@ func (b *bench) clean(schema string) {
 	b.exec("CHECKPOINT")
 }
 
+func (b *bench) spent() cputime.Time {
+	b.Helper()
+	t, err := cputime.Spent(b.Context(), b.pool)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return t
+}
+
 // throughput is transactions of one row a second, by the writers together.
 func (b *bench) throughput(schema string) float64 {
 	b.Helper()
 	b.clean(schema)
-	return b.writing(schema)
+	before := b.spent()
+	rate := b.writing(schema)
+	b.cpu[schema] = append(b.cpu[schema], b.spent().Sub(before).Sum().Seconds()*1e6/float64(b.written.Load()))
+	return rate
 }
 
 func (b *bench) writing(schema string) float64 {
 	b.Helper()
-	var n atomic.Int64
+	n := &b.written
+	n.Store(0)
 	var wg sync.WaitGroup
 	began := time.Now()
 	for w := range writers {
@@ -200,6 +219,9 @@ func TestAppCost(t *testing.T) {
 		for _, v := range m.variants {
 			t.Logf("%-32s %-15s %9.1f  %.2f of no trigger, %.2f of Heroku's; [%.1f..%.1f]", m.name, v, median(all[v]), median(all[v])/base, median(all[v])/median(all["heroku"]), slices.Min(all[v]), slices.Max(all[v]))
 		}
+	}
+	for _, v := range variants {
+		t.Logf("%-32s %-15s %9.1f  no trigger's is %.2f of it", "16 writers, processor µs/tx", v, median(b.cpu[v]), median(b.cpu["none"])/median(b.cpu[v]))
 	}
 	load, _ := os.ReadFile("/proc/loadavg")
 	t.Logf("load %s; targets: 16 writers >= 0.85, one writer <= 1.25, bulk <= 0.70 of Heroku's, own <= 1.10", load)

@@ -13,6 +13,23 @@ SELECT 'name ' || i, md5(i::text), md5(i::text), left(md5(i::text), 10), left(md
 FROM generate_series(1, %[2]d) AS i;
 ANALYZE %[1]s.contact`
 
+// floor is the least capture into the contract's table in schema %[1]s: the four
+// indexes that Heroku Connect's log has, and one constant row a statement, without
+// a look at what was changed.
+const floor = `
+CREATE TABLE %[1]s._trigger_log (id bigserial PRIMARY KEY, txid bigint, created_at timestamptz DEFAULT now(), updated_at timestamptz DEFAULT now(), processed_at timestamptz,
+	processed_tx bigint, state varchar(8), action varchar(7), table_name varchar(128), record_id bigint, sfid varchar(18), old text, "values" text, sf_result integer, sf_message text);
+CREATE INDEX ON %[1]s._trigger_log (created_at);
+CREATE INDEX ON %[1]s._trigger_log (state, id);
+CREATE INDEX ON %[1]s._trigger_log (state, table_name) WHERE state IN ('NEW', 'PENDING');
+CREATE FUNCTION %[1]s.note() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO %[1]s._trigger_log (txid, created_at, state, action, table_name, record_id, sfid, old, "values")
+	VALUES (1, '2020-01-01', 'NEW', 'UPDATE', 'contact', 1, '003000000000000001', '"f3"=>"a", "qty"=>"1"', '"f3"=>"b", "qty"=>"2"');
+	RETURN NULL;
+END $$;
+CREATE TRIGGER note AFTER UPDATE ON %[1]s.contact FOR EACH STATEMENT EXECUTE FUNCTION %[1]s.note()`
+
 // heroku is capture as Heroku Connect has it in schema %[1]s, with its indexes.
 // %[2]s is what its get_xmlbinary returns.
 const heroku = `

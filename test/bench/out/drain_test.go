@@ -26,9 +26,9 @@ func TestOutDrain(t *testing.T) {
 	b.exec(`CREATE TABLE queue (id bigserial PRIMARY KEY, sfid varchar(18), f3 text)`)
 	for i := range runs {
 		naive := b.least(min(n, 100+n/20), 1)
-		spent := b.cpu()
+		spent := b.cpu(cpu{})
 		bound := b.least(n, 200)
-		boundCPU := b.cpu().sub(spent)
+		boundCPU := b.cpu(spent)
 		stop := b.start()
 		b.exec("CHECKPOINT")
 		b.statements(n)
@@ -36,10 +36,10 @@ func TestOutDrain(t *testing.T) {
 		gone := b.sink.after(n)
 		b.exec(fmt.Sprintf("UPDATE salesforce.contact SET f3 = md5(id::text || '%d')", i)) // one commit: all of it is there at once
 		began := time.Now()
-		spent = b.cpu()
+		spent = b.cpu(cpu{})
 		sent := b.wait(gone, began)
 		settled := b.settled(began)
-		ourCPU := b.cpu().sub(spent)
+		ourCPU := b.cpu(spent)
 		ourCPU.worker = stop()
 		ours := float64(n) / settled.Seconds()
 		t.Logf("drain, load %s: %.0f rows/s in %d calls (%.0f until the last request), bound %.0f, row by row %.0f; ours/bound %.2f (target 0.5), ours/naive %.1f (target 25)",
