@@ -17,7 +17,8 @@ func (p *program) exportCommand() *cobra.Command {
 		Long: "Prints what is synced, wherever it is set, as `heroku connect:export` would: for HC_MAPPING_FILE, for Heroku Connect, or to keep under\n" +
 			"version control, as its keys are in the order of the alphabet. Of a file that HC_MAPPING_FILE names, keys that are not used here are\n" +
 			"kept. The fields come from the org; no database is needed.",
-		Args: noArgs,
+		Example: "  hcbridge export > mapping.json\n  HC_MAPPING_FILE=mapping.json hcbridge check",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.LoadOrg(p.environ)
 			if err != nil {

@@ -98,7 +98,8 @@ func (p *program) adoptCommand() *cobra.Command {
 		Use:   "adopt",
 		Short: "Confirm a database that was restored, cloned or taken over",
 		Long: "A database that was copied, moved, upgraded, set back to an earlier time or kept by Heroku Connect before only receives from\n" +
-			"Salesforce, because what waits in it may be old, or another's to send. This confirms that it is the one to write from. Never adopt a copy beside the original.\n" +
+			"Salesforce, because what waits in it may be old, or another's to send. This confirms that it is the one to write from.\n" +
+			"Never adopt a copy beside the original.\n" +
 			"--json prints {\"reason\", \"waiting\", \"dismissed\"}.",
 		Example: "  hcbridge adopt             # send what waits in it\n  hcbridge adopt --dismiss   # send nothing of it",
 		Args:    noArgs,

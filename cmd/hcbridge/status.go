@@ -116,7 +116,7 @@ func (p *program) show(st status.Status) {
 	default:
 		colour = red
 	}
-	p.printf("%s  org %s  user %s\n", p.paint(colour, string(c.State)), c.OrgID, c.Username)
+	p.printf("%s  org %s  user %s\n", p.paint(colour, c.State), c.OrgID, c.Username)
 	p.printf("%s  API %s, %d of %d calls used (budget %d)\n", c.InstanceURL, c.APIVersion, c.APICalls.Used, c.APICalls.Limit, c.APICalls.Budget)
 	p.printf("streaming %s  role %s  writes %s\n", c.Streaming, c.Role, c.WriteAlgorithm)
 	if c.Message != "" {
@@ -126,7 +126,7 @@ func (p *program) show(st status.Status) {
 	var list [][]string
 	for _, o := range st.Objects {
 		list = append(list, []string{
-			o.Object, o.ModeEffective, string(o.State), o.Access, rows(o.RowsSalesforce), rows(o.RowsPostgres),
+			o.Object, o.ModeEffective, o.State, o.Access, rows(o.RowsSalesforce), rows(o.RowsPostgres),
 			fmt.Sprint(o.PendingWrites), fmt.Sprint(o.FailedWrites + o.FailedReads), fmt.Sprintf("%d ms", o.LagMS),
 		})
 	}

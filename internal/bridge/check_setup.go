@@ -185,7 +185,6 @@ func setupFields(ctx context.Context, o config.Object, sf *salesforce.Client) (l
 	for _, name := range names {
 		if rel, parentField, dotted := strings.Cut(name, "."); dotted {
 			notes = append(notes, "grant Read on "+parentField+" of the object that "+o.Name+"."+rel+" refers to, and on that object.")
-			name = rel
 			if base, custom := strings.CutSuffix(rel, "__r"); custom {
 				name = base + "__c"
 			} else {

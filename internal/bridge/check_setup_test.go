@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"encoding/xml"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -60,10 +61,7 @@ func TestSetupIsAsKept(t *testing.T) {
 			got = strings.ReplaceAll(got, sf.URL(), "https://acme.my.salesforce.com")
 			path := filepath.Join("testdata", "setup", c.name)
 			if *update {
-				if err := os.MkdirAll(filepath.Dir(path), 0o755); err == nil {
-					err = os.WriteFile(path, []byte(got), 0o644)
-				}
-				if err != nil {
+				if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(got), 0o644)); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -67,13 +67,16 @@ func listenTo(ctx context.Context, cfg *config.Config, sf *salesforce.Client, ch
 	run := make(chan error, 1)
 	rctx, stop := context.WithCancel(ctx)
 	go func() { run <- client.Run(rctx) }()
+	end := func() error {
+		stop()
+		return <-run
+	}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for err = nil; err == nil; {
 		select {
 		case <-p.done:
-			stop()
-			<-run
+			_ = end()
 			return p.refused, nil
 		case err = <-run:
 			stop()
@@ -86,8 +89,7 @@ func listenTo(ctx context.Context, cfg *config.Config, sf *salesforce.Client, ch
 			}
 		}
 	}
-	stop()
-	<-run
+	_ = end()
 	return nil, err
 }
 

@@ -206,7 +206,7 @@ func (r *rig) counted() (attempts func() int64) {
 	u, err := url.Parse(r.Env["DATABASE_URL"])
 	r.Must(err)
 	server := u.Host
-	in, err := net.Listen("tcp", "127.0.0.1:0")
+	in, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
 	r.Must(err)
 	r.T.Cleanup(func() { _ = in.Close() })
 	u.Host = in.Addr().String()
@@ -228,7 +228,7 @@ func (r *rig) counted() (attempts func() int64) {
 // relay carries bytes both ways until one side ends.
 func relay(from net.Conn, server string) {
 	defer func() { _ = from.Close() }()
-	to, err := net.Dial("tcp", server)
+	to, err := net.Dial("tcp", server) //nolint:noctx // at once, or refused
 	if err != nil {
 		return
 	}

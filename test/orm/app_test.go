@@ -57,7 +57,7 @@ func start(t *testing.T, url string, p program) *app {
 	t.Cleanup(func() {
 		defer cancel()
 		_ = in.Close()
-		for a.out.Scan() { //nolint:revive // until it ends
+		for a.out.Scan() {
 		}
 		if err := c.Wait(); err != nil {
 			t.Errorf("the app ends with %v\n%s", err, a.log)

@@ -65,7 +65,7 @@ var programs = []program{
 }
 
 // Apps on six mappers do all that an app does with synced tables, at the same time.
-func TestApps(t *testing.T) {
+func TestApps(t *testing.T) { //nolint:tparallel // the sides are compared after all apps
 	t.Parallel()
 	r := rig.New(t,
 		"HC_OBJECTS=Account,Contact,Every__c", "HC_WRITE_ALGORITHM=merged", "HC_NUMBER_TYPE=numeric",

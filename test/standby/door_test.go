@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -76,11 +75,4 @@ func (d *doors) order() []string {
 	came := d.came
 	d.came = nil
 	return came
-}
-
-// working reports whether the process has come since the last order.
-func (d *doors) working(name string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.Contains(d.came, name)
 }

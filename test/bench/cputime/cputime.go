@@ -42,7 +42,7 @@ func Spent(ctx context.Context, pool *pgxpool.Pool) (t Time, err error) {
 	}
 	ticks := 0
 	for _, dir := range all {
-		pid, _ := strconv.Atoi(filepath.Base(dir)) //nolint:errcheck // it is digits
+		pid, _ := strconv.Atoi(filepath.Base(dir))
 		switch f := stat(pid); {
 		case pid == postmaster:
 			ticks += f[utime] + f[utime+1] + f[utime+2] + f[utime+3] // with those that have ended
@@ -69,11 +69,11 @@ const (
 // stat is /proc/PID/stat from the state on (proc_pid_stat(5)); what is no number is
 // 0. It is all zeros for a process that is gone.
 func stat(pid int) (f [15]int) {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) //nolint:errcheck // see above
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, rest, _ := strings.Cut(string(text), ") ")
 	for i, word := range strings.Fields(rest) {
 		if i < len(f) {
-			f[i], _ = strconv.Atoi(word) //nolint:errcheck // see above
+			f[i], _ = strconv.Atoi(word)
 		}
 	}
 	return f
