@@ -25,7 +25,7 @@ func (w *Worker) prepare(ctx context.Context, c *call, s *settlement) (ready []*
 			s.results = append(s.results, r)
 			continue
 		}
-		i.twice = w.retries[i.key].duplicate
+		i.tried, i.twice = w.retries[i.key].attempts, w.retries[i.key].duplicate
 		ready = append(ready, i)
 		records = append(records, Record{SFID: i.sfid, Fields: fields})
 	}
@@ -259,7 +259,7 @@ func (w *Worker) judge(i *item, op Op, o Outcome) *result {
 		return w.doubt(r)
 	case f.Class == Limit:
 		r.outcome, r.free = again, true
-	case f.Class == Transient, f.Class == Permanent && w.retries[i.key].attempts < f.Retries:
+	case f.Class == Transient, f.Class == Permanent && i.tried < f.Retries:
 		r.outcome = again
 	default:
 		r.outcome = refused
