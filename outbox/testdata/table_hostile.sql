@@ -108,6 +108,9 @@ END
 $body$;
 REVOKE EXECUTE ON FUNCTION "s""1"."hc_a""b'c_logger"() FROM PUBLIC;
 
+-- Heroku Connect says there which version of its own this is.
+COMMENT ON FUNCTION "s""1"."hc_a""b'c_logger"() IS 'hcbridge';
+
 
 
 
