@@ -139,11 +139,11 @@ func TestRun(t *testing.T) {
 	pool := pgtest.Open(t, url)
 	port := freePort(t)
 	secrets := t.TempDir()
-	if err := os.Chmod(secrets, 0o755); err != nil { //nolint:gosec // another user reads it
+	if err := os.Chmod(secrets, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{"database-url": url, "client-secret": org.DefaultClientSecret, "password": org.DefaultPassword, "token": "t0ken-canary"} {
-		if err := os.WriteFile(filepath.Join(secrets, name), []byte(text+"\n"), 0o444); err != nil { //nolint:gosec // another user reads it
+		if err := os.WriteFile(filepath.Join(secrets, name), []byte(text+"\n"), 0o444); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -32,7 +32,7 @@ func TestProcfileAndMetrics(t *testing.T) {
 	addr := rig.FreeAddr(t)
 	_, port, _ := strings.Cut(addr, ":")
 	r := rig.New(t, "PORT="+port, "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_HTTP_TOKEN=token", "PATH="+filepath.Dir(rig.Binary())+":"+os.Getenv("PATH"))
-	cmd := exec.Command("/bin/sh", "-c", line) //nolint:gosec,noctx // our own Procfile, and it is ended by a signal
+	cmd := exec.Command("/bin/sh", "-c", line) //nolint:noctx // it is ended by a signal
 	cmd.Env = r.Environ()
 	log := &rig.Buffer{}
 	cmd.Stderr = log
