@@ -57,6 +57,11 @@ schedules:
 screenshots:
 	@scripts/need.sh go postgres node chromium
 	HCBRIDGE_SCREENSHOTS=$(CURDIR)/docs go test -count=1 -run '^TestPictures$$' ./test/browser
+## standby: kill, and stop for a minute, one of two bridges N (default 50) times each
+.PHONY: standby
+standby:
+	@scripts/need.sh go postgres
+	HCBRIDGE_BENCH=1 HCBRIDGE_STANDBY=$(or $(N),50) go test -count=1 -v -parallel 12 -timeout 60m ./test/standby
 
 ## check: all that must pass before a push, and all that CI runs
 .PHONY: check

@@ -164,6 +164,28 @@
 // lease is lost it stops them and stands by. It starts all goroutines of the
 // process and waits for each.
 //
+// # Two processes
+//
+// One holds the lease and works, the others ask for it twice a second. It lasts six
+// seconds, so that a crash is followed by a take-over within seven, and it is given
+// up at the end of a clean stop. Each take-over makes a new epoch.
+//
+// A process may stand still at any point, or its machine, and go on as if nothing had
+// happened when another has long taken over. Towards Postgres a [fence] keeps it
+// from harm: all that a session does there goes through one, and is refused in an
+// older epoch. A take-over waits for the transactions of the last holder, and ends
+// those that do not end.
+//
+// Salesforce knows no epochs. No request is begun, and no token handed out, unless
+// the lease was renewed less than five seconds ago, by the clocks of this machine. What
+// remains is a process that stands still between that look and the write of the
+// request. What it sends then has been noted as attempted before, so whoever has
+// taken over has looked for it already or waits until it cannot take effect any more;
+// and it can note no answer. If a virtual machine is suspended, its monotonic clock may
+// stand with it, so the wall clock counts as well, which may be put right a moment late.
+//
+// Who stands by holds no streaming session, and who loses the lease ends his.
+//
 // # Errors
 //
 // Run returns nil exactly when its context ended. It returns a [*ConfigError]

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"hcbridge/test/org"
 	"hcbridge/test/rig"
 )
 
@@ -76,6 +77,18 @@ func TestProcfileAndMetrics(t *testing.T) {
 	id := r.Insert("Account", map[string]any{"Name": canary})
 	r.Exec(`INSERT INTO salesforce.account (name) VALUES ($1)`, canary)
 	r.Equal("Account")
+	held := r.SF.Fault(org.Fault{Method: "POST", Path: "/sobjects", Verb: org.Hold, Before: true})
+	r.Exec(`INSERT INTO salesforce.account (name) VALUES ($1)`, canary)
+	var waiting string
+	r.Eventually("a change that waits", 30*time.Second, func() error {
+		var err error
+		if _, waiting, err = get("/metrics"); err == nil && !strings.Contains(waiting, "\nhcbridge_oldest_pending_write_timestamp_seconds{") {
+			err = errors.New("not in /metrics")
+		}
+		return err
+	})
+	held.Release()
+	r.Equal("Account")
 	if code, out, errOut := r.Command("pause"); code != 0 {
 		t.Fatalf("pause: %s%s", out, errOut)
 	}
@@ -86,7 +99,6 @@ func TestProcfileAndMetrics(t *testing.T) {
 		}
 		return err
 	})
-	r.Exec(`INSERT INTO salesforce.account (name) VALUES ($1)`, canary)
 
 	used := map[string]string{}
 	for where, exprs := range map[string][]string{"the alerts": ruleExprs(t), "the dashboard": panelExprs(t)} {
@@ -107,7 +119,8 @@ func TestProcfileAndMetrics(t *testing.T) {
 		}
 		var missing []string
 		for _, name := range slices.Sorted(maps.Keys(used)) {
-			if !strings.Contains(body, "\n"+name+"{") && !strings.Contains(body, "\n"+name+" ") {
+			all := waiting + "\n" + body
+			if !strings.Contains(all, "\n"+name+"{") && !strings.Contains(all, "\n"+name+" ") {
 				missing = append(missing, name+" of "+used[name])
 			}
 		}

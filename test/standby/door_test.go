@@ -5,9 +5,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"hcbridge/test/org"
 )
@@ -17,8 +19,13 @@ type doors struct {
 	org *org.Server
 
 	mu   sync.Mutex
-	came []string // names of processes, each once for all it does without another between
-	last map[string]string
+	came []request
+}
+
+// request is one that arrived, of the process of that name.
+type request struct {
+	name, what string
+	at         time.Time
 }
 
 // open returns the address of a door for the process of that name.
@@ -59,20 +66,23 @@ func (d *doors) open(t *testing.T, name string) string {
 func (d *doors) note(name, what string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.came) == 0 || d.came[len(d.came)-1] != name {
-		d.came = append(d.came, name)
-	}
-	if d.last == nil {
-		d.last = map[string]string{}
-	}
-	d.last[name] = what
+	d.came = append(d.came, request{name: name, what: what, at: time.Now()})
 }
 
 // order returns who came since the last call, and forgets it.
-func (d *doors) order() []string {
+func (d *doors) order() []request {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	came := d.came
 	d.came = nil
 	return came
+}
+
+// behind are the requests of old that came after the first of another.
+func behind(came []request, old string) []request {
+	first := slices.IndexFunc(came, func(r request) bool { return r.name != old })
+	if first < 0 {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(came[first:]), func(r request) bool { return r.name != old })
 }
