@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -148,15 +149,29 @@ func (g *governor) fill(now time.Time, calls float64) (full, rate float64) {
 // sayEvery is how often it is logged that plans wait.
 const sayEvery = time.Hour
 
-// afford pays for a plan, or reports that it must wait.
-func (w *Worker) afford(p plan) bool {
+// full is a plan without the calls that would be fuller later. What depends on
+// them is held back when its own call is begun.
+func (p plan) full() plan {
+	p.calls = slices.DeleteFunc(slices.Clone(p.calls), func(c *call) bool { return !c.bulk && len(c.items) < fullCall })
+	return p
+}
+
+// afford pays for a plan and returns what of it may go: all, its full calls, or
+// nothing.
+func (w *Worker) afford(p plan) plan {
 	g, now := &w.governor, time.Now()
 	wait := g.take(now, p)
+	if full := p.full(); wait > 0 && len(full.calls) > 0 && len(full.calls) < len(p.calls) {
+		p, wait = full, g.take(now, full)
+	}
 	if wait > 0 && now.Sub(g.said) >= sayEvery {
 		g.said = now
 		w.log.Info().Str("event", "spaced").Dur("wait_ms", wait).Msg("calls wait for more rows, so that the API calls of the day suffice")
 	}
-	return wait == 0
+	if wait > 0 {
+		return plan{}
+	}
+	return p
 }
 
 func (g *governor) note(now time.Time, wait time.Duration) {

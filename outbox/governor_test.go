@@ -199,3 +199,28 @@ func b2i(b bool) int {
 	}
 	return 0
 }
+
+// A full call goes although another of its plan waits for more rows.
+func TestFullCallsDoNotWaitForOthers(t *testing.T) {
+	t.Parallel()
+	calls := func(sizes ...int) (p plan) {
+		for _, n := range sizes {
+			p.calls = append(p.calls, &call{op: Insert, items: make([]*item, n)})
+		}
+		return p
+	}
+	w := &Worker{governor: governor{budget: func() (int, int) { return 200, 0 }}}
+	now := time.Now()
+	w.governor.fill(now, 200)
+	w.governor.purse, w.governor.spent = 5, now // nearly empty
+	if p := w.afford(calls(42)); len(p.calls) != 0 || w.governor.again == 0 {
+		t.Fatalf("%d calls of one small plan go", len(p.calls))
+	}
+	if p := w.afford(calls(42, fullCall)); len(p.calls) != 1 || len(p.calls[0].items) != fullCall {
+		t.Errorf("%d calls go", len(p.calls))
+	}
+	w.governor.purse = -1
+	if p := w.afford(calls(42, fullCall)); len(p.calls) != 0 {
+		t.Errorf("%d calls of an overdrawn purse go", len(p.calls))
+	}
+}

@@ -148,7 +148,7 @@ func (w *Worker) drain(ctx context.Context) (n int, err error) {
 			return n, err
 		}
 	}
-	if !w.afford(p) {
+	if p = w.afford(p); len(p.calls) == 0 {
 		return n, nil
 	}
 	settled, err := w.work(ctx, p.calls)

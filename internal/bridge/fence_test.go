@@ -163,7 +163,7 @@ func TestTakeOver(t *testing.T) {
 			taken <- err
 		}()
 		for n := 0; n == 0; {
-			if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").Scan(&n); err != nil {
+			if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())").Scan(&n); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -56,6 +56,6 @@ func TestCaptureIsWatched(t *testing.T) {
 	repaired(triggers, 5)
 	repaired(`SELECT count(*) FROM pg_proc WHERE proname = 'hc_account_logger' AND prosecdef`, 1)
 	ready()
-	r.Exec(`INSERT INTO salesforce.account (name) VALUES ('captured')`)
+	r.Exec(`INSERT INTO salesforce.account (name) VALUES ('one more')`)
 	r.Equal("Account")
 }
