@@ -153,9 +153,9 @@ func TestTrickleIsSpaced(t *testing.T) {
 		return nil
 	})
 	insert(2+rows, 1001+rows) // as many as a call can carry
-	r.Eventually("what waits", 20*time.Second, func() error {
-		if left := r.Count("SELECT count(*) FROM salesforce._trigger_log WHERE state IN ('NEW', 'PENDING')"); left > 0 {
-			return fmt.Errorf("%d entries", left)
+	r.Eventually("the full call", 20*time.Second, func() error {
+		if left := r.Count("SELECT count(*) FROM salesforce._trigger_log WHERE state IN ('NEW', 'PENDING')"); left > rows {
+			return fmt.Errorf("%d entries wait", left)
 		}
 		return nil
 	})
