@@ -35,8 +35,9 @@
 //  5. A row with an unsent local change is not touched by anything inbound; it
 //     is marked and read when the change has been answered. A field that both
 //     sides changed is written down.
-//  6. Nothing is sent before its log entry is PENDING by a committed
-//     transaction, and no transaction is open while a request is.
+//  6. Nothing is sent before a committed transaction says so, by the state PENDING
+//     of its log entry or by an attempt that names it, and no transaction is open
+//     while a request is.
 //     An insert that was not answered is never sent again before it is known, or
 //     certain by the time that has passed, that it did not take effect. Until then
 //     a record without a row waits, unless another user has made it.

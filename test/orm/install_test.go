@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	installer "hcbridge/test/npm"
 )
 
 // installation bounds a step of an installation.
@@ -94,13 +96,8 @@ func compiled(name string) func(t *testing.T) (invocation, error) {
 
 // installed returns the folder of the user's cache that is named after the app
 // and its files but those that end in except, and lets fill make it from them if
-// it is not there. It is built beside and renamed, so that a folder that exists is
-// whole.
+// it is not there.
 func installed(name, except string, fill func(dir string) error) (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("no folder for what %s needs: %w", name, err)
-	}
 	files := os.DirFS(filepath.Join("testdata", name))
 	names, err := fs.Glob(files, "*")
 	if err != nil {
@@ -117,33 +114,14 @@ func installed(name, except string, fill func(dir string) error) (string, error)
 		fmt.Fprintf(sum, "%s %d %s", n, len(texts[n]), texts[n])
 	}
 	fmt.Fprint(sum, runtime.GOOS, runtime.GOARCH)
-	dir := filepath.Join(cache, "hcbridge", fmt.Sprintf("orm-%s-%x", name, sum.Sum(nil)[:8]))
-	if _, err := os.Stat(dir); err == nil {
-		return dir, nil
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return "", err
-	}
-	tmp, err := os.MkdirTemp(filepath.Dir(dir), "installing-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(tmp)
-	for n, text := range texts {
-		if err := os.WriteFile(filepath.Join(tmp, n), text, 0o600); err != nil {
-			return "", err
+	return installer.Folder(fmt.Sprintf("orm-%s-%x", name, sum.Sum(nil)[:8]), func(dir string) error {
+		for n, text := range texts {
+			if err := os.WriteFile(filepath.Join(dir, n), text, 0o600); err != nil {
+				return err
+			}
 		}
-	}
-	if err := fill(tmp); err != nil {
-		return "", err
-	}
-	if err := os.Rename(tmp, dir); err != nil {
-		if _, other := os.Stat(dir); other == nil {
-			return dir, nil // another process was faster
-		}
-		return "", err
-	}
-	return dir, nil
+		return fill(dir)
+	})
 }
 
 // run runs a step of an installation.
