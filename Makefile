@@ -88,15 +88,27 @@ fuzz:
 	@scripts/need.sh go postgres
 	scripts/fuzz.sh $(FUZZTIME)
 
-## bench: run the benchmarks, measure inbound, outbound and the cost to the app against their bounds, and compare the streaming client with others on one server; takes half an hour
+## bench: measure each job against its bound, the naive way and its peers, and write docs/benchmarks.md; takes about 25 minutes, on a machine with nothing else to do
 .PHONY: bench
 bench:
 	@scripts/need.sh go postgres node
+	@rm -f $(FIGURES)
+	$(MEASURE) -run '^$$' -bench BenchmarkLoad ./test/bench/load
+	$(MEASURE) -run '^TestInbound' ./test/bench
+	$(MEASURE) -run '^TestApp' ./test/bench/app
+	$(MEASURE) -run '^TestOut' ./test/bench/out
+	$(MEASURE) -run '^TestProgram' ./test/bench/program
+	$(MEASURE) -run TestServerCost ./test/peers
+	go run ./test/bench/table $(FIGURES) docs/benchmarks.md
+
+FIGURES = $(CURDIR)/figures.jsonl
+MEASURE = HCBRIDGE_BENCH=1 HCBRIDGE_BENCH_FIGURES=$(FIGURES) go test -v -count=1 -timeout 60m
+
+## bench/parts: run the small benchmarks of single packages
+.PHONY: bench/parts
+bench/parts:
+	@scripts/need.sh go postgres
 	go test -p 1 -run '^$$' -bench '$(RUN)' -benchmem -timeout 60m $(PKG)
-	HCBRIDGE_BENCH=1 go test -v -count=1 -timeout 30m -run '^TestInbound' ./test/bench
-	HCBRIDGE_BENCH=1 go test -v -count=1 -timeout 30m -run '^TestApp' ./test/bench/app
-	HCBRIDGE_BENCH=1 go test -v -count=1 -timeout 30m -run '^TestOut' ./test/bench/out
-	HCBRIDGE_BENCH=1 go test -v -count=1 -timeout 30m -run TestServerCost ./test/peers
 
 ## golden: rewrite golden files and the settings tables from the code; review the diff
 .PHONY: golden
