@@ -104,6 +104,13 @@ bench:
 FIGURES = $(CURDIR)/figures.jsonl
 MEASURE = HCBRIDGE_BENCH=1 HCBRIDGE_BENCH_FIGURES=$(FIGURES) go test -v -count=1 -timeout 60m
 
+## day: watch an idle bridge through a day, with a clock that runs sixty times as fast: half an hour
+.PHONY: day
+day:
+	@scripts/need.sh go postgres
+	go run ./test/day/fastclock 60 $(CURDIR)/bin/fastclock
+	HCBRIDGE_DAY=1 GOFLAGS=-overlay=$(CURDIR)/bin/fastclock/overlay.json $(MEASURE) -timeout 1000h -run TestDay ./test/day
+
 ## bench/parts: run the small benchmarks of single packages
 .PHONY: bench/parts
 bench/parts:

@@ -2,8 +2,7 @@
 // org's allowances: its start, memory and processor idle and loaded, how they grow
 // with rows, objects and backlog, and API calls. It measures only if
 // HCBRIDGE_BENCH is set, as "make bench" does; otherwise it runs a small part of
-// each, to see that it works. HCBRIDGE_IDLE=3h lets an idle bridge with five
-// objects alone for so long and counts its calls.
+// each, to see that it works.
 package program
 
 import (

@@ -3,8 +3,6 @@ package program
 import (
 	"fmt"
 	"net/http"
-	"os"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -138,47 +136,4 @@ func TestProgramCalls(t *testing.T) {
 			}
 		}
 	})
-}
-
-// TestProgramDay counts the calls of a bridge that has nothing to do. It is run by
-// itself, for hours, and says what a day would be from what came after the first
-// two hours, in which polls come closer together.
-func TestProgramDay(t *testing.T) {
-	length, err := time.ParseDuration(os.Getenv("HCBRIDGE_IDLE"))
-	if err != nil && os.Getenv("HCBRIDGE_IDLE") != "" {
-		t.Fatal(err)
-	}
-	step := 10 * time.Minute
-	if length == 0 {
-		length, step = 2*time.Second, time.Second // a try
-	}
-	const n = 5
-	r := newRig(t, n, "HC_HTTP_ADDR="+rig.FreeAddr(t))
-	b := r.Start()
-	r.Synced()
-	ready(r)
-	atStart, _ := charged(r)
-	began, settledAt, settled := time.Now(), time.Duration(0), 0
-	for last := atStart; time.Since(began) < length; {
-		time.Sleep(min(step, length-time.Since(began)))
-		now, kinds := charged(r)
-		at := time.Since(began).Round(time.Second)
-		t.Logf("after %s: %d calls, %d of them new (%s)", at, now, now-last, kinds)
-		last = now
-		if at <= 2*time.Hour {
-			settledAt, settled = at, now
-		}
-	}
-	total, _ := charged(r)
-	t.Logf("at the start %d calls; resident %.1f MB; processor %s", atStart, process(t, b, "VmRSS"), cpu(t, b))
-	if rest := time.Since(began) - settledAt; rest > time.Hour {
-		day := float64(total-settled) * 24 / rest.Hours() / n
-		t.Logf("%.1f calls a day and object, by the last %s", day, rest.Round(time.Minute))
-		figure.Keep(t, figure.Figure{Job: "API calls", What: "idle, five objects, a healthy stream", Unit: "calls a day and object", Ours: day, Naive: 720, Goals: []figure.Goal{{AtMost: 5}}})
-	}
-	for _, r := range r.SF.Requests() {
-		if !strings.HasPrefix(r.Path, "/cometd") {
-			t.Logf("%s %s %s %s", r.At.Format(time.TimeOnly), r.Kind, r.Path, r.Query)
-		}
-	}
 }
