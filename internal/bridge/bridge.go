@@ -114,15 +114,16 @@ func (b *Bridge) work(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 	l := newLease(pool, b.cfg.Schema)
 	l.doubt = b.doubt
-	sf, err := newSalesforce(b.cfg, b.log, l.trust)
+	sf, err := newSalesforce(b.cfg, b.log, l.allow)
 	if err != nil {
 		return err
 	}
 	for ctx.Err() == nil {
-		if err := b.stand(ctx, l); err != nil {
+		warm, err := b.stand(ctx, sf, l)
+		if err != nil {
 			return ignoreEnd(ctx, err)
 		}
-		err := b.hold(ctx, sf, l)
+		err = b.hold(ctx, sf, l, warm)
 		if !errors.Is(err, errLeaseLost) {
 			return ignoreEnd(ctx, err)
 		}
@@ -161,14 +162,20 @@ func (b *Bridge) prepare(ctx context.Context, pool *pgxpool.Pool) error {
 	})
 }
 
-// stand waits until the lease is ours.
-func (b *Bridge) stand(ctx context.Context, l *lease) error {
+// stand waits until the lease is ours, and returns what it has learned meanwhile of
+// the objects, nil if nothing.
+func (b *Bridge) stand(ctx context.Context, sf *salesforce.Client, l *lease) (*descriptions, error) {
 	said := false
+	w := &warmUp{sf: sf, cfg: b.cfg, log: b.log, known: func(ctx context.Context) (map[string]known, error) { return remembered(ctx, l.pool, l.schema) }}
+	defer func() {
+		w.end()
+		l.reads.Store(false)
+	}()
 	for {
 		ok, err := l.take(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return ctx.Err()
+			return nil, ctx.Err()
 		case err != nil:
 			b.stop("database", err.Error())
 			b.board.Connection(func(c *status.Connection) { c.State = status.DBUnavailable })
@@ -176,12 +183,14 @@ func (b *Bridge) stand(ctx context.Context, l *lease) error {
 			b.board.Go("database")
 			b.board.Connection(func(c *status.Connection) { c.Role, c.State = "active", status.Starting })
 			b.log.Info().Str("component", "bridge").Str("event", "lease_taken").Int64("epoch", l.epoch).Msg("this process works")
-			return nil
+			return w.end(), nil
 		case !said:
 			said = true
 			b.board.Connection(func(c *status.Connection) { c.Role, c.State, c.Streaming = "standby", status.Standby, "off" })
 			b.ready()
 			b.log.Info().Str("component", "bridge").Str("event", "standby").Msg("another process works, standing by")
+			l.reads.Store(true)
+			w.begin(ctx)
 		}
 		sleep(ctx, leaseAsk)
 	}
@@ -196,8 +205,9 @@ func (b *Bridge) ready() {
 	}
 }
 
-// hold runs sessions under the lease, a new one whenever the mappings change.
-func (b *Bridge) hold(ctx context.Context, sf *salesforce.Client, l *lease) error {
+// hold runs sessions under the lease, a new one whenever the mappings change. The
+// first begins with what is known of the objects, unless that is nil.
+func (b *Bridge) hold(ctx context.Context, sf *salesforce.Client, l *lease, warm *descriptions) error {
 	pool := &fence{pool: l.pool, schema: l.schema, epoch: l.epoch}
 	g, gctx := errgroup.WithContext(ctx)
 	sctx, cancel := context.WithCancel(gctx)
@@ -208,7 +218,8 @@ func (b *Bridge) hold(ctx context.Context, sf *salesforce.Client, l *lease) erro
 		for {
 			b.whilePaused(gctx, pool)
 			s := newSession(b, pool, sf)
-			s.orgID, s.userID = org, user
+			s.orgID, s.userID, s.foreknown = org, user, warm
+			warm = nil
 			err := s.run(gctx)
 			if !errors.Is(err, errRemap) && !errors.Is(err, errPaused) {
 				return err
