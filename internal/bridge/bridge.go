@@ -61,10 +61,17 @@ func (b *Bridge) Board() *status.Board { return b.board }
 
 // Run keeps both sides in step until ctx ends; see the package comment.
 func (b *Bridge) Run(ctx context.Context) error {
-	if len(b.cfg.Objects) == 0 {
-		return &ConfigError{Variable: "HC_OBJECTS", Text: "no object is mapped: name some, as Account,Contact, or set HC_MAPPING_FILE"}
-	}
 	b.log.Info().Str("component", "bridge").Str("event", "starting").Str("version", b.version).Int("objects", len(b.cfg.Objects)).Msg("starting")
+	run := b.sync
+	if len(b.cfg.Objects) == 0 {
+		run = b.offer
+	}
+	err := run(ctx)
+	b.log.Info().Str("component", "bridge").Str("event", "stopped").Err(err).Msg("stopped")
+	return err
+}
+
+func (b *Bridge) sync(ctx context.Context) error {
 	pool, err := openPool(ctx, b.cfg, b.fenced)
 	if err != nil {
 		return err
@@ -77,25 +84,29 @@ func (b *Bridge) Run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	if b.cfg.HTTPAddr != "" {
-		server := web.New(web.Config{
-			Board: b.board, Addr: b.cfg.HTTPAddr, Token: b.cfg.HTTPToken.Reveal(), Version: b.version,
+		b.serve(ctx, g, sf, web.Config{
 			Errors: func(ctx context.Context, limit int) ([]web.Failure, error) { return Failures(ctx, pool, b.cfg, limit) },
 			Retry:  func(ctx context.Context, ids []string) (int64, error) { return Retry(ctx, pool, b.cfg.Schema, ids) },
 			Ignore: func(ctx context.Context, ids []string) (int64, error) { return Ignore(ctx, pool, b.cfg.Schema, ids) },
-			Plan:   newChooser(b.cfg, newOrgMemory(sf), b.board).plan,
-		})
-		g.Go(func() error {
-			if err := server.Run(ctx); err != nil {
-				return &ConfigError{Variable: "HC_HTTP_ADDR", Text: err.Error()}
-			}
-			return nil
 		})
 	}
 	g.Go(func() error { return b.work(ctx, pool) })
 	g.Go(func() error { return b.sample(ctx) })
-	err = g.Wait()
-	b.log.Info().Str("component", "bridge").Str("event", "stopped").Err(err).Msg("stopped")
-	return err
+	return g.Wait()
+}
+
+// serve adds the pages to what g runs. sf is for the mapping page; c says what
+// concerns failures.
+func (b *Bridge) serve(ctx context.Context, g *errgroup.Group, sf *salesforce.Client, c web.Config) {
+	c.Board, c.Addr, c.Token, c.Version = b.board, b.cfg.HTTPAddr, b.cfg.HTTPToken.Reveal(), b.version
+	c.Plan = newChooser(b.cfg, newOrgMemory(sf), b.board).plan
+	server := web.New(c)
+	g.Go(func() error {
+		if err := server.Run(ctx); err != nil {
+			return &ConfigError{Variable: "HC_HTTP_ADDR", Text: err.Error()}
+		}
+		return nil
+	})
 }
 
 // sample has the board add up the activity of each minute.

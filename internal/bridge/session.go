@@ -125,21 +125,11 @@ func (s *session) run(ctx context.Context) error {
 // configuration error: trying them again could lock the user out.
 func (s *session) login(ctx context.Context) error {
 	return s.forever(ctx, "login", func(ctx context.Context) error {
-		sess, err := s.sf.Token(ctx, "") // of before it was our turn, if there is one
+		sess, err := s.introduce(ctx, s.sf)
 		if err != nil {
-			state := status.SFUnavailable
-			if ce := authConfigError(s.cfg, err); ce != nil {
-				state, err = status.Unauthorized, ce
-			}
-			s.board.Connection(func(c *status.Connection) { c.State = state })
-			s.stop("salesforce", err.Error())
 			return err
 		}
-		s.resume("salesforce")
 		s.orgID, s.userID = sess.OrgID, sess.UserID
-		s.board.Connection(func(c *status.Connection) {
-			c.OrgID, c.Username, c.InstanceURL = sess.OrgID, sess.Username, sess.InstanceURL
-		})
 		return s.pin(ctx)
 	})
 }
