@@ -63,6 +63,12 @@ standby:
 	@scripts/need.sh go postgres
 	HCBRIDGE_BENCH=1 HCBRIDGE_STANDBY=$(or $(N),50) go test -count=1 -v -parallel 12 -timeout 60m ./test/standby
 
+## naive: make mistakes on purpose, one after another, and see that the tests find each; ONLY=regexp takes some; takes half an hour
+.PHONY: naive
+naive:
+	@scripts/need.sh go postgres
+	go run ./test/naive -only '$(ONLY)'
+
 ## check: all that must pass before a push, and all that CI runs
 .PHONY: check
 check:

@@ -41,6 +41,8 @@ var layers = []layer{
 
 	{"test/rig", []string{"internal/status", "test/pgtest", "test/compare", "test/org/..."}},
 
+	{"test/naive", nil},
+
 	// Folders of tests only.
 	{"test/e2e/...", []string{"..."}},
 	{"test/browser/...", []string{"..."}},
