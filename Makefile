@@ -63,6 +63,12 @@ standby:
 	@scripts/need.sh go postgres
 	HCBRIDGE_BENCH=1 HCBRIDGE_STANDBY=$(or $(N),50) go test -count=1 -v -parallel 12 -timeout 60m ./test/standby
 
+## soak: run the bridge for HOURS (default 1, 0.5 too) under steady traffic; red if memory, goroutines, descriptors or connections grow
+.PHONY: soak
+soak:
+	@scripts/need.sh go postgres
+	HCBRIDGE_BENCH=1 HCBRIDGE_SOAK=$(or $(HOURS),1) go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./test/soak
+
 ## check: all that must pass before a push, and all that CI runs
 .PHONY: check
 check:

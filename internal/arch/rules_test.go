@@ -49,6 +49,7 @@ var layers = []layer{
 	{"test/standby/...", []string{"..."}},
 	{"test/takeover/...", []string{"..."}},
 	{"test/chaos/...", []string{"..."}},
+	{"test/soak/...", []string{"..."}},
 	{"test/peers/...", []string{"..."}},
 	{"test/orm/...", []string{"..."}},
 	{"test/bench/...", []string{"..."}},

@@ -200,26 +200,30 @@ func (r *Rig) Synced() {
 // nothing waits to be read back.
 func (r *Rig) Equal(objects ...string) {
 	r.T.Helper()
-	r.Eventually("both sides equal", 60*time.Second, func() error {
-		var pending, marks int
-		err := r.Pool.QueryRow(r.T.Context(), "SELECT (SELECT count(*) FROM salesforce._trigger_log WHERE state IN ('NEW', 'PENDING')), (SELECT count(*) FROM hcbridge.mark)").Scan(&pending, &marks)
+	r.Eventually("both sides equal", 60*time.Second, func() error { return r.Unequal(objects...) })
+}
+
+// Unequal tells how the two sides differ now, or what waits; nil if they are equal
+// and nothing does.
+func (r *Rig) Unequal(objects ...string) error {
+	var pending, marks int
+	err := r.Pool.QueryRow(r.T.Context(), "SELECT (SELECT count(*) FROM salesforce._trigger_log WHERE state IN ('NEW', 'PENDING')), (SELECT count(*) FROM hcbridge.mark)").Scan(&pending, &marks)
+	if err != nil {
+		return err
+	}
+	if pending+marks > 0 {
+		return fmt.Errorf("%d writes and %d reads wait", pending, marks)
+	}
+	for _, o := range objects {
+		diff, err := compare.Sides(r.T.Context(), r.Pool, "salesforce", r.SF, o)
 		if err != nil {
 			return err
 		}
-		if pending+marks > 0 {
-			return fmt.Errorf("%d writes and %d reads wait", pending, marks)
+		if len(diff) > 0 {
+			return errors.New(strings.Join(diff, "\n"))
 		}
-		for _, o := range objects {
-			diff, err := compare.Sides(r.T.Context(), r.Pool, "salesforce", r.SF, o)
-			if err != nil {
-				return err
-			}
-			if len(diff) > 0 {
-				return errors.New(strings.Join(diff, "\n"))
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // patience is how many times as long as it should take a test waits for what
