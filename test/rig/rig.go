@@ -37,9 +37,15 @@ type Rig struct {
 // between them; settings are added as NAME=value and override.
 func New(t *testing.T, settings ...string) *Rig {
 	t.Helper()
-	url := pgtest.URL(t)
 	sf := org.New(org.Options{DailyLimit: 1_000_000}).Start()
 	t.Cleanup(sf.Close)
+	return Between(t, sf, pgtest.URL(t), settings...)
+}
+
+// Between is New for an org and an empty database that are there. url goes straight
+// to the database; the bridge may take another way by DATABASE_URL.
+func Between(t *testing.T, sf *org.Server, url string, settings ...string) *Rig {
+	t.Helper()
 	r := &Rig{T: t, SF: sf, URL: url, Pool: pgtest.Open(t, url)}
 	r.Env = map[string]string{
 		"DATABASE_URL":                url,
