@@ -150,16 +150,15 @@ func (t *Tx) table(object string) string {
 func (t *Tx) write(ctx context.Context, sql string, w write, columns []string, args []any) (int64, error) {
 	targets := []any{&w.row, &w.sfid}
 	values := make([]*string, len(columns))
-	sql += " RETURNING id::bigint, sfid::text"
+	back := []string{"id::bigint", "sfid::text"}
 	for i, c := range columns {
-		sql += ", " + c + "::text"
+		back = append(back, c+"::text")
 		targets = append(targets, &values[i])
 	}
-	rows, err := t.tx.Query(ctx, sql, args...)
+	rows, err := t.tx.Query(ctx, sql+" RETURNING "+strings.Join(back, ", "), args...)
 	if err == nil {
 		var n int64
-		var tag = func() error { n++; return nil }
-		_, err = pgx.ForEachRow(rows, targets, tag)
+		_, err = pgx.ForEachRow(rows, targets, func() error { n++; return nil })
 		switch {
 		case err == nil && n == 0 && w.kind == deleted:
 			return 0, nil
@@ -195,10 +194,12 @@ func (a *App) watch(ctx context.Context, pid uint32, ended <-chan struct{}) {
 		patience = 50 * time.Millisecond
 	}
 	for {
+		timer := time.NewTimer(patience)
 		select {
 		case <-ended:
+			timer.Stop()
 			return
-		case <-time.After(patience):
+		case <-timer.C:
 		}
 		var who string
 		err := a.Pool.QueryRow(ctx, `SELECT b.application_name || ': ' || left(b.query, 100) FROM pg_stat_activity AS w, unnest(pg_blocking_pids(w.pid)) AS p

@@ -37,10 +37,8 @@ func (c *Checker) quiet(ctx context.Context) ([]Violation, error) {
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	case <-time.After(c.Quiet):
+	if err := pause(ctx, c.Quiet); err != nil {
+		return nil, err
 	}
 	after, err := count()
 	if err != nil {
