@@ -121,25 +121,37 @@ func (t *Tx) Insert(ctx context.Context, object string, values map[string]any) (
 		return 0, fmt.Errorf("app: insert into %s: no values", object)
 	}
 	sql := "INSERT INTO " + t.table(object) + " (" + strings.Join(columns, ", ") + ") VALUES (" + strings.Join(marks, ", ") + ")"
-	return t.write(ctx, sql, write{object: object, kind: inserted}, columns, args)
+	ids, err := t.write(ctx, sql, object, inserted, columns, args)
+	if err != nil {
+		return 0, err
+	}
+	return ids[0], nil
 }
 
 // Update changes columns of a row that must be there.
 func (t *Tx) Update(ctx context.Context, object string, id int64, values map[string]any) error {
+	ids, err := t.UpdateAll(ctx, object, fmt.Sprintf("id = %d", id), values)
+	if err == nil && len(ids) == 0 {
+		return pgx.ErrNoRows
+	}
+	return err
+}
+
+// UpdateAll changes columns of the rows that an SQL condition names, in one
+// statement, and returns their ids.
+func (t *Tx) UpdateAll(ctx context.Context, object, where string, values map[string]any) ([]int64, error) {
 	columns, args, marks := list(values)
 	set := make([]string, len(columns))
 	for i := range columns {
 		set[i] = columns[i] + " = " + marks[i]
 	}
-	sql := fmt.Sprintf("UPDATE %s SET %s WHERE id = %d", t.table(object), strings.Join(set, ", "), id)
-	_, err := t.write(ctx, sql, write{object: object, kind: updated}, columns, args)
-	return err
+	return t.write(ctx, "UPDATE "+t.table(object)+" SET "+strings.Join(set, ", ")+" WHERE "+where, object, updated, columns, args)
 }
 
 // Delete deletes a row. One that is not there is no error: the org may have
 // deleted it.
 func (t *Tx) Delete(ctx context.Context, object string, id int64) error {
-	_, err := t.write(ctx, fmt.Sprintf("DELETE FROM %s WHERE id = %d", t.table(object), id), write{object: object, kind: deleted}, nil, nil)
+	_, err := t.write(ctx, fmt.Sprintf("DELETE FROM %s WHERE id = %d", t.table(object), id), object, deleted, nil, nil)
 	return err
 }
 
@@ -147,36 +159,34 @@ func (t *Tx) table(object string) string {
 	return pgx.Identifier{t.app.Schema, strings.ToLower(object)}.Sanitize()
 }
 
-func (t *Tx) write(ctx context.Context, sql string, w write, columns []string, args []any) (int64, error) {
-	targets := []any{&w.row, &w.sfid}
+// write runs a statement and remembers what it did to each row.
+func (t *Tx) write(ctx context.Context, sql, object string, kind kind, columns []string, args []any) (ids []int64, err error) {
+	var id int64
+	var sfid *string
 	values := make([]*string, len(columns))
-	sql += " RETURNING id::bigint, sfid::text"
+	targets := []any{&id, &sfid}
+	back := []string{"id::bigint", "sfid::text"}
 	for i, c := range columns {
-		sql += ", " + c + "::text"
+		back = append(back, c+"::text")
 		targets = append(targets, &values[i])
 	}
-	rows, err := t.tx.Query(ctx, sql, args...)
+	rows, err := t.tx.Query(ctx, sql+" RETURNING "+strings.Join(back, ", "), args...)
 	if err == nil {
-		var n int64
-		var tag = func() error { n++; return nil }
-		_, err = pgx.ForEachRow(rows, targets, tag)
-		switch {
-		case err == nil && n == 0 && w.kind == deleted:
-			return 0, nil
-		case err == nil && n == 0:
-			return 0, pgx.ErrNoRows
-		}
+		_, err = pgx.ForEachRow(rows, targets, func() error {
+			w := write{object: object, row: id, kind: kind, sfid: sfid, values: map[string]*string{}}
+			for i, c := range columns {
+				w.values[strings.Trim(c, `"`)] = values[i]
+			}
+			t.writes = append(t.writes, w)
+			ids = append(ids, id)
+			return nil
+		})
 	}
 	if err != nil {
-		t.failed(ctx, string(w.kind)+" of "+w.object, err)
-		return 0, fmt.Errorf("app: %s of %s: %w", w.kind, w.object, err)
+		t.failed(ctx, string(kind)+" of "+object, err)
+		return nil, fmt.Errorf("app: %s of %s: %w", kind, object, err)
 	}
-	w.values = map[string]*string{}
-	for i, c := range columns {
-		w.values[strings.Trim(c, `"`)] = values[i]
-	}
-	t.writes = append(t.writes, w)
-	return w.row, nil
+	return ids, nil
 }
 
 func (t *Tx) failed(ctx context.Context, what string, err error) {
@@ -195,10 +205,12 @@ func (a *App) watch(ctx context.Context, pid uint32, ended <-chan struct{}) {
 		patience = 50 * time.Millisecond
 	}
 	for {
+		timer := time.NewTimer(patience)
 		select {
 		case <-ended:
+			timer.Stop()
 			return
-		case <-time.After(patience):
+		case <-timer.C:
 		}
 		var who string
 		err := a.Pool.QueryRow(ctx, `SELECT b.application_name || ': ' || left(b.query, 100) FROM pg_stat_activity AS w, unnest(pg_blocking_pids(w.pid)) AS p

@@ -108,11 +108,21 @@ func (c *Checker) Converged(ctx context.Context, within time.Duration) ([]Violat
 		if late {
 			return unique(found), err
 		}
-		select {
-		case <-ctx.Done():
-			return found, context.Cause(ctx)
-		case <-time.After(30 * time.Millisecond):
+		if err := pause(ctx, 30*time.Millisecond); err != nil {
+			return found, err
 		}
+	}
+}
+
+// pause waits, or returns why ctx has ended.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -37,10 +36,8 @@ func (c *Checker) quiet(ctx context.Context) ([]Violation, error) {
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	case <-time.After(c.Quiet):
+	if err := pause(ctx, c.Quiet); err != nil {
+		return nil, err
 	}
 	after, err := count()
 	if err != nil {

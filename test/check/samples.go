@@ -91,8 +91,10 @@ func (s *Samples) violations() (found []Violation) {
 		what        string
 		most, bound int64
 	}{
-		{"bytes of memory", most.Resident, b.Resident}, {"goroutines", int64(most.Goroutines), int64(b.Goroutines)},
-		{"descriptors", int64(most.Descriptors), int64(b.Descriptors)}, {"connections", int64(most.Connections), int64(b.Connections)},
+		{"bytes of memory", most.Resident, b.Resident},
+		{"goroutines", int64(most.Goroutines), int64(b.Goroutines)},
+		{"descriptors", int64(most.Descriptors), int64(b.Descriptors)},
+		{"connections", int64(most.Connections), int64(b.Connections)},
 		{"API calls", int64(most.Calls), int64(b.Calls)},
 	} {
 		if x.bound > 0 && x.most > x.bound {

@@ -49,6 +49,13 @@ func Listen(s *org.Server) *Log {
 	return l
 }
 
+// Forget leaves out of the history what has happened so far.
+func (l *Log) Forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.changes = nil
+}
+
 // topic is the channel of a bridge's PushTopic of an object.
 func topic(ob *sobject.Object) string { return "/topic/hc_" + ob.Name }
 
