@@ -3,6 +3,8 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -43,11 +45,11 @@ func (w *world) state() string {
 	defer cancel()
 	for _, q := range []string{
 		"SELECT status::text FROM hcbridge.instance",
-		"SELECT row_to_json(m)::text FROM hcbridge.mark AS m LIMIT 10",
-		"SELECT row_to_json(e)::text FROM hcbridge.read_error AS e LIMIT 10",
-		"SELECT row_to_json(h)::text FROM hcbridge.hold AS h LIMIT 10",
-		"SELECT row_to_json(l)::text FROM salesforce._trigger_log AS l WHERE state IN ('NEW', 'PENDING', 'FAILED') ORDER BY id LIMIT 20",
-		"SELECT row_to_json(l)::text FROM salesforce._trigger_log_archive AS l WHERE state = 'FAILED' ORDER BY id LIMIT 10",
+		"SELECT row_to_json(m)::text FROM hcbridge.mark AS m ORDER BY seq DESC LIMIT 20",
+		"SELECT row_to_json(e)::text FROM hcbridge.read_error AS e LIMIT 40",
+		"SELECT row_to_json(h)::text FROM hcbridge.hold AS h LIMIT 40",
+		"SELECT row_to_json(l)::text FROM salesforce._trigger_log AS l WHERE state IN ('NEW', 'PENDING', 'FAILED') ORDER BY state = 'FAILED', id LIMIT 40",
+		"SELECT row_to_json(l)::text FROM salesforce._trigger_log_archive AS l WHERE state = 'FAILED' ORDER BY id LIMIT 40",
 	} {
 		rows, err := w.Pool.Query(ctx, q)
 		if err != nil {
@@ -63,4 +65,19 @@ func (w *world) state() string {
 		}
 	}
 	return b.String()
+}
+
+// logs writes what the bridges said to files, where HCBRIDGE_CHAOS_LOGS names a folder.
+func (w *world) logs() {
+	dir := os.Getenv("HCBRIDGE_CHAOS_LOGS")
+	if dir == "" {
+		return
+	}
+	var b strings.Builder
+	for n, bridge := range w.bridges {
+		fmt.Fprintf(&b, "bridge %d\n%s", n+1, bridge.Log.String())
+	}
+	if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("chaos-%d.log", w.plan.seed)), []byte(b.String()), 0o600); err != nil {
+		w.T.Error(err)
+	}
 }

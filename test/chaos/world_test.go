@@ -20,6 +20,10 @@ import (
 	"hcbridge/test/rig"
 )
 
+// patience is how long the app may wait for a row that the bridge holds: while a
+// network between the two stands still, or the bridge does, so does its transaction.
+const patience = 10 * time.Second
+
 // world is all that a run is about.
 type world struct {
 	*rig.Rig
@@ -37,7 +41,8 @@ type world struct {
 	database sync.RWMutex // held for writing while the app rests
 	process  sync.Mutex   // of what is done to the bridge
 	bridge   *rig.Bridge
-	ended    bool // no start any more
+	bridges  []*rig.Bridge // all there have been
+	ended    bool          // no start any more
 	supers   sync.WaitGroup
 }
 
@@ -78,7 +83,7 @@ func newWorld(t *testing.T, p plan, server *pgtest.Server) *world {
 	if objects := p.captured(); len(objects) > 0 {
 		w.Must(sf.Select(objects...))
 	}
-	w.app = &check.App{Pool: pgtest.Open(t, address), Schema: "salesforce", Bridge: "hcbridge", Mark: map[string]string{}}
+	w.app = &check.App{Pool: pgtest.Open(t, address), Schema: "salesforce", Bridge: "hcbridge", Patience: patience, Mark: map[string]string{}}
 	for _, k := range kinds {
 		w.app.Mark[k.object] = k.mark
 	}
@@ -136,6 +141,7 @@ func (w *world) startLocked() {
 		return
 	}
 	w.bridge = w.Start()
+	w.bridges = append(w.bridges, w.bridge)
 }
 
 // end sends the bridge a signal, waits until it is gone, does something meanwhile and

@@ -253,7 +253,7 @@ func (l *look) reached(k rowKey, id string, writes []write, s *story, excused ex
 				continue
 			}
 			same := compare.Equal(f.Type, now, v)
-			over = was && !same && c.User != l.org.User || over && !same
+			over = was && !same && (c.User != l.org.User || c.Cascade) || over && !same
 			was = same || was
 		}
 		if !over {
