@@ -69,6 +69,12 @@ naive:
 	@scripts/need.sh go postgres
 	go run ./test/naive -only '$(ONLY)'
 
+## soak: run the bridge for HOURS (default 1, 0.5 too) under steady traffic; red if memory, goroutines, descriptors or connections grow
+.PHONY: soak
+soak:
+	@scripts/need.sh go postgres
+	HCBRIDGE_BENCH=1 HCBRIDGE_SOAK=$(or $(HOURS),1) go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./test/soak
+
 ## check: all that must pass before a push, and all that CI runs
 .PHONY: check
 check:
