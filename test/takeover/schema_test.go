@@ -57,7 +57,7 @@ func newOld(t *testing.T, accounts, contacts int, settings ...string) old {
 		maps.DeleteFunc(r.Env, func(name, _ string) bool { return strings.HasPrefix(name, "HC_OBJECT_CONTACT_") })
 	}
 	ids, err := r.SF.InsertMany("Account", func(yield func(map[string]any) bool) {
-		for i := 0; i < accounts && yield(map[string]any{"Name": fmt.Sprintf("Account %d", i), "External_Id__c": fmt.Sprintf("a-%d", i), "Industry": "Banking"}); i++ {
+		for i := 0; i < accounts && yield(map[string]any{"Name": fmt.Sprintf("Account %d", i), "External_Id__c": fmt.Sprintf("a-%d", i), "Industry": "Banking", "Site": fmt.Sprintf("Site %d", i)}); i++ {
 		}
 	})
 	r.Must(err)
