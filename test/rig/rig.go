@@ -37,8 +37,17 @@ type Rig struct {
 // between them; settings are added as NAME=value and override.
 func New(t *testing.T, settings ...string) *Rig {
 	t.Helper()
+	return NewWith(t, org.Options{}, settings...)
+}
+
+// NewWith is New with an org of the caller's choice.
+func NewWith(t *testing.T, opt org.Options, settings ...string) *Rig {
+	t.Helper()
 	url := pgtest.URL(t)
-	sf := org.New(org.Options{DailyLimit: 1_000_000}).Start()
+	if opt.DailyLimit == 0 {
+		opt.DailyLimit = 1_000_000
+	}
+	sf := org.New(opt).Start()
 	t.Cleanup(sf.Close)
 	r := &Rig{T: t, SF: sf, URL: url, Pool: pgtest.Open(t, url)}
 	r.Env = map[string]string{

@@ -10,11 +10,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"hcbridge/internal/status"
+	"hcbridge/test/org"
 )
 
 // A schema of Heroku Connect's is taken over in place: no id changes and no row is
@@ -300,10 +302,17 @@ func TestRefused(t *testing.T) {
 }
 
 // Fields that Heroku Connect did not map are filled beside the rest, though no record
-// has changed since.
+// has changed for so long that a poll would read it.
 func TestNewFields(t *testing.T) {
 	t.Parallel()
-	r := newOld(t, 50, 0, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_FIELDS=Name,Industry,Phone,External_Id__c,Site")
+	var ago atomic.Int64
+	ago.Store(int64(24 * time.Hour))
+	r := newOldWith(t, org.Options{Now: func() time.Time { return time.Now().Add(-time.Duration(ago.Load())) }}, 50, 0,
+		"HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_FIELDS=Name,Industry,Phone,External_Id__c,Site")
+	ago.Store(int64(12 * time.Hour))
+	newest := r.Insert("Account", map[string]any{"Name": "Newest"}) // polls begin a little before it
+	ago.Store(0)
+	r.Exec(`SET xmlbinary = hex; INSERT INTO salesforce.account (name, sfid, systemmodstamp, isdeleted, _hc_lastop) VALUES ('Newest', '` + newest + `', now() AT TIME ZONE 'UTC' - interval '12 hours 5 seconds', false, 'SYNCED'); RESET xmlbinary`)
 	r.ran(0, []string{"check"}, "adds site")
 	r.Exec(`DROP VIEW public.failures`) // without it nothing keeps the log's ids narrow
 	before := r.rows("account")
