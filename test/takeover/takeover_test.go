@@ -95,7 +95,7 @@ func TestTakeOver(t *testing.T) {
 	r.Exec(`UPDATE salesforce.account SET phone = 'while' WHERE external_id__c = 'a-50'`)
 	r.ran(0, []string{"adopt"}, "Heroku Connect", "51 entries are sent")
 	r.is("sent", 3, `SELECT count(*) FROM salesforce._trigger_log`)
-	r.ran(0, []string{"errors"}, "Required fields are missing")
+	r.ran(0, []string{"errors"}, "Required fields are missing", "SELECT \"salesforce\".\"hc_capture_insert_from_row\"(hstore(t.*), 'contact')")
 	if n := r.Count(`SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED'`); n != 3 {
 		t.Errorf("%d entries are FAILED, want 3", n)
 	}
