@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
@@ -52,7 +53,14 @@ func (p *program) errorsCommand() *cobra.Command {
 					rows = append(rows, []string{f.At.UTC().Format(time.RFC3339), f.Direction, id, f.Object, row, f.SFID, f.Message})
 				}
 				p.table(failureColumns, rows)
-				p.printf("\nMend the cause, then hcbridge retry ID… or --all; hcbridge ignore ID… dismisses.\n")
+				p.printf("\nMend the cause, then hcbridge retry ID… or --all, which sends what was captured; hcbridge ignore ID… dismisses.\n")
+				for _, f := range list {
+					if f.Action == "INSERT" && cfg.WriteAlgorithm == config.WriteOrdered {
+						p.printf("What was mended in its row waits behind a refused insert; this sends the row as it is now: SELECT %s(hstore(t.*), '%s') FROM %s AS t WHERE id = %d\n",
+							pgx.Identifier{cfg.Schema, "hc_capture_insert_from_row"}.Sanitize(), f.Table, pgx.Identifier{cfg.Schema, f.Table}.Sanitize(), f.RecordID)
+						break
+					}
+				}
 				return nil
 			})
 		},

@@ -124,10 +124,8 @@ func (c *checker) postgres(ctx context.Context) {
 // capture finds what makes changes of the app late or costly, or hides them.
 func (c *checker) capture(ctx context.Context, conn *pgx.Conn) {
 	const part = "Postgres"
-	var twoPhase bool
-	var oldest time.Duration
-	err := conn.QueryRow(ctx, `SELECT current_setting('max_prepared_transactions') <> '0', COALESCE((SELECT max(clock_timestamp() - xact_start) FROM pg_stat_activity
-		WHERE datname = current_database() AND backend_xmin IS NOT NULL), '0')`).Scan(&twoPhase, &oldest)
+	var p pressure
+	err := conn.QueryRow(ctx, pressureSQL).Scan(&p.TwoPhase, &p.Oldest, &p.Slot, &p.Kept)
 	if err != nil {
 		c.warn(part, "its settings cannot be read: "+err.Error(), "try again")
 		return
@@ -135,12 +133,7 @@ func (c *checker) capture(ctx context.Context, conn *pgx.Conn) {
 	if before, err := new(pooler).found(ctx, &conn.Config().Config); err == nil && before {
 		c.good(part, "DATABASE_URL passes a pooler: nothing is prepared")
 	}
-	if twoPhase {
-		c.warn(part, "max_prepared_transactions is not 0: writes are found by polling, up to a second later, as a transaction that notifies could not be prepared", "set it to 0 if no app uses two-phase commit")
-	}
-	if oldest > time.Hour {
-		c.warn(part, fmt.Sprintf("a transaction has been open for %s: nothing that has been sent can be vacuumed, and the trigger log grows", oldest.Round(time.Minute)), "end it; pg_stat_activity names it")
-	}
+	c.pressed(p)
 	installed, err := outbox.Inspect(ctx, conn, c.cfg.Schema)
 	if err != nil {
 		return // the schema is not there yet

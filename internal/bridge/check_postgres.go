@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -15,8 +16,12 @@ import (
 	"hcbridge/pgsink"
 )
 
-//go:embed sql/check_rights.sql
-var checkRightsSQL string
+var (
+	//go:embed sql/check_rights.sql
+	checkRightsSQL string
+	//go:embed sql/pressure.sql
+	pressureSQL string
+)
 
 // connectRemedy says what to do about a connection that Postgres, or the
 // network before it, refuses.
@@ -177,4 +182,31 @@ func some(names []string) string {
 		return strings.Join(names, ", ")
 	}
 	return strings.Join(names[:most], ", ") + ", …"
+}
+
+// pressure is what makes writes late, or fills the disk.
+type pressure struct {
+	TwoPhase bool
+	Oldest   time.Duration // how long the oldest transaction has been open
+	Slot     string        // the replication slot that nobody uses and that keeps the most of the log; "" = none
+	Kept     int64         // bytes that it keeps
+}
+
+const (
+	longOpen = time.Hour
+	muchKept = 1 << 30
+)
+
+func (c *checker) pressed(p pressure) {
+	const part = "Postgres"
+	if p.TwoPhase {
+		c.warn(part, "max_prepared_transactions is not 0: writes are found by polling, up to a second later, as a transaction that notifies could not be prepared", "set it to 0 if no app uses two-phase commit")
+	}
+	if p.Oldest > longOpen {
+		c.warn(part, fmt.Sprintf("a transaction has been open for %s: nothing that has been sent can be vacuumed, and the trigger log grows", p.Oldest.Round(time.Minute)), "end it; pg_stat_activity names it")
+	}
+	if p.Kept > muchKept {
+		c.warn(part, fmt.Sprintf("replication slot %s is not in use and keeps %.1f GB of Postgres' log (WAL): it grows with every change until the disk is full", p.Slot, float64(p.Kept)/(1<<30)),
+			"start what reads it, or drop it (SELECT pg_drop_replication_slot); max_slot_wal_keep_size bounds what slots may keep")
+	}
 }

@@ -1,10 +1,14 @@
 package bridge
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"hcbridge/config"
 	"hcbridge/test/pgtest"
@@ -43,7 +47,7 @@ func TestCheckPostgres(t *testing.T) {
 // Settings that need a server of their own.
 func TestCheckServerSettings(t *testing.T) {
 	t.Parallel()
-	server := pgtest.Private(t, pgtest.Options{Private: true, Settings: map[string]string{"max_prepared_transactions": "5"}})
+	server := pgtest.Private(t, pgtest.Options{Private: true, Settings: map[string]string{"max_prepared_transactions": "5", "wal_level": "replica", "max_wal_senders": "2", "max_replication_slots": "2"}})
 	url, err := server.CreateDatabase(t.Context(), "settings")
 	if err != nil {
 		t.Fatal(err)
@@ -52,6 +56,17 @@ func TestCheckServerSettings(t *testing.T) {
 	x.start()
 	if out := x.run(); !strings.Contains(out, "! Postgres: max_prepared_transactions is not 0") || !strings.Contains(out, "→ set it to 0 if no app uses two-phase commit") {
 		t.Errorf("it says:\n%s", out)
+	}
+	x.exec("SELECT pg_create_physical_replication_slot('theirs', true)")
+	x.exec("CREATE TABLE logged AS SELECT repeat('x', 1000) FROM generate_series(1, 1000)")
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	var p pressure
+	if err := conn.QueryRow(t.Context(), pressureSQL).Scan(&p.TwoPhase, &p.Oldest, &p.Slot, &p.Kept); err != nil || !p.TwoPhase || p.Slot != "theirs" || p.Kept < 1e6 {
+		t.Errorf("%+v, %v", p, err)
 	}
 }
 
@@ -64,6 +79,28 @@ func TestCheckServerVersion(t *testing.T) {
 		c.server(version, "12.22", false)
 		if got != want {
 			t.Errorf("of %d it says %q, want %q", version, got, want)
+		}
+	}
+}
+
+// Nobody fills a disk, or waits an hour, for a test.
+func TestCheckPressure(t *testing.T) {
+	t.Parallel()
+	for want, p := range map[string]pressure{
+		"": {Oldest: longOpen, Slot: "theirs", Kept: muchKept},
+		"! Postgres: max_prepared_transactions is not 0":                                      {TwoPhase: true},
+		"! Postgres: a transaction has been open for 2h0m0s":                                  {Oldest: 2 * time.Hour},
+		"! Postgres: replication slot theirs is not in use and keeps 3.0 GB of Postgres' log": {Slot: "theirs", Kept: 3 * muchKept},
+	} {
+		var got []string
+		c := checker{report: func(f Finding) {
+			if f.Level != Warn || f.Remedy == "" {
+				t.Errorf("%+v", f)
+			}
+			got = append(got, "! "+f.Part+": "+f.Text)
+		}}
+		if c.pressed(p); want == "" && len(got) > 0 || want != "" && (len(got) != 1 || !strings.HasPrefix(got[0], want)) {
+			t.Errorf("of %+v it says %q, want %q", p, got, want)
 		}
 	}
 }

@@ -90,4 +90,24 @@ func TestLease(t *testing.T) {
 			t.Error("the loser's release freed the new holder's lease")
 		}
 	})
+
+	t.Run("IsNotGivenUpByWhoHasLostIt", func(t *testing.T) {
+		t.Parallel()
+		pool := migrated(t)
+		a, b := newLease(pool, "salesforce"), newLease(pool, "salesforce")
+		take(t, a)
+		expire(t, pool)
+		if !take(t, b) {
+			t.Fatal("a lease that ran out is not free")
+		}
+		a.release(t.Context())
+		if take(t, newLease(pool, "salesforce")) {
+			t.Error("the loser's release freed the new holder's lease")
+		}
+		a.epoch, a.holder = b.epoch-1, b.holder // as it was before it stood still
+		a.release(t.Context())
+		if take(t, newLease(pool, "salesforce")) {
+			t.Error("the release of an older epoch freed the lease")
+		}
+	})
 }

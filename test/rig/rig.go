@@ -37,7 +37,16 @@ type Rig struct {
 // between them; settings are added as NAME=value and override.
 func New(t *testing.T, settings ...string) *Rig {
 	t.Helper()
-	sf := org.New(org.Options{DailyLimit: 1_000_000}).Start()
+	return NewWith(t, org.Options{}, settings...)
+}
+
+// NewWith is New with an org of the caller's choice.
+func NewWith(t *testing.T, opt org.Options, settings ...string) *Rig {
+	t.Helper()
+	if opt.DailyLimit == 0 {
+		opt.DailyLimit = 1_000_000
+	}
+	sf := org.New(opt).Start()
 	t.Cleanup(sf.Close)
 	return Between(t, sf, pgtest.URL(t), settings...)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"hcbridge/test/org"
 	"hcbridge/test/org/sobject"
 	"hcbridge/test/rig"
 )
@@ -49,7 +50,12 @@ func (r old) triggers() {
 // that the org has, of each object as many as asked for.
 func newOld(t *testing.T, accounts, contacts int, settings ...string) old {
 	t.Helper()
-	r := old{rig.New(t, append([]string{
+	return newOldWith(t, org.Options{}, accounts, contacts, settings...)
+}
+
+func newOldWith(t *testing.T, opt org.Options, accounts, contacts int, settings ...string) old {
+	t.Helper()
+	r := old{rig.NewWith(t, opt, append([]string{
 		"HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_EXTERNAL_ID=External_Id__c", "HC_OBJECT_ACCOUNT_FIELDS=CreatedDate,Name,Industry,Phone,External_Id__c",
 		"HC_OBJECT_CONTACT_ACCESS=read_write", "HC_OBJECT_CONTACT_EXTERNAL_ID=External_Id__c", "HC_OBJECT_CONTACT_FIELDS=LastName,Title,AccountId,External_Id__c",
 	}, settings...)...)}
@@ -57,7 +63,7 @@ func newOld(t *testing.T, accounts, contacts int, settings ...string) old {
 		maps.DeleteFunc(r.Env, func(name, _ string) bool { return strings.HasPrefix(name, "HC_OBJECT_CONTACT_") })
 	}
 	ids, err := r.SF.InsertMany("Account", func(yield func(map[string]any) bool) {
-		for i := 0; i < accounts && yield(map[string]any{"Name": fmt.Sprintf("Account %d", i), "External_Id__c": fmt.Sprintf("a-%d", i), "Industry": "Banking"}); i++ {
+		for i := 0; i < accounts && yield(map[string]any{"Name": fmt.Sprintf("Account %d", i), "External_Id__c": fmt.Sprintf("a-%d", i), "Industry": "Banking", "Site": fmt.Sprintf("Site %d", i)}); i++ {
 		}
 	})
 	r.Must(err)
