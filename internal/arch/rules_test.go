@@ -54,6 +54,7 @@ var layers = []layer{
 	{"test/peers/...", []string{"..."}},
 	{"test/orm/...", []string{"..."}},
 	{"test/bench/...", []string{"..."}},
+	{"test/security/...", []string{"..."}},
 }
 
 // testsMay lists what every _test.go file may import besides: the servers it
