@@ -70,6 +70,12 @@ naive:
 	@scripts/need.sh go postgres
 	go run ./test/naive -only '$(ONLY)'
 
+## soak: run the bridge for HOURS (default 1, 0.5 too) under steady traffic; red if memory, goroutines, descriptors or connections grow
+.PHONY: soak
+soak:
+	@scripts/need.sh go postgres
+	HCBRIDGE_BENCH=1 HCBRIDGE_SOAK=$(or $(HOURS),1) go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./test/soak
+
 ## check: all that must pass before a push, and all that CI runs
 .PHONY: check
 check:
@@ -96,15 +102,34 @@ fuzz:
 	@scripts/need.sh go postgres
 	scripts/fuzz.sh $(FUZZTIME) 1 '$(ONLY)'
 
-## bench: run the benchmarks, measure inbound, outbound and the cost to the app against their bounds, and compare the streaming client with others on one server; takes half an hour
+## bench: measure each job against its bound, the naive way and its peers, and write docs/benchmarks.md; takes about 25 minutes, on a machine with nothing else to do
 .PHONY: bench
 bench:
 	@scripts/need.sh go postgres node
+	@rm -f $(FIGURES)
+	$(MEASURE) -run '^$$' -bench BenchmarkLoad ./test/bench/load
+	$(MEASURE) -run '^TestInbound' ./test/bench
+	$(MEASURE) -run '^TestApp' ./test/bench/app
+	$(MEASURE) -run '^TestOut' ./test/bench/out
+	$(MEASURE) -run '^TestProgram' ./test/bench/program
+	$(MEASURE) -run TestServerCost ./test/peers
+	go run ./test/bench/table $(FIGURES) docs/benchmarks.md
+
+FIGURES = $(CURDIR)/figures.jsonl
+MEASURE = HCBRIDGE_BENCH=1 HCBRIDGE_BENCH_FIGURES=$(FIGURES) go test -v -count=1 -timeout 60m
+
+## day: watch an idle bridge through a day, with a clock that runs sixty times as fast: half an hour
+.PHONY: day
+day:
+	@scripts/need.sh go postgres
+	go run ./test/day/fastclock 60 $(CURDIR)/bin/fastclock
+	HCBRIDGE_DAY=1 GOFLAGS=-overlay=$(CURDIR)/bin/fastclock/overlay.json $(MEASURE) -timeout 1000h -run TestDay ./test/day
+
+## bench/parts: run the small benchmarks of single packages
+.PHONY: bench/parts
+bench/parts:
+	@scripts/need.sh go postgres
 	go test -p 1 -run '^$$' -bench '$(RUN)' -benchmem -timeout 60m $(PKG)
-	HCBRIDGE_BENCH=1 go test -v -count=1 -timeout 30m -run '^TestInbound' ./test/bench
-	HCBRIDGE_BENCH=1 go test -v -count=1 -timeout 30m -run '^TestApp' ./test/bench/app
-	HCBRIDGE_BENCH=1 go test -v -count=1 -timeout 30m -run '^TestOut' ./test/bench/out
-	HCBRIDGE_BENCH=1 go test -v -count=1 -timeout 30m -run TestServerCost ./test/peers
 
 ## golden: rewrite golden files and the settings tables from the code; review the diff
 .PHONY: golden

@@ -21,7 +21,7 @@ var parkMarkSQL string
 // hour.
 const (
 	parkedFor = time.Minute
-	orphanFor = 2 * time.Second // its parent is missing
+	soon      = 2 * time.Second // its parent is missing, or another row has its key
 )
 
 // set is records of one table that a statement applies and that can be halved.
@@ -122,7 +122,7 @@ func (s *Sink) attempt(ctx context.Context, tx pgx.Tx, records set) (Result, err
 // park records a refusal, and has the record read again later: what a
 // constraint refused may be fine once another row has changed, and what a
 // column refused once the column has. A parent that is missing is usually on
-// its way.
+// its way, and a row that has the record's key about to go or to get another.
 func (s *Sink) park(ctx context.Context, tx pgx.Tx, records set, pg *pgconn.PgError) error {
 	sfid, values, err := records.only(ctx, tx)
 	if err != nil {
@@ -135,8 +135,8 @@ func (s *Sink) park(ctx context.Context, tx pgx.Tx, records set, pg *pgconn.PgEr
 	s.log.Error().Str("event", "read_parked").Str("object", object).Str("sfid", sfid).Str("code", pg.Code).
 		Msg("Postgres refuses the record")
 	wait := parkedFor
-	if pg.Code == codeForeignKey {
-		wait = orphanFor
+	if pg.Code == codeForeignKey || pg.Code == codeUnique {
+		wait = soon
 	}
 	_, err = tx.Exec(ctx, parkMarkSQL, s.schema, object, sfid, ReasonParked, wait.Seconds())
 	return err

@@ -36,6 +36,7 @@ var layers = []layer{
 	{"test/npm", nil},
 	{"test/org/...", []string{"test/org/..."}},
 	{"test/compare", []string{"test/org/..."}},
+	{"test/check", []string{"test/compare", "test/org/..."}},
 	{"cmd/orgsim", []string{"test/org/..."}},
 	{"cmd/demo", []string{"config", "internal/bridge", "internal/status", "test/pgtest", "test/compare", "test/org/..."}},
 
@@ -51,10 +52,13 @@ var layers = []layer{
 	{"test/standby/...", []string{"..."}},
 	{"test/takeover/...", []string{"..."}},
 	{"test/chaos/...", []string{"..."}},
+	{"test/soak/...", []string{"..."}},
+	{"test/crash/...", []string{"..."}},
 	{"test/peers/...", []string{"..."}},
 	{"test/orm/...", []string{"..."}},
 	{"test/bench/...", []string{"..."}},
 	{"test/security/...", []string{"..."}},
+	{"test/day/...", []string{"..."}},
 }
 
 // testsMay lists what every _test.go file may import besides: the servers it

@@ -61,10 +61,17 @@ func (b *Bridge) Board() *status.Board { return b.board }
 
 // Run keeps both sides in step until ctx ends; see the package comment.
 func (b *Bridge) Run(ctx context.Context) error {
-	if len(b.cfg.Objects) == 0 {
-		return &ConfigError{Variable: "HC_OBJECTS", Text: "no object is mapped: name some, as Account,Contact, or set HC_MAPPING_FILE"}
-	}
 	b.log.Info().Str("component", "bridge").Str("event", "starting").Str("version", b.version).Int("objects", len(b.cfg.Objects)).Msg("starting")
+	run := b.sync
+	if len(b.cfg.Objects) == 0 {
+		run = b.offer
+	}
+	err := run(ctx)
+	b.log.Info().Str("component", "bridge").Str("event", "stopped").Err(err).Msg("stopped")
+	return err
+}
+
+func (b *Bridge) sync(ctx context.Context) error {
 	pool, err := openPool(ctx, b.cfg, b.fenced)
 	if err != nil {
 		return err
@@ -77,25 +84,29 @@ func (b *Bridge) Run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	if b.cfg.HTTPAddr != "" {
-		server := web.New(web.Config{
-			Board: b.board, Addr: b.cfg.HTTPAddr, Token: b.cfg.HTTPToken.Reveal(), Version: b.version,
+		b.serve(ctx, g, sf, web.Config{
 			Errors: func(ctx context.Context, limit int) ([]web.Failure, error) { return Failures(ctx, pool, b.cfg, limit) },
 			Retry:  func(ctx context.Context, ids []string) (int64, error) { return Retry(ctx, pool, b.cfg.Schema, ids) },
 			Ignore: func(ctx context.Context, ids []string) (int64, error) { return Ignore(ctx, pool, b.cfg.Schema, ids) },
-			Plan:   newChooser(b.cfg, newOrgMemory(sf), b.board).plan,
-		})
-		g.Go(func() error {
-			if err := server.Run(ctx); err != nil {
-				return &ConfigError{Variable: "HC_HTTP_ADDR", Text: err.Error()}
-			}
-			return nil
 		})
 	}
 	g.Go(func() error { return b.work(ctx, pool) })
 	g.Go(func() error { return b.sample(ctx) })
-	err = g.Wait()
-	b.log.Info().Str("component", "bridge").Str("event", "stopped").Err(err).Msg("stopped")
-	return err
+	return g.Wait()
+}
+
+// serve adds the pages to what g runs. sf is for the mapping page; c says what
+// concerns failures.
+func (b *Bridge) serve(ctx context.Context, g *errgroup.Group, sf *salesforce.Client, c web.Config) {
+	c.Board, c.Addr, c.Token, c.Version = b.board, b.cfg.HTTPAddr, b.cfg.HTTPToken.Reveal(), b.version
+	c.Plan = newChooser(b.cfg, newOrgMemory(sf), b.board).plan
+	server := web.New(c)
+	g.Go(func() error {
+		if err := server.Run(ctx); err != nil {
+			return &ConfigError{Variable: "HC_HTTP_ADDR", Text: err.Error()}
+		}
+		return nil
+	})
 }
 
 // sample has the board add up the activity of each minute.
@@ -114,15 +125,16 @@ func (b *Bridge) work(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 	l := newLease(pool, b.cfg.Schema)
 	l.doubt = b.doubt
-	sf, err := newSalesforce(b.cfg, b.log, l.trust)
+	sf, err := newSalesforce(b.cfg, b.log, l.allow)
 	if err != nil {
 		return err
 	}
 	for ctx.Err() == nil {
-		if err := b.stand(ctx, l); err != nil {
+		warm, err := b.stand(ctx, sf, l)
+		if err != nil {
 			return ignoreEnd(ctx, err)
 		}
-		err := b.hold(ctx, sf, l)
+		err = b.hold(ctx, sf, l, warm)
 		if !errors.Is(err, errLeaseLost) {
 			return ignoreEnd(ctx, err)
 		}
@@ -161,14 +173,20 @@ func (b *Bridge) prepare(ctx context.Context, pool *pgxpool.Pool) error {
 	})
 }
 
-// stand waits until the lease is ours.
-func (b *Bridge) stand(ctx context.Context, l *lease) error {
+// stand waits until the lease is ours, and returns what it has learned meanwhile of
+// the objects, nil if nothing.
+func (b *Bridge) stand(ctx context.Context, sf *salesforce.Client, l *lease) (*descriptions, error) {
 	said := false
+	w := &warmUp{sf: sf, cfg: b.cfg, log: b.log, known: func(ctx context.Context) (map[string]known, error) { return remembered(ctx, l.pool, l.schema) }}
+	defer func() {
+		w.end()
+		l.reads.Store(false)
+	}()
 	for {
 		ok, err := l.take(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return ctx.Err()
+			return nil, ctx.Err()
 		case err != nil:
 			b.stop("database", err.Error())
 			b.board.Connection(func(c *status.Connection) { c.State = status.DBUnavailable })
@@ -176,12 +194,14 @@ func (b *Bridge) stand(ctx context.Context, l *lease) error {
 			b.board.Go("database")
 			b.board.Connection(func(c *status.Connection) { c.Role, c.State = "active", status.Starting })
 			b.log.Info().Str("component", "bridge").Str("event", "lease_taken").Int64("epoch", l.epoch).Msg("this process works")
-			return nil
+			return w.end(), nil
 		case !said:
 			said = true
 			b.board.Connection(func(c *status.Connection) { c.Role, c.State, c.Streaming = "standby", status.Standby, "off" })
 			b.ready()
 			b.log.Info().Str("component", "bridge").Str("event", "standby").Msg("another process works, standing by")
+			l.reads.Store(true)
+			w.begin(ctx)
 		}
 		sleep(ctx, leaseAsk)
 	}
@@ -196,8 +216,9 @@ func (b *Bridge) ready() {
 	}
 }
 
-// hold runs sessions under the lease, a new one whenever the mappings change.
-func (b *Bridge) hold(ctx context.Context, sf *salesforce.Client, l *lease) error {
+// hold runs sessions under the lease, a new one whenever the mappings change. The
+// first begins with what is known of the objects, unless that is nil.
+func (b *Bridge) hold(ctx context.Context, sf *salesforce.Client, l *lease, warm *descriptions) error {
 	pool := &fence{pool: l.pool, schema: l.schema, epoch: l.epoch}
 	g, gctx := errgroup.WithContext(ctx)
 	sctx, cancel := context.WithCancel(gctx)
@@ -208,7 +229,8 @@ func (b *Bridge) hold(ctx context.Context, sf *salesforce.Client, l *lease) erro
 		for {
 			b.whilePaused(gctx, pool)
 			s := newSession(b, pool, sf)
-			s.orgID, s.userID = org, user
+			s.orgID, s.userID, s.foreknown = org, user, warm
+			warm = nil
 			err := s.run(gctx)
 			if !errors.Is(err, errRemap) && !errors.Is(err, errPaused) {
 				return err

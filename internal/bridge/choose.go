@@ -85,7 +85,7 @@ func (c *chooser) trouble() string {
 	conn := c.board.Snapshot().Connection
 	switch {
 	case conn.State == status.Standby:
-		return "This process stands by and is not logged in to Salesforce. Ask the one that works."
+		return "This process stands by. Ask the one that works."
 	case conn.OrgID == "":
 		return "The bridge is not logged in to Salesforce yet (" + conn.State + "). The status page says why."
 	default:

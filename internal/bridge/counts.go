@@ -26,39 +26,55 @@ const exactRows = 200_000
 
 // counts shows what waits and what failed.
 func (s *session) counts(ctx context.Context) error {
-	writes, err := outbox.Counts(ctx, s.pool, s.cfg.Schema)
+	tables := map[string]string{}
+	for _, o := range s.objects {
+		tables[o.cfg.Name] = o.table.Name
+	}
+	writes, err := s.waiting(ctx, s.pool, tables)
 	if err != nil {
 		return err
 	}
-	reads := map[string]int64{}
-	rows, err := s.pool.Query(ctx, `SELECT object, count(*) FROM hcbridge.read_error WHERE schema = $1 AND NOT ignored GROUP BY object`, s.cfg.Schema)
+	for _, o := range s.objects {
+		o.gathering.pending.Store(writes[o.table.Name].Pending)
+	}
+	return nil
+}
+
+// waiting shows what waits and what failed of objects, to whose names belong tables,
+// and returns the writes by table.
+func (b *Bridge) waiting(ctx context.Context, pool pgPool, tables map[string]string) (map[string]outbox.Count, error) {
+	writes, err := outbox.Counts(ctx, pool, b.cfg.Schema)
 	if err != nil {
-		return fmt.Errorf("count read errors: %w", err)
+		return nil, err
+	}
+	reads := map[string]int64{}
+	rows, err := pool.Query(ctx, `SELECT object, count(*) FROM hcbridge.read_error WHERE schema = $1 AND NOT ignored GROUP BY object`, b.cfg.Schema)
+	if err != nil {
+		return nil, fmt.Errorf("count read errors: %w", err)
 	}
 	var object string
 	var n int64
 	if _, err := pgx.ForEachRow(rows, []any{&object, &n}, func() error { reads[object] = n; return nil }); err != nil {
-		return fmt.Errorf("count read errors: %w", err)
+		return nil, fmt.Errorf("count read errors: %w", err)
 	}
 	stale := map[string]int64{}
-	if rows, err = s.pool.Query(ctx, marksSQL, s.cfg.Schema); err != nil {
-		return fmt.Errorf("age of marks: %w", err)
+	if rows, err = pool.Query(ctx, marksSQL, b.cfg.Schema); err != nil {
+		return nil, fmt.Errorf("age of marks: %w", err)
 	}
 	if _, err := pgx.ForEachRow(rows, []any{&object, &n}, func() error { stale[object] = n; return nil }); err != nil {
-		return fmt.Errorf("age of marks: %w", err)
+		return nil, fmt.Errorf("age of marks: %w", err)
 	}
-	for _, o := range s.objects {
-		c := writes[o.table.Name]
-		o.gathering.pending.Store(c.Pending)
-		s.board.Object(o.cfg.Name, func(b *status.Object) {
-			b.PendingWrites, b.FailedWrites, b.FailedReads = c.Pending, c.Failed, reads[o.cfg.Name]
-			if b.PendingSince = nil; c.Pending > 0 {
-				b.PendingSince = &c.Oldest
+	for object, table := range tables {
+		c := writes[table]
+		b.board.Object(object, func(o *status.Object) {
+			o.PendingWrites, o.FailedWrites, o.FailedReads = c.Pending, c.Failed, reads[object]
+			if o.PendingSince = nil; c.Pending > 0 {
+				o.PendingSince = &c.Oldest
 			}
-			b.StaleMS = stale[o.cfg.Name]
+			o.StaleMS = stale[object]
 		})
 	}
-	return nil
+	return writes, nil
 }
 
 // countRows shows the number of rows of the tables that have changed since

@@ -177,8 +177,13 @@
 // older epoch. A take-over waits for the transactions of the last holder, and ends
 // those that do not end.
 //
-// Salesforce knows no epochs. No request is begun, and no token handed out, unless
-// the lease was renewed less than five seconds ago, by the clocks of this machine. What
+// Who stands by is prepared: it has logged in and asked what the objects are, which
+// it asks again every six hours. So it begins with what it knows, unless that is not
+// what whoever worked before has mapped, and compares it with the org soon after.
+//
+// Salesforce knows no epochs. But for those questions no request is begun, and no token
+// handed out, unless the lease was renewed less than five seconds ago, by the clocks of
+// this machine. What
 // remains is a process that stands still between that look and the write of the
 // request. What it sends then has been noted as attempted before, so whoever has
 // taken over has looked for it already or waits until it cannot take effect any more;

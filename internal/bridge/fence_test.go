@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"hcbridge/internal/status"
+	"hcbridge/test/org"
 )
 
 func isFenced(err error) bool {
@@ -289,11 +290,21 @@ func TestStandbyIsReady(t *testing.T) {
 	if ok, err := newLease(pool, "salesforce").take(t.Context()); !ok {
 		t.Fatal(ok, err)
 	}
+	sf := org.New(org.Options{}).Start()
+	defer sf.Close()
+	client, closeIdle, err := clientOf(t.Context(), sf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeIdle()
 	b := New(scheduleConfig(), "test", zerolog.Nop())
 	b.stop("stream", "not connected")
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- b.stand(ctx, newLease(pool, "salesforce")) }()
+	go func() {
+		_, err := b.stand(ctx, client, newLease(pool, "salesforce"))
+		done <- err
+	}()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 		ready, stops := b.board.Ready()
 		c := b.board.Snapshot().Connection

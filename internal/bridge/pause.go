@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"hcbridge/internal/status"
+	"hcbridge/pgsink"
 )
 
 var (
@@ -64,6 +65,11 @@ func (b *Bridge) whilePaused(ctx context.Context, pool pgPool) {
 			})
 			b.log.Info().Str("component", "bridge").Str("event", "paused").Msg("nothing is sent or fetched until hcbridge resume")
 		}
+		tables := map[string]string{}
+		for _, o := range b.board.Snapshot().Objects {
+			tables[o.Object] = pgsink.TableName(o.Object)
+		}
+		_, _ = b.waiting(ctx, pool, tables) // what was last known is shown where it fails
 		if body, err := json.Marshal(b.board.Snapshot()); said && err == nil {
 			_ = saveSnapshot(ctx, pool, b.cfg.Schema, body) // shown a second later otherwise
 		}

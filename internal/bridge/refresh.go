@@ -14,6 +14,10 @@ import (
 
 const (
 	refreshEvery = time.Second
+	// watchedEvery is how often while a page shows it, where that is cheap: a
+	// twentieth of the time at the most goes into it.
+	watchedEvery  = 250 * time.Millisecond
+	watchedThrift = 20
 	// thrift is how many times as long as a count took it is not taken again, so
 	// that counting a huge backlog never costs more than a few percent. Counting
 	// rows is free up to brief: those of small tables are counted each time.
@@ -28,15 +32,15 @@ type refresher struct {
 	churn            map[string]int64 // per table, at its last count
 	saved            []byte           // the last snapshot
 	savedAt          time.Time
+	at               time.Time // of the last refresh that was not for a page alone
 }
 
 // refresh puts on the board what only a query tells, until ctx ends, and
 // leaves a copy in the database for the commands that run beside this process.
 func (s *session) refresh(ctx context.Context, listener *outbox.Listener) error {
 	r := refresher{churn: map[string]int64{}}
-	ticker := time.NewTicker(refreshEvery)
-	defer ticker.Stop()
 	for {
+		began := time.Now()
 		err := s.refreshOnce(ctx, &r)
 		if ctx.Err() != nil {
 			return nil
@@ -47,10 +51,12 @@ func (s *session) refresh(ctx context.Context, listener *outbox.Listener) error 
 			s.resume("database")
 		}
 		s.connection(err, listener)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
+		wait := refreshEvery
+		if s.board.Watched() {
+			wait = min(max(watchedEvery, watchedThrift*time.Since(began)), refreshEvery)
+		}
+		if sleep(ctx, wait); ctx.Err() != nil {
+			return nil //nolint:nilerr // a requested stop is not a failure
 		}
 	}
 }
@@ -68,6 +74,10 @@ func (s *session) refreshOnce(ctx context.Context, r *refresher) error {
 		}
 		r.rowsAt = time.Now().Add(thrift * (time.Since(began) - brief))
 	}
+	if time.Since(r.at) < refreshEvery {
+		return nil
+	}
+	r.at = time.Now()
 	body, err := json.Marshal(s.board.Snapshot())
 	if err != nil {
 		return fmt.Errorf("status: %w", err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"golang.org/x/sync/errgroup"
 
 	"hcbridge/config"
 	"hcbridge/internal/retry"
@@ -33,10 +34,15 @@ var (
 // stopped.
 var errRemap = errors.New("the mappings have changed")
 
+// foreknownFor is how long what was known of the org before it was our turn is
+// used after a take-over, which has more urgent things to do.
+const foreknownFor = 5 * time.Second
+
 // known is what is remembered of an object.
 type known struct {
-	fields []string // API names, mapped or frozen
-	reload bool     // it waits to be loaded again
+	fields  []string // API names, mapped or frozen
+	entries []string // as mapping.entries
+	reload  bool     // it waits to be loaded again
 }
 
 // remembered reads it for every object of a schema, by name in lower case.
@@ -51,9 +57,9 @@ func remembered(ctx context.Context, db interface {
 	all := map[string]known{}
 	var object string
 	var k known
-	_, err = pgx.ForEachRow(rows, []any{&object, &k.fields, &k.reload}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&object, &k.fields, &k.entries, &k.reload}, func() error {
 		all[strings.ToLower(object)] = k
-		k.fields = nil
+		k.fields, k.entries = nil, nil
 		return nil
 	})
 	if err != nil {
@@ -108,17 +114,45 @@ type survey struct {
 // look asks Salesforce, for one API call, and the database. Its errors are
 // those that concern all objects.
 func (s *session) look(ctx context.Context) (*survey, error) {
-	v := &survey{mappings: map[string]*mapping{}, errs: map[string]error{}}
-	var err error
-	if v.known, err = remembered(ctx, s.pool, s.cfg.Schema); err != nil {
+	before, err := remembered(ctx, s.pool, s.cfg.Schema)
+	if err != nil {
 		return nil, err
 	}
 	org, err := describeAll(ctx, s.sf, s.cfg.Objects)
 	if err != nil {
 		return nil, err
 	}
+	return mapEach(ctx, s.cfg, org, before)
+}
+
+// glimpse is look without a call, by what was known of the org before it was our
+// turn. It is nil if that is nothing, or no more what whoever worked before has
+// mapped: to map less would freeze fields, and have all loaded again.
+func (s *session) glimpse(ctx context.Context) (*survey, error) {
+	if s.foreknown == nil {
+		return nil, nil //nolint:nilnil // nothing is an answer
+	}
+	before, err := remembered(ctx, s.pool, s.cfg.Schema)
+	if err != nil {
+		return nil, err
+	}
+	v, err := mapEach(ctx, s.cfg, s.foreknown, before)
+	if err != nil {
+		return nil, err
+	}
 	for _, cfg := range s.cfg.Objects {
-		m, err := mapObject(ctx, org, cfg, s.cfg.Schema, s.cfg.NumberType == config.NumberNumeric, v.known[strings.ToLower(cfg.Name)].fields)
+		m := v.mappings[cfg.Name]
+		if m == nil || len(m.frozen) > 0 || !slices.Equal(m.entries(), before[strings.ToLower(cfg.Name)].entries) {
+			return nil, nil //nolint:nilnil // as above
+		}
+	}
+	return v, nil
+}
+
+func mapEach(ctx context.Context, c *config.Config, org *descriptions, before map[string]known) (*survey, error) {
+	v := &survey{mappings: map[string]*mapping{}, errs: map[string]error{}, known: before}
+	for _, cfg := range c.Objects {
+		m, err := mapObject(ctx, org, cfg, c.Schema, c.NumberType == config.NumberNumeric, before[strings.ToLower(cfg.Name)].fields)
 		if err != nil && heals(err) {
 			return nil, err
 		}
@@ -137,17 +171,28 @@ func (s *session) mapAll(ctx context.Context) error {
 	var v *survey
 	err := s.forever(ctx, "describe", func(ctx context.Context) (err error) {
 		s.schema.begin()
+		if v, err = s.glimpse(ctx); v != nil || err != nil {
+			return err
+		}
+		s.foreknown = nil
 		v, err = s.look(ctx)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	for _, cfg := range s.cfg.Objects {
-		m, err := v.mappings[cfg.Name], v.errs[cfg.Name]
-		if m != nil {
-			err = s.makeTable(ctx, m)
+	errs := make([]error, len(s.cfg.Objects))
+	g := errgroup.Group{}
+	g.SetLimit(maxConns / 2) // each waits for the database most of the time
+	for i, cfg := range s.cfg.Objects {
+		m := v.mappings[cfg.Name]
+		if errs[i] = v.errs[cfg.Name]; m != nil {
+			g.Go(func() error { errs[i] = s.makeTable(ctx, m); return nil })
 		}
+	}
+	_ = g.Wait() // they are in errs
+	for i, cfg := range s.cfg.Objects {
+		m, err := v.mappings[cfg.Name], errs[i]
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -278,6 +323,10 @@ func makeSchema(ctx context.Context, tx pgx.Tx, schema string) error {
 	if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema).Scan(&found); err != nil || found {
 		return err
 	}
+	// Several tables are made at a time, and two of us could both find none.
+	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended('hcbridge.schema ' || $1, 0))", schema); err != nil {
+		return err
+	}
 	_, err := tx.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{schema}.Sanitize())
 	return err
 }
@@ -319,7 +368,12 @@ func (s *session) watchSchema(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	failures, vain := 0, 0
-	s.schema.done(false, s.asideWait(1))
+	first := s.asideWait(1)
+	if s.foreknown != nil && first == 0 { // it may not be so any more
+		first = foreknownFor
+	}
+	s.foreknown = nil
+	s.schema.done(false, first)
 	for {
 		select {
 		case <-ctx.Done():

@@ -25,25 +25,26 @@ var pinSQL string
 // session is the work of one holder of the lease.
 type session struct {
 	*Bridge
-	pool    pgPool
-	sf      *salesforce.Client
-	sink    *pgsink.Sink
-	reader  *poll.Reader
-	in      *inbound
-	stream  *stream
-	orgID   string
-	userID  string         // ours
-	writer  *outbox.Worker // nil if nothing is written
-	objects []*object
-	byTable map[string]*object
-	aside   map[string]error // why objects of the configuration are not at work, by their names there; of mapAll, then of watchSchema
-	schema  *schemaWatch
-	capture outbox.Capture // what captures changes, as installed; of install
-	marked  chan struct{}  // capacity 1: there are marks to read back
-	unsafe  string         // why nothing is sent; "" if it may be
-	back    chan struct{}  // capacity 1: the database has gone back
-	id      identity
-	trouble atomic.Pointer[string] // connection state that the last answer of Salesforce calls for; empty if none
+	pool      pgPool
+	sf        *salesforce.Client
+	sink      *pgsink.Sink
+	reader    *poll.Reader
+	in        *inbound
+	stream    *stream
+	orgID     string
+	userID    string         // ours
+	writer    *outbox.Worker // nil if nothing is written
+	objects   []*object
+	byTable   map[string]*object
+	aside     map[string]error // why objects of the configuration are not at work, by their names there; of mapAll, then of watchSchema
+	schema    *schemaWatch
+	foreknown *descriptions  // of before it was our turn; nil = not mapped by any
+	capture   outbox.Capture // what captures changes, as installed; of install
+	marked    chan struct{}  // capacity 1: there are marks to read back
+	unsafe    string         // why nothing is sent; "" if it may be
+	back      chan struct{}  // capacity 1: the database has gone back
+	id        identity
+	trouble   atomic.Pointer[string] // connection state that the last answer of Salesforce calls for; empty if none
 }
 
 func newSession(b *Bridge, pool pgPool, sf *salesforce.Client) *session {
@@ -124,21 +125,11 @@ func (s *session) run(ctx context.Context) error {
 // configuration error: trying them again could lock the user out.
 func (s *session) login(ctx context.Context) error {
 	return s.forever(ctx, "login", func(ctx context.Context) error {
-		sess, err := s.sf.Login(ctx)
+		sess, err := s.introduce(ctx, s.sf)
 		if err != nil {
-			state := status.SFUnavailable
-			if ce := authConfigError(s.cfg, err); ce != nil {
-				state, err = status.Unauthorized, ce
-			}
-			s.board.Connection(func(c *status.Connection) { c.State = state })
-			s.stop("salesforce", err.Error())
 			return err
 		}
-		s.resume("salesforce")
 		s.orgID, s.userID = sess.OrgID, sess.UserID
-		s.board.Connection(func(c *status.Connection) {
-			c.OrgID, c.Username, c.InstanceURL = sess.OrgID, sess.Username, sess.InstanceURL
-		})
 		return s.pin(ctx)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,6 +16,7 @@ type Board struct {
 	order   []string
 	stops   map[string]stopped
 	changed chan struct{}
+	watched atomic.Int64 // by how many pages
 
 	activity activity
 }
@@ -148,6 +150,16 @@ func (b *Board) Changed() <-chan struct{} {
 	defer b.mu.Unlock()
 	return b.changed
 }
+
+// Watch notes that somebody looks at the board all the time, until done is called.
+func (b *Board) Watch() (done func()) {
+	b.watched.Add(1)
+	return func() { b.watched.Add(-1) }
+}
+
+// Watched reports whether anybody does, so that it is worth more work to keep the
+// board up to date.
+func (b *Board) Watched() bool { return b.watched.Load() > 0 }
 
 func (b *Board) wake() {
 	close(b.changed)

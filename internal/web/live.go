@@ -10,7 +10,7 @@ import (
 
 const (
 	// liveEvery is the least time between two looks: more is not seen.
-	liveEvery = 500 * time.Millisecond
+	liveEvery = 250 * time.Millisecond
 	// beatEvery is how often something is said even if nothing has changed.
 	beatEvery = 2 * time.Second
 	// liveWrite bounds a write to a page that reads no more.
@@ -31,6 +31,7 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.listening.Add(-1)
+	defer s.cfg.Board.Watch()()
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
 	control := http.NewResponseController(w)

@@ -35,7 +35,7 @@ m AS MATERIALIZED (
             WHEN r.id IS NULL THEN 'insert'
             WHEN n.kind = 'delete' AND r."systemmodstamp" >= n.v2 THEN 'equal'
             WHEN n.kind = 'delete' THEN 'delete'
-            WHEN n.kind <> 'read' AND r._hc_lastop = 'UPDATED' AND EXISTS (
+            WHEN n.kind NOT IN ('read', 'foreign') AND r._hc_lastop = 'UPDATED' AND EXISTS (
                 SELECT FROM "sales""force'\"."_trigger_log_archive" AS l
                 WHERE l.table_name = 'a"b''; drop table t; --' AND l.record_id = r.id AND l.action = 'UPDATE' AND l.processed_at > now() - interval '10 minutes'
                     AND (r."x""; drop table t; --" IS DISTINCT FROM n.v0 AND position('"x"; drop table t; --"=>' IN l."values") > 0
@@ -191,7 +191,7 @@ answered AS MATERIALIZED (
     JOIN "sales""force'\"."a""b'; drop table t; --" AS r ON r.id = m.row_id
     JOIN hcbridge.conflict AS c ON c.schema = $1 AND c.object = $2 AND c.sfid = m.sfid AND NOT c.settled
     JOIN LATERAL (VALUES ('x"; drop table t; --', CASE WHEN m.v0 IS NOT NULL THEN format('%s', m.v0) END, CASE WHEN r."x""; drop table t; --" IS NOT NULL THEN format('%s', r."x""; drop table t; --") END), ('user', CASE WHEN m.v1 IS NOT NULL THEN format('%s', m.v1) END, CASE WHEN r."user" IS NOT NULL THEN format('%s', r."user") END)) AS f (name, remote, own) ON f.name = c.field
-    WHERE m.kind = 'read' AND m.verdict IN ('update', 'same')
+    WHERE m.kind IN ('read', 'foreign') AND m.verdict IN ('update', 'same')
 ),
 refuted AS (
     DELETE FROM hcbridge.conflict AS c USING answered AS a WHERE c.id = a.id AND a.theirs AND a.taken

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"hcbridge/test/bench/figure"
 )
 
 // TestInboundLatency measures how long a single event takes to its committed
@@ -49,6 +51,9 @@ func TestInboundLatency(t *testing.T) {
 		t.Logf("%-34s %10s %10s", "commit bound", percentile(commit, 50), percentile(commit, 99))
 		t.Logf("%-34s %10s %10s", "ours", percentile(ours, 50), percentile(ours, 99))
 		t.Logf("p50 is %.2f times the bounds together (target 4); p99 %s (target 5ms)", float64(percentile(ours, 50))/float64(bound), percentile(ours, 99))
+		figure.Keep(t,
+			figure.Figure{Job: "event to committed row", What: "200 events/s, p50; the bound: delivery and commit", Unit: "ms", Ours: figure.MS(percentile(ours, 50)), Bound: figure.MS(bound), Goals: []figure.Goal{{Of: "bound", AtMost: 4}}},
+			figure.Figure{Job: "event to committed row", What: "200 events/s, p99", Unit: "ms", Ours: figure.MS(percentile(ours, 99)), Bound: figure.MS(percentile(delivery, 99) + percentile(commit, 99)), Goals: []figure.Goal{{AtMost: 5}}})
 	})
 }
 
@@ -169,6 +174,9 @@ func TestInboundBurst(t *testing.T) {
 		}
 		t.Logf("committed events/s: ours %.0f, bound (pipelined unnest) %.0f, row by row %.0f; ours/bound %.2f (target 0.5), ours/naive %.1f (target 8); %.1f µs of the bridge's CPU an event, peak memory %.0f MB",
 			ours, bound, naive, ours/bound, ours/naive, (b.cpu()-cpu).Seconds()*1e6/float64(n), b.memory())
+		figure.Keep(t,
+			figure.Figure{Job: "event to committed row", What: fmt.Sprintf("%d replayed events; the bound: pipelined unnest, naive: row by row", n), Unit: "events/s", Ours: ours, Bound: bound, Naive: naive, Goals: []figure.Goal{{Of: "bound", AtLeast: 0.5}, {Of: "naive", AtLeast: 8}}},
+			figure.Figure{Job: "event to committed row", What: "the same, most memory", Unit: "MB", Ours: b.memory()})
 	}
 }
 
@@ -208,6 +216,7 @@ func TestInboundSustained(t *testing.T) {
 			lags = append(lags, now.Sub(sent[i]))
 		}
 	}
+	figure.Keep(t, figure.Figure{Job: "event to committed row", What: fmt.Sprintf("%d changes a second for %s, lag p99", rate, length), Unit: "ms", Ours: figure.MS(percentile(lags, 99)), Goals: []figure.Goal{{AtMost: 250}}})
 	t.Logf("%d changed records a second for %s: lag p50 %s, p99 %s (target 250ms), most %s; peak memory %.0f MB",
 		rate, length, percentile(lags, 50), percentile(lags, 99), percentile(lags, 100), b.memory())
 }

@@ -212,3 +212,21 @@ func TestMappingOfALargeOrg(t *testing.T) {
 		t.Errorf("the org was asked for its objects %d times, before %d times", n, before)
 	}
 }
+
+// A bridge to which no object is mapped serves the page on which they are chosen.
+func TestMappingOfNothing(t *testing.T) {
+	t.Parallel()
+	addr := rig.FreeAddr(t)
+	r := rig.New(t, "HC_HTTP_ADDR="+addr)
+	delete(r.Env, "HC_OBJECTS")
+	r.Env["DATABASE_URL"] = "postgres://nobody@127.0.0.1:1/none" // it needs none
+	r.Start()
+	p := open(t, addr, "")
+	p.visit("/")
+	p.until("why nothing flows", `/no object is mapped/.test(document.querySelector("#flow").textContent)`)
+	p.accessible("status of nothing")
+	p.visit("/mapping")
+	p.until("the objects", `document.querySelector("#add-Account")`)
+	p.click("#add-Account")
+	p.mapped("HC_OBJECTS=Account")
+}

@@ -2,7 +2,6 @@ package browser
 
 import (
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -16,23 +15,20 @@ import (
 
 const token = "s3cret"
 
-// live makes changes that the page must show within two seconds. Each is made when
-// the one before has just been seen, so what is looked for every so often takes
-// its longest. On a machine that is busy with other tests any of them can be late;
-// one of five must not be.
+// live makes changes that the page must show within two seconds. The bridge looks
+// four times a second while a page is open, so each takes a quarter of a second; but
+// where 20 processes share a core one of nine took 2.1 s. So it is the median that
+// must be in time.
 func (b *tab) live(what string, change func() (seen string)) {
 	b.t.Helper()
 	const promised = 2 * time.Second
 	var all []time.Duration
-	for range 5 {
+	for range 3 {
 		seen := change()
 		all = append(all, b.until(what, seen))
-		if slices.Max(all) <= promised && len(all) == 3 {
-			break
-		}
 	}
 	b.t.Logf("%s after %s", what, all)
-	if slices.Min(all) > promised {
+	if took := rig.Percentile(all, 50); took > promised {
 		b.t.Errorf("%s after %s, later than %s", what, all, promised)
 	}
 }
@@ -124,7 +120,7 @@ func TestStatus(t *testing.T) {
 func TestStatusOfAStop(t *testing.T) {
 	t.Parallel()
 	addr := rig.FreeAddr(t)
-	r := rig.New(t, "HC_OBJECTS=Account", "HC_HTTP_ADDR="+addr)
+	r := rig.New(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_HTTP_ADDR="+addr)
 	r.Start()
 	r.Synced()
 	p := open(t, addr, "")
@@ -134,6 +130,8 @@ func TestStatusOfAStop(t *testing.T) {
 		t.Fatal(stderr)
 	}
 	p.until("the pause", `/has stopped: .*paused.*since \d{4}-/.test(document.querySelector("#flow").textContent)`)
+	r.Exec("INSERT INTO salesforce.account (name) VALUES ('Later')")
+	p.until("what waits meanwhile", cell("Account", "Pending")+` === "1"`)
 	p.accessible("status of a stop")
 }
 

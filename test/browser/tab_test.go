@@ -2,6 +2,7 @@ package browser
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/fetch"
 	"github.com/chromedp/cdproto/log"
@@ -22,6 +24,9 @@ import (
 
 // patience bounds what nobody promises: one step in the browser.
 const patience = 60 * time.Second
+
+// noSuchNode is the code of the DevTools protocol for an element that is gone.
+const noSuchNode = -32000
 
 // start runs a Chromium until the test ends.
 func start(t *testing.T) context.Context {
@@ -212,10 +217,21 @@ func (b *tab) value(selector string) string {
 	return eval[string](b, fmt.Sprintf("document.querySelector(%q)?.value ?? ''", selector))
 }
 
-// click presses what selector finds, with the mouse.
+// click presses what selector finds, with the mouse. What is replaced between the
+// look for it and the press, as in a list that is drawn anew, is looked for again.
 func (b *tab) click(selector string) {
 	b.t.Helper()
-	b.do(chromedp.Click(chromedp.CSS(selector)))
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	for {
+		err := chromedp.Do(ctx, chromedp.Click(chromedp.CSS(selector)))
+		var replaced *cdproto.Error
+		if errors.As(err, &replaced) && replaced.Code == noSuchNode {
+			continue
+		}
+		b.must(err)
+		return
+	}
 }
 
 // until waits until what JavaScript expresses is true.

@@ -19,8 +19,8 @@ import (
 	"hcbridge/test/org/sobject"
 )
 
-// maxDifferences bounds what Sides reports of one object.
-const maxDifferences = 10
+// MaxDifferences bounds what is reported of one object.
+const MaxDifferences = 10
 
 // Org is the side of Salesforce. *org.Server has it.
 type Org interface {
@@ -29,9 +29,39 @@ type Org interface {
 	Records(object string) []sobject.Record // those that are not deleted
 }
 
+// Kind says how a row and its record differ.
+type Kind int
+
+// The kinds of difference.
+const (
+	Unsent Kind = iota + 1 // a row without sfid
+	Double                 // two rows of one sfid
+	Extra                  // a row whose record is deleted or was never there
+	Value                  // a field has another value
+	Absent                 // a record without a row
+)
+
+// Difference is one difference of the sides.
+type Difference struct {
+	Kind  Kind
+	ID    string // sfid, "" of an unsent row
+	Field string // of a Value
+	Text  string // a sentence
+}
+
 // Sides compares every live record of an object with its row, in every column
 // that is a field. It returns one sentence per difference, at most ten.
 func Sides(ctx context.Context, pool *pgxpool.Pool, schema string, sf Org, object string) ([]string, error) {
+	differences, err := Differences(ctx, pool, schema, sf, object)
+	var out []string
+	for _, d := range differences {
+		out = append(out, d.Text)
+	}
+	return out, err
+}
+
+// Differences is Sides for those who want to know which.
+func Differences(ctx context.Context, pool *pgxpool.Pool, schema string, sf Org, object string) ([]Difference, error) {
 	o := sf.Object(object)
 	if o == nil {
 		return nil, fmt.Errorf("the org has no object %s", object)
@@ -50,10 +80,10 @@ func Sides(ctx context.Context, pool *pgxpool.Pool, schema string, sf Org, objec
 		return nil, fmt.Errorf("read %s: %w", table, err)
 	}
 	defer rows.Close()
-	var out []string
-	add := func(format string, args ...any) {
-		if len(out) < maxDifferences {
-			out = append(out, fmt.Sprintf(object+": "+format, args...))
+	var out []Difference
+	add := func(kind Kind, id, field, text string) {
+		if len(out) < MaxDifferences {
+			out = append(out, Difference{kind, id, field, object + ": " + text})
 		}
 	}
 	seen := map[string]bool{}
@@ -67,22 +97,22 @@ func Sides(ctx context.Context, pool *pgxpool.Pool, schema string, sf Org, objec
 			return nil, fmt.Errorf("read %s: %w", table, err)
 		}
 		if values[0] == nil {
-			add("a row without sfid")
+			add(Unsent, "", "", "a row without sfid")
 			continue
 		}
 		id := *values[0]
 		if seen[id] {
-			add("%s has two rows", id)
+			add(Double, id, "", id+" has two rows")
 		}
 		seen[id] = true
 		r, ok := sf.Get(object, id)
 		if !ok || r.Deleted {
-			add("%s has a row but no record", id)
+			add(Extra, id, "", id+" has a row but no record")
 			continue
 		}
 		for i, c := range columns {
-			if want := r.Get(o, c.field.Name); !equal(c.field.Type, want, values[i+1]) {
-				add("%s.%s is %s in Salesforce, %s in Postgres", id, c.field.Name, show(want), show(values[i+1]))
+			if want := r.Get(o, c.field.Name); !Equal(c.field.Type, want, values[i+1]) {
+				add(Value, id, c.field.Name, fmt.Sprintf("%s.%s is %s in Salesforce, %s in Postgres", id, c.field.Name, show(want), show(values[i+1])))
 			}
 		}
 	}
@@ -91,7 +121,7 @@ func Sides(ctx context.Context, pool *pgxpool.Pool, schema string, sf Org, objec
 	}
 	for _, r := range sf.Records(object) {
 		if !seen[r.ID] {
-			add("%s has a record but no row", r.ID)
+			add(Absent, r.ID, "", r.ID+" has a record but no row")
 		}
 	}
 	return out, nil
@@ -123,7 +153,9 @@ func columnsOf(ctx context.Context, pool *pgxpool.Pool, table string, o *sobject
 	return columns, nil
 }
 
-func equal(fieldType string, want any, got *string) bool {
+// Equal reports whether a value of a field, of a kind that [sobject.Record] lists,
+// means the same as the text of a column's value.
+func Equal(fieldType string, want any, got *string) bool {
 	if want == nil || got == nil {
 		return want == nil && got == nil
 	}

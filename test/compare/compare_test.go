@@ -31,8 +31,8 @@ func TestEqual(t *testing.T) {
 		{"time", "13:30:00.000Z", s("13:30:00"), true},
 		{"time", "13:30:00.5Z", s("13:30:00"), false},
 	} {
-		if ok := equal(c.typ, c.want, c.got); ok != c.ok {
-			t.Errorf("%s: equal(%v, %s) is %v", c.typ, c.want, show(c.got), ok)
+		if ok := Equal(c.typ, c.want, c.got); ok != c.ok {
+			t.Errorf("%s: Equal(%v, %s) is %v", c.typ, c.want, show(c.got), ok)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"hcbridge/bayeux"
+	"hcbridge/test/bench/figure"
 	"hcbridge/test/org"
 )
 
@@ -76,6 +77,17 @@ func TestServerCost(t *testing.T) {
 		t.Logf("%-8s %12.2f %10.0f %10.2f %10.2f %12.0f %13d %+6d", c.name, b.CPU, float64(n)/b.Seconds, l.P50, l.P99, l.CPU, b.Wrong+l.Wrong, max(b.Files, l.Files))
 	}
 	us, we := median(bursts["ours"]), median(steadies["ours"])
+	keep := func(what, unit string, of func(burst, steady cost) float64, goal float64) {
+		f := figure.Figure{Job: "streaming client, on cometd-nodejs-server", What: what, Unit: unit, Ours: of(us, we), Peers: map[string]float64{}}
+		for _, c := range clients[1:] {
+			f.Peers[c.name] = of(median(bursts[c.name]), median(steadies[c.name]))
+			f.Goals = append(f.Goals, figure.Goal{Of: c.name, AtMost: goal})
+		}
+		figure.Keep(t, f)
+	}
+	keep(fmt.Sprintf("processor, a burst of %d events", n), "µs an event", func(b, _ cost) float64 { return b.CPU }, 1)
+	keep(fmt.Sprintf("%d events/s, p50 to the handler", rate), "ms", func(_, l cost) float64 { return l.P50 }, 1)
+	keep(fmt.Sprintf("%d events/s, p99 to the handler", rate), "ms", func(_, l cost) float64 { return l.P99 }, 1)
 	for _, c := range clients[1:] {
 		b, l := median(bursts[c.name]), median(steadies[c.name])
 		t.Logf("ours / %-7s burst CPU %.2f, p50 %.2f, p99 %.2f, steady CPU %.2f", c.name, us.CPU/b.CPU, we.P50/l.P50, we.P99/l.P99, we.CPU/l.CPU)

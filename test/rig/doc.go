@@ -19,6 +19,8 @@ import (
 	"strconv"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"hcbridge/test/pgtest"
 )
 
@@ -29,8 +31,9 @@ var binary string
 // Binary is the path of the program under test.
 func Binary() string { return binary }
 
-// Main builds the program, runs the tests and returns the exit code.
-func Main(m *testing.M) int {
+// Main builds the program, runs the tests and returns the exit code. Options are
+// for goroutines that may be left, see [pgtest.Main].
+func Main(m *testing.M, options ...goleak.Option) int {
 	// Most tests wait for something, so more of them run than there are cores.
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
@@ -52,5 +55,5 @@ func Main(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build hcbridge: %v\n%s", err, out)
 		return 1
 	}
-	return pgtest.Main(m)
+	return pgtest.Main(m, options...)
 }

@@ -37,9 +37,15 @@ type Rig struct {
 // between them; settings are added as NAME=value and override.
 func New(t *testing.T, settings ...string) *Rig {
 	t.Helper()
-	url := pgtest.URL(t)
 	sf := org.New(org.Options{DailyLimit: 1_000_000}).Start()
 	t.Cleanup(sf.Close)
+	return Between(t, sf, pgtest.URL(t), settings...)
+}
+
+// Between is New for an org and an empty database that are there. url goes straight
+// to the database; the bridge may take another way by DATABASE_URL.
+func Between(t *testing.T, sf *org.Server, url string, settings ...string) *Rig {
+	t.Helper()
 	r := &Rig{T: t, SF: sf, URL: url, Pool: pgtest.Open(t, url)}
 	r.Env = map[string]string{
 		"DATABASE_URL":                url,
@@ -200,26 +206,30 @@ func (r *Rig) Synced() {
 // nothing waits to be read back.
 func (r *Rig) Equal(objects ...string) {
 	r.T.Helper()
-	r.Eventually("both sides equal", 60*time.Second, func() error {
-		var pending, marks int
-		err := r.Pool.QueryRow(r.T.Context(), "SELECT (SELECT count(*) FROM salesforce._trigger_log WHERE state IN ('NEW', 'PENDING')), (SELECT count(*) FROM hcbridge.mark)").Scan(&pending, &marks)
+	r.Eventually("both sides equal", 60*time.Second, func() error { return r.Unequal(objects...) })
+}
+
+// Unequal tells how the two sides differ now, or what waits; nil if they are equal
+// and nothing does.
+func (r *Rig) Unequal(objects ...string) error {
+	var pending, marks int
+	err := r.Pool.QueryRow(r.T.Context(), "SELECT (SELECT count(*) FROM salesforce._trigger_log WHERE state IN ('NEW', 'PENDING')), (SELECT count(*) FROM hcbridge.mark)").Scan(&pending, &marks)
+	if err != nil {
+		return err
+	}
+	if pending+marks > 0 {
+		return fmt.Errorf("%d writes and %d reads wait", pending, marks)
+	}
+	for _, o := range objects {
+		diff, err := compare.Sides(r.T.Context(), r.Pool, "salesforce", r.SF, o)
 		if err != nil {
 			return err
 		}
-		if pending+marks > 0 {
-			return fmt.Errorf("%d writes and %d reads wait", pending, marks)
+		if len(diff) > 0 {
+			return errors.New(strings.Join(diff, "\n"))
 		}
-		for _, o := range objects {
-			diff, err := compare.Sides(r.T.Context(), r.Pool, "salesforce", r.SF, o)
-			if err != nil {
-				return err
-			}
-			if len(diff) > 0 {
-				return errors.New(strings.Join(diff, "\n"))
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // patience is how many times as long as it should take a test waits for what

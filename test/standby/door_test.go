@@ -15,11 +15,13 @@ import (
 )
 
 // doors lead to one org, one for each process, and note who came in which order.
+// Who asks what the objects are does no work: a process that stands by does, too.
 type doors struct {
 	org *org.Server
 
 	mu   sync.Mutex
 	came []request
+	asks []request // what the objects are
 }
 
 // request is one that arrived, of the process of that name.
@@ -50,6 +52,10 @@ func (d *doors) open(t *testing.T, name string) string {
 			w.WriteHeader(answer.Code)
 			_, _ = io.WriteString(w, strings.ReplaceAll(answer.Body.String(), d.org.URL(), own))
 			return
+		case strings.HasSuffix(r.URL.Path, "/composite") && bytes.Contains(body, []byte(`/describe"`)) && !bytes.Contains(body, []byte(`/query`)):
+			d.org.ServeHTTP(w, r)
+			d.ask(name, r.URL.Path)
+			return
 		case strings.HasPrefix(r.URL.Path, "/services/data/"), bytes.Contains(body, []byte("/meta/handshake")):
 			d.note(name, r.Method+" "+r.URL.Path)
 		}
@@ -67,6 +73,20 @@ func (d *doors) note(name, what string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.came = append(d.came, request{name: name, what: what, at: time.Now()})
+}
+
+func (d *doors) ask(name, what string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asks = append(d.asks, request{name: name, what: what, at: time.Now()})
+}
+
+// asked reports whether the process of that name has asked what the objects are
+// after a moment.
+func (d *doors) asked(name string, after time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.ContainsFunc(d.asks, func(r request) bool { return r.name == name && r.at.After(after) })
 }
 
 // order returns who came since the last call, and forgets it.

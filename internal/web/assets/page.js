@@ -11,11 +11,18 @@ function old(is) {
   document.body.classList.toggle("stale", is);
 }
 
+const held = new Map(); // what waits for the end of a press: it must end on the element that it began on
+
 function put(id, html) {
+  if (byId(id).matches(":active")) { held.set(id, html); return; }
+  held.delete(id);
   const focused = document.activeElement && byId(id).contains(document.activeElement) ? document.activeElement.id : "";
   byId(id).innerHTML = html; // rendered and escaped by the bridge
   if (focused && byId(focused)) byId(focused).focus();
 }
+
+for (const end of ["pointerup", "pointercancel", "keyup"])
+  document.addEventListener(end, () => setTimeout(() => held.forEach((html, id) => put(id, html)))); // after the click
 
 function listen() {
   const source = new EventSource("/live");

@@ -24,6 +24,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"hcbridge/test/bench/figure"
 	"hcbridge/test/org"
 	"hcbridge/test/org/bulk"
 	"hcbridge/test/org/sobject"
@@ -350,6 +351,10 @@ func (r *rig) compare(b *testing.B, access string, runs int) {
 		b.Logf("run %d: bridge %.2f s (CPU %.2f s), \\copy %.2f s (CPU %.2f s), ratio %.2f (CPU %.2f), inserts %.0f rows/s, peak %d MB, load %s", i+1, took.Seconds(), used.Seconds(),
 			copied.Seconds(), usedByCopy.Seconds(), took.Seconds()/copied.Seconds(), cpu[i], naive[i], peak, bytes.TrimSpace(load))
 	}
+	for i := range ours {
+		figure.Keep(b, figure.Figure{Job: "initial load", What: fmt.Sprintf("%d rows, %s; the bound: psql's \\copy of the CSV, naive: batches of INSERT", r.rows, access), Unit: "rows/s", Ours: ours[i], Bound: theirs[i], Naive: naive[i], Goals: []figure.Goal{{Of: "bound", AtLeast: 1}, {Of: "naive", AtLeast: 5}}})
+	}
+	figure.Keep(b, figure.Figure{Job: "initial load", What: "most memory, " + access, Unit: "MB", Ours: float64(peaks), Goals: []figure.Goal{{AtMost: 64}}})
 	b.ReportMetric(median(ours), "rows/s")
 	b.ReportMetric(median(theirs), `copy-rows/s`)
 	b.ReportMetric(median(naive), "insert-rows/s")

@@ -10,10 +10,12 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"hcbridge/test/org"
 	"hcbridge/test/org/sobject"
+	"hcbridge/test/org/truth"
 )
 
 // Path is where the control belongs on the org's server.
@@ -22,13 +24,14 @@ const Path = "/_org/"
 // control serves what a person, or a test in another language, does to the org
 // from outside: other people's edits, faults, and a look at the counters.
 type control struct {
-	s   *org.Server
-	mux *http.ServeMux
+	s     *org.Server
+	truth func() *truth.Log // listens from the first call on
+	mux   *http.ServeMux
 }
 
 // New returns the control of s, to be mounted at [Path].
 func New(s *org.Server) http.Handler {
-	c := &control{s: s, mux: http.NewServeMux()}
+	c := &control{s: s, truth: sync.OnceValue(func() *truth.Log { return truth.Listen(s) }), mux: http.NewServeMux()}
 	for pattern, fn := range map[string]func(*http.Request) (any, error){
 		"POST /_org/records/{object}":        c.insert,
 		"GET /_org/records/{object}/{id}":    c.get,
@@ -60,6 +63,7 @@ func New(s *org.Server) http.Handler {
 		"POST /_org/merge/{object}/{id}":     c.merge,
 		"GET /_org/state":                    c.state,
 		"GET /_org/requests":                 c.requests,
+		"GET /_org/truth":                    c.whole,
 	} {
 		c.mux.HandleFunc(pattern, answer(fn))
 	}
@@ -311,6 +315,12 @@ func (c *control) requests(*http.Request) (any, error) {
 		list = append(list, entry{r.At, r.Kind, r.Method, r.Path, r.Status, r.Fault, r.Took.Milliseconds()})
 	}
 	return list, nil
+}
+
+// whole answers the records of ?objects=Account,Contact and all that happened since
+// it was asked for the first time.
+func (c *control) whole(r *http.Request) (any, error) {
+	return c.truth().Snapshot(strings.Split(r.URL.Query().Get("objects"), ",")), nil
 }
 
 func (c *control) help(w http.ResponseWriter, r *http.Request) {

@@ -54,4 +54,5 @@ schema
 looking
   curl           URL/_org/state                     record counts, calls, writes, streaming clients, faults
   curl           URL/_org/requests                  the newest requests
+  curl           URL/_org/truth?objects=Account     all records, deleted ones too, and all changes since the first such call
 `

@@ -1,0 +1,61 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sync/errgroup"
+
+	"hcbridge/internal/retry"
+	"hcbridge/internal/salesforce"
+	"hcbridge/internal/status"
+	"hcbridge/internal/web"
+)
+
+// offer is Run where no object is mapped: it logs in and serves the pages, on one
+// of which objects are chosen. Nothing else is done, so it needs no database.
+func (b *Bridge) offer(ctx context.Context) error {
+	if b.cfg.HTTPAddr == "" {
+		return &ConfigError{Variable: "HC_OBJECTS", Text: "no object is mapped: name some, as Account,Contact, or set HC_MAPPING_FILE"}
+	}
+	sf, err := NewSalesforce(b.cfg, b.log)
+	if err != nil {
+		return err
+	}
+	b.board.Go("start")
+	b.stop("objects", "no object is mapped: choose some on the mapping page, put its environment block into the settings, and start again")
+	g, ctx := errgroup.WithContext(ctx)
+	b.serve(ctx, g, sf, web.Config{
+		Errors: func(context.Context, int) ([]web.Failure, error) { return nil, nil },
+		Retry:  func(context.Context, []string) (int64, error) { return 0, nil },
+		Ignore: func(context.Context, []string) (int64, error) { return 0, nil },
+	})
+	g.Go(func() error {
+		return ignoreEnd(ctx, retry.Forever(ctx, b.log.With().Str("component", "bridge").Logger(), "login", func(err error) bool {
+			return !errors.As(err, new(*ConfigError)) && heals(err)
+		}, func(ctx context.Context) error {
+			_, err := b.introduce(ctx, sf)
+			return err
+		}))
+	})
+	return g.Wait()
+}
+
+// introduce logs in, unless there is a session, and shows as whom.
+func (b *Bridge) introduce(ctx context.Context, sf *salesforce.Client) (sess salesforce.Session, err error) {
+	sess, err = sf.Token(ctx, "")
+	if err != nil {
+		state := status.SFUnavailable
+		if ce := authConfigError(b.cfg, err); ce != nil {
+			state, err = status.Unauthorized, ce
+		}
+		b.board.Connection(func(c *status.Connection) { c.State = state })
+		b.stop("salesforce", err.Error())
+		return sess, err
+	}
+	b.resume("salesforce")
+	b.board.Connection(func(c *status.Connection) {
+		c.OrgID, c.Username, c.InstanceURL = sess.OrgID, sess.Username, sess.InstanceURL
+	})
+	return sess, nil
+}

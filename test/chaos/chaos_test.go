@@ -1,0 +1,153 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"hcbridge/test/check"
+	"hcbridge/test/org/truth"
+	"hcbridge/test/pgtest"
+	"hcbridge/test/rig"
+)
+
+func TestMain(m *testing.M) {
+	// The proxy leaves what copies until its connections notice.
+	os.Exit(rig.Main(m, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"), goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).write")))
+}
+
+// within is how long after the last fault both sides may differ.
+const within = time.Minute
+
+// number is what an environment variable says, or what is if it does not.
+func number(t *testing.T, name string, what uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return what
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s=%q", name, text)
+	}
+	return n
+}
+
+// Ten seeds that are always the same and five that never are; with
+// HCBRIDGE_CHAOS=n the first n, and with HCBRIDGE_SEED=n that one.
+func TestChaos(t *testing.T) {
+	t.Parallel()
+	length := 3 * time.Second
+	var seeds []uint64
+	campaign, one := number(t, "HCBRIDGE_CHAOS", 0), number(t, "HCBRIDGE_SEED", 0)
+	switch {
+	case one > 0:
+		length, seeds = 8*time.Second, []uint64{one}
+	case campaign > 0:
+		length = 8 * time.Second
+		for n := range campaign {
+			seeds = append(seeds, n+1)
+		}
+	default:
+		for n := range uint64(10) {
+			seeds = append(seeds, n+1)
+		}
+		for range 5 {
+			seeds = append(seeds, 1000+rand.Uint64N(1e9)) //nolint:gosec // printed
+		}
+	}
+	length = time.Duration(number(t, "HCBRIDGE_CHAOS_MS", uint64(length.Milliseconds()))) * time.Millisecond
+	servers := make(chan *pgtest.Server, 100)
+	for range min(len(seeds), int(number(t, "HCBRIDGE_CHAOS_PARALLEL", 4))) {
+		servers <- pgtest.Private(t, pgtest.Options{})
+	}
+	t.Logf("seeds %v", seeds)
+	for _, seed := range seeds {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
+			server := <-servers
+			t.Cleanup(func() { servers <- server })
+			run(t, newPlan(seed, length), server)
+		})
+	}
+}
+
+func run(t *testing.T, p plan, server *pgtest.Server) {
+	t.Helper()
+	t.Log(p)
+	w := newWorld(t, p, server)
+	log := truth.Listen(w.SF)
+	w.start()
+	w.Synced()
+	w.sql(fullSQL)
+
+	ctx, stop := context.WithTimeout(t.Context(), p.length)
+	defer stop()
+	var wg sync.WaitGroup
+	wg.Go(func() { w.people(ctx) })
+	for n := range p.writers {
+		wg.Go(func() { w.writer(ctx, n) })
+	}
+	if p.backlog > 0 {
+		wg.Go(func() { w.backlog(ctx) })
+	}
+	began := time.Now()
+	for _, s := range p.steps {
+		wg.Go(func() {
+			sleep(ctx, s.at-time.Since(began))
+			if ctx.Err() != nil {
+				return
+			}
+			end := s.begin(w)
+			sleep(ctx, s.lasts)
+			if end != nil {
+				end()
+			}
+		})
+	}
+	wg.Wait()
+	w.calm()
+	calm := time.Now()
+	violations := w.converged(log)
+	for _, v := range violations {
+		t.Error(v)
+	}
+	t.Logf("seed %d: faults for %s, all checked %s after the last, %d violations", p.seed, p.length, time.Since(calm).Round(time.Millisecond), len(violations))
+	if t.Failed() {
+		t.Log(w.state())
+		w.logs()
+	}
+}
+
+// converged is what the checker finds, but for what this package brings about itself.
+func (w *world) converged(log *truth.Log) []check.Violation {
+	c := w.checker(log)
+	violations, err := c.Converged(w.T.Context(), within)
+	// A child whose parent somebody has deleted waits for it, for up to three minutes.
+	orphans := "SELECT count(*) FROM salesforce._trigger_log WHERE state = 'NEW' AND sf_message LIKE 'Foreign key external ID%'"
+	if err == nil && len(violations) > 0 && w.Count(orphans) > 0 {
+		w.T.Log("children wait for parents that have gone")
+		violations, err = c.Converged(w.T.Context(), 3*within)
+	}
+	if err != nil {
+		w.T.Error(err)
+	}
+	// An update whose answer is lost is repeated, and counts twice if somebody has
+	// changed the field in between.
+	return slices.DeleteFunc(violations, func(v check.Violation) bool { return v.Invariant == "I8" })
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

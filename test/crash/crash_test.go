@@ -1,0 +1,259 @@
+package crash
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hcbridge/test/check"
+	"hcbridge/test/pgtest"
+)
+
+// inCI is how many points the suite takes from all scenarios together, besides the
+// kills at random times.
+const inCI = 90
+
+// together is how many worlds run side by side: most of the time one waits.
+const together = 4
+
+// tally is what came of the points of a scenario.
+type tally struct {
+	mu                           sync.Mutex
+	points, killed               int
+	lost, twice, unequal, broken int
+	took                         time.Duration
+}
+
+func (a *tally) add(b *tally) {
+	a.points, a.killed, a.took = a.points+b.points, a.killed+b.killed, a.took+b.took
+	a.lost, a.twice, a.unequal, a.broken = a.lost+b.lost, a.twice+b.twice, a.unequal+b.unequal, a.broken+b.broken
+}
+
+func (a *tally) String() string {
+	return fmt.Sprintf("%5d points %5d killed %3d lost %3d twice %3d unequal %3d broken %8s", a.points, a.killed, a.lost, a.twice, a.unequal, a.broken, a.took.Round(time.Second))
+}
+
+// count sorts what a point has violated. A point counts once, for the worst.
+func (a *tally) count(found []check.Violation) {
+	kind := &a.unequal
+	for _, v := range found {
+		switch v.Invariant {
+		case "I5", "I6", "I13", "I14":
+			kind = &a.lost
+		case "I3", "I4", "I8":
+			if kind != &a.lost {
+				kind = &a.twice
+			}
+		}
+	}
+	*kind++
+}
+
+// TestPoints kills the bridge at each effect of each scenario in turn, starts it
+// again and sees that both sides become equal.
+func TestPoints(t *testing.T) {
+	server := pgtest.Private(t, pgtest.Options{})
+	only, point, all := os.Getenv("HCBRIDGE_CRASH_SCENARIO"), os.Getenv("HCBRIDGE_CRASH_POINT"), os.Getenv("HCBRIDGE_CRASH") == "all"
+	chosen := scenarios
+	if only != "" {
+		chosen = nil
+		for _, s := range scenarios {
+			if s.name == only {
+				chosen = append(chosen, s)
+			}
+		}
+		if chosen == nil {
+			t.Fatalf("there is no scenario %q", only)
+		}
+	}
+	var total tally
+	began := time.Now()
+	for _, s := range chosen {
+		var sum tally
+		start := time.Now()
+		points := everyPoint()
+		switch {
+		case point != "":
+			n, err := strconv.Atoi(point)
+			if err != nil {
+				t.Fatalf("HCBRIDGE_CRASH_POINT=%q", point)
+			}
+			points = somePoints(n)
+		case !all && only == "":
+			points = somePoints(sample(s)...)
+		}
+		var workers sync.WaitGroup
+		for range together {
+			workers.Go(func() { work(t, server, s, points, &sum) })
+		}
+		workers.Wait()
+		sum.took = time.Since(start)
+		t.Logf("%-13s %s", s.name, &sum)
+		total.add(&sum)
+		if sum.killed == 0 {
+			t.Errorf("%s: nothing was killed", s.name)
+		}
+	}
+	total.took = time.Since(began)
+	t.Logf("%-13s %s", "total", &total)
+}
+
+// sample spreads the points that the suite takes evenly over a scenario.
+func sample(s scenario) (list []int) {
+	n := inCI / len(scenarios)
+	for i := range n {
+		list = append(list, 1+i*s.size/n)
+	}
+	return list
+}
+
+// points are the numbers at which to die, until one is not reached.
+type points struct {
+	next func() (int, bool)
+	mu   sync.Mutex
+	over bool
+}
+
+func everyPoint() *points {
+	n := 0
+	return &points{next: func() (int, bool) { n++; return n, true }}
+}
+
+func somePoints(list ...int) *points {
+	return &points{next: func() (int, bool) {
+		if len(list) == 0 {
+			return 0, false
+		}
+		n := list[0]
+		list = list[1:]
+		return n, true
+	}}
+}
+
+func (p *points) take() (int, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		return 0, false
+	}
+	return p.next()
+}
+
+// end says that a scenario has ended without reaching a number.
+func (p *points) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
+}
+
+// work takes points and keeps a world for them, a new one after each that is
+// fresh or has gone wrong.
+func work(t *testing.T, server *pgtest.Server, s scenario, points *points, sum *tally) {
+	var w *world
+	defer func() {
+		if w != nil {
+			w.close()
+		}
+	}()
+	for {
+		n, more := points.take()
+		if !more {
+			return
+		}
+		if w == nil {
+			var err error
+			if w, err = newWorld(t.Context(), server, s.env); err == nil && !s.fresh {
+				if err = w.start(); err == nil {
+					err = w.ready(t.Context())
+				}
+			}
+			if err != nil {
+				t.Errorf("%s: a world: %v", s.name, err)
+				points.end()
+				return
+			}
+		}
+		died, what, found, err := one(t.Context(), w, s, n)
+		sum.mu.Lock()
+		sum.points++
+		switch {
+		case err != nil:
+			sum.broken++
+		case len(found) > 0:
+			sum.count(found)
+		}
+		if died {
+			sum.killed++
+		} else {
+			points.end()
+		}
+		sum.mu.Unlock()
+		if err != nil || len(found) > 0 {
+			said := w.said.String()
+			t.Errorf("make crash SCENARIO=%s POINT=%d: %s: %v %s\n%s", s.name, n, what, err, list(found), said[max(0, len(said)-6000):])
+		}
+		if s.fresh || err != nil || len(found) > 0 {
+			w.close()
+			w = nil
+		}
+	}
+}
+
+func list(found []check.Violation) string {
+	var b strings.Builder
+	for _, v := range found[:min(len(found), 20)] {
+		fmt.Fprintf(&b, "\n\t%s", v)
+	}
+	return b.String()
+}
+
+// one lets a scenario happen and the bridge die at effect n of it, if there are so
+// many, and returns what is violated in the end.
+func one(ctx context.Context, w *world, s scenario, n int) (died bool, what string, found []check.Violation, err error) {
+	w.begin()
+	if s.prepare != nil {
+		if err := s.prepare(ctx, w); err != nil {
+			return false, "", nil, fmt.Errorf("prepare: %w", err)
+		}
+		if !s.fresh && w.bridge != nil {
+			if found, err := w.check.Converged(ctx, soon); err != nil || len(found) > 0 {
+				return false, "", found, err
+			}
+		}
+	}
+	hit, done := w.fate.arm(n), make(chan struct{})
+	var left []check.Violation
+	var revived error
+	var reviver sync.WaitGroup
+	reviver.Go(func() {
+		select {
+		case <-hit:
+			left, revived = w.revive(ctx, age)
+		case <-done:
+		}
+	})
+	err = s.act(ctx, w)
+	if err == nil {
+		found, err = w.check.Converged(ctx, soon)
+	}
+	died, what, _ = w.fate.disarm()
+	if !died {
+		close(done)
+	}
+	reviver.Wait()
+	if died && err == nil && revived == nil {
+		// It may have died after all was over.
+		if err = w.ready(ctx); err == nil {
+			found, err = w.check.Converged(ctx, soon)
+		}
+	}
+	if err == nil {
+		err = revived
+	}
+	return died, what, append(left, found...), err
+}
