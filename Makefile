@@ -7,6 +7,7 @@ SHELL := bash
 # Tools are pinned here and not in go.mod, which stays the bridge's own.
 GOFUMPT  := go run mvdan.cc/gofumpt@v0.12.0
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULN   := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 # What the tests need besides, by the names of scripts/need.sh.
 TESTS_NEED := go postgres cc node pgbouncer chromium ruby python podman promtool compose systemd
@@ -82,6 +83,7 @@ check:
 	scripts/gofumpt.sh $(GOFUMPT)
 	go vet ./...
 	$(GOLANGCI) run --allow-parallel-runners
+	scripts/vuln.sh $(GOVULN)
 	go test -race -timeout 20m ./...
 
 ## lint: run the linters alone
@@ -94,11 +96,11 @@ lint:
 fmt:
 	$(GOFUMPT) -w .
 
-## fuzz: run each fuzz target for FUZZTIME (default 30s)
+## fuzz: run each fuzz target for FUZZTIME (default 30s) with one process; ONLY=regexp takes some
 .PHONY: fuzz
 fuzz:
 	@scripts/need.sh go postgres
-	scripts/fuzz.sh $(FUZZTIME)
+	scripts/fuzz.sh $(FUZZTIME) 1 '$(ONLY)'
 
 ## bench: measure each job against its bound, the naive way and its peers, and write docs/benchmarks.md; takes about 25 minutes, on a machine with nothing else to do
 .PHONY: bench

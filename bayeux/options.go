@@ -149,5 +149,7 @@ func newTransport() *http.Transport {
 		TLSHandshakeTimeout: 15 * time.Second,
 		MaxIdleConnsPerHost: 2, // the parked connect and one beside it
 		IdleConnTimeout:     90 * time.Second,
+
+		MaxResponseHeaderBytes: 256 << 10,
 	}
 }

@@ -211,6 +211,8 @@ type runner struct {
 	timer     *time.Timer
 	held      bool        // a wake-up does not cut this wait short
 	echoes    []time.Time // polls that still follow the last wake-up
+	vain      int         // wake-ups in a row after which there was nothing to do
+	woke      bool        // this look follows one
 	recovered bool
 	failures  int
 	since     time.Time
@@ -238,6 +240,7 @@ func (r *runner) wait(ctx context.Context) bool {
 
 func (r *runner) woken() {
 	now := time.Now()
+	r.woke = true
 	r.echoes = []time.Time{now.Add(20 * time.Millisecond), now.Add(100 * time.Millisecond), now.Add(250 * time.Millisecond)}
 }
 
@@ -289,10 +292,27 @@ func (r *runner) flowing() {
 	}
 }
 
+// Any role may notify, as often as it likes. After some wake-ups in a row for
+// nothing, the next is not followed at once.
+const (
+	vainMost  = 20
+	vainPause = 20 * time.Millisecond
+)
+
 // next is the wait before the log is looked at again.
 func (r *runner) next(n int) time.Duration {
+	if n > 0 {
+		r.vain = 0
+	} else if r.woke {
+		r.vain++
+	}
+	r.woke = false
 	if r.held {
 		return gather
+	}
+	if r.vain > vainMost {
+		r.held = true
+		return vainPause
 	}
 	if n > 0 {
 		return 0

@@ -57,6 +57,7 @@ var layers = []layer{
 	{"test/peers/...", []string{"..."}},
 	{"test/orm/...", []string{"..."}},
 	{"test/bench/...", []string{"..."}},
+	{"test/security/...", []string{"..."}},
 	{"test/day/...", []string{"..."}},
 }
 

@@ -3,7 +3,7 @@
 // the end. One after another is put into a copy of the repository, and the test that
 // is named beside it must fail: so it is known that the tests can.
 //
-//	go run ./test/naive [-only REGEXP] [-list] [-sound=false]
+//	go run ./test/naive [-only REGEXP] [-list] [-sound=false] [-limit 2m]
 //
 // First all the named tests must pass as they are. It prints a line for each variant
 // and ends with status 1 unless all were found.
@@ -23,7 +23,7 @@ import (
 )
 
 func main() {
-	only := flag.String("only", "", "regular expression of names; empty for all")
+	only := flag.String("only", "", "regular expression of \"name package\"; empty for all")
 	list := flag.Bool("list", false, "print the variants and do nothing")
 	sound := flag.Bool("sound", true, "see first that the tests pass without a variant")
 	limit := flag.Duration("limit", 2*time.Minute, "time for one test, without building it")
@@ -56,7 +56,7 @@ func run(ctx context.Context, out io.Writer, o options) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	all = slices.DeleteFunc(all, func(v variant) bool { return !wanted.MatchString(v.name) })
+	all = slices.DeleteFunc(all, func(v variant) bool { return !wanted.MatchString(v.name + " " + v.pkg) })
 	if o.list {
 		for _, v := range all {
 			fmt.Fprintf(out, "%-36s %s: %s\n", v.name, v.breaks, v.why)

@@ -73,7 +73,8 @@ func try(ctx context.Context, dir string, v variant, limit time.Duration) (verdi
 func test(ctx context.Context, dir string, v variant, limit time.Duration) (verdict, output string, err error) {
 	within, cancel := context.WithTimeout(ctx, buildTime+limit)
 	defer cancel()
-	cmd := exec.CommandContext(within, "go", "test", "-vet=off", "-count=1", "-failfast", "-timeout", limit.String(), "-run", anchored(v.run), v.pkg)
+	// Without paths in it, what is built is known when it is built in another folder.
+	cmd := exec.CommandContext(within, "go", "test", "-trimpath", "-vet=off", "-count=1", "-failfast", "-timeout", limit.String(), "-run", anchored(v.run), v.pkg)
 	cmd.Dir = dir
 	cmd.WaitDelay = 10 * time.Second
 	raw, failure := cmd.CombinedOutput()
