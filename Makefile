@@ -63,6 +63,13 @@ standby:
 	@scripts/need.sh go postgres
 	HCBRIDGE_BENCH=1 HCBRIDGE_STANDBY=$(or $(N),50) go test -count=1 -v -parallel 12 -timeout 60m ./test/standby
 
+## crash: kill the bridge at each of its effects in turn, and RANDOM (default 100) times under mixed load; SCENARIO=x alone, POINT=n of it once more
+.PHONY: crash
+crash:
+	@scripts/need.sh go postgres
+	HCBRIDGE_CRASH=all HCBRIDGE_CRASH_SCENARIO='$(SCENARIO)' HCBRIDGE_CRASH_POINT='$(POINT)' HCBRIDGE_CRASH_RANDOM=$(or $(RANDOM),100) \
+		go test -count=1 -v -timeout 180m -run '$(if $(SCENARIO),^TestPoints$$,^Test(Points|Random)$$)' ./test/crash
+
 ## check: all that must pass before a push, and all that CI runs
 .PHONY: check
 check:

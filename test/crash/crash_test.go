@@ -18,7 +18,8 @@ import (
 // kills at random times.
 const inCI = 90
 
-// together is how many worlds run side by side: most of the time one waits.
+// together is how many worlds run side by side, if HCBRIDGE_CRASH_TOGETHER does
+// not say so: most of the time one waits.
 const together = 4
 
 // tally is what came of the points of a scenario.
@@ -58,11 +59,11 @@ func (a *tally) count(found []check.Violation) {
 // again and sees that both sides become equal.
 func TestPoints(t *testing.T) {
 	server := pgtest.Private(t, pgtest.Options{})
-	only, point, all := os.Getenv("HCBRIDGE_CRASH_SCENARIO"), os.Getenv("HCBRIDGE_CRASH_POINT"), os.Getenv("HCBRIDGE_CRASH") == "all"
-	chosen := scenarios
+	only, point, whole := os.Getenv("HCBRIDGE_CRASH_SCENARIO"), os.Getenv("HCBRIDGE_CRASH_POINT"), os.Getenv("HCBRIDGE_CRASH") == "all"
+	chosen := all()
 	if only != "" {
 		chosen = nil
-		for _, s := range scenarios {
+		for _, s := range all() {
 			if s.name == only {
 				chosen = append(chosen, s)
 			}
@@ -84,11 +85,15 @@ func TestPoints(t *testing.T) {
 				t.Fatalf("HCBRIDGE_CRASH_POINT=%q", point)
 			}
 			points = somePoints(n)
-		case !all && only == "":
+		case !whole && only == "":
 			points = somePoints(sample(s)...)
 		}
 		var workers sync.WaitGroup
-		for range together {
+		side := together
+		if n, err := strconv.Atoi(os.Getenv("HCBRIDGE_CRASH_TOGETHER")); err == nil {
+			side = n
+		}
+		for range side {
 			workers.Go(func() { work(t, server, s, points, &sum) })
 		}
 		workers.Wait()
@@ -105,18 +110,19 @@ func TestPoints(t *testing.T) {
 
 // sample spreads the points that the suite takes evenly over a scenario.
 func sample(s scenario) (list []int) {
-	n := inCI / len(scenarios)
+	n := max(1, inCI/len(all()))
 	for i := range n {
-		list = append(list, 1+i*s.size/n)
+		list = append(list, 1+(2*i+1)*s.size/(2*n))
 	}
 	return list
 }
 
-// points are the numbers at which to die, until one is not reached.
+// points are the numbers at which to die, until three in turn are not reached: how
+// many there are differs a little from time to time.
 type points struct {
-	next func() (int, bool)
-	mu   sync.Mutex
-	over bool
+	next   func() (int, bool)
+	mu     sync.Mutex
+	misses int
 }
 
 func everyPoint() *points {
@@ -138,17 +144,20 @@ func somePoints(list ...int) *points {
 func (p *points) take() (int, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.over {
+	if p.misses >= 3 {
 		return 0, false
 	}
 	return p.next()
 }
 
-// end says that a scenario has ended without reaching a number.
-func (p *points) end() {
+// reached says whether a number has been.
+func (p *points) reached(yes bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.over = true
+	p.misses++
+	if yes {
+		p.misses = 0
+	}
 }
 
 // work takes points and keeps a world for them, a new one after each that is
@@ -174,7 +183,6 @@ func work(t *testing.T, server *pgtest.Server, s scenario, points *points, sum *
 			}
 			if err != nil {
 				t.Errorf("%s: a world: %v", s.name, err)
-				points.end()
 				return
 			}
 		}
@@ -189,10 +197,9 @@ func work(t *testing.T, server *pgtest.Server, s scenario, points *points, sum *
 		}
 		if died {
 			sum.killed++
-		} else {
-			points.end()
 		}
 		sum.mu.Unlock()
+		points.reached(died)
 		if err != nil || len(found) > 0 {
 			said := w.said.String()
 			t.Errorf("make crash SCENARIO=%s POINT=%d: %s: %v %s\n%s", s.name, n, what, err, list(found), said[max(0, len(said)-6000):])
@@ -216,6 +223,11 @@ func list(found []check.Violation) string {
 // many, and returns what is violated in the end.
 func one(ctx context.Context, w *world, s scenario, n int) (died bool, what string, found []check.Violation, err error) {
 	w.begin()
+	if w.bridge != nil {
+		if err := w.ready(ctx); err != nil {
+			return false, "", nil, err
+		}
+	}
 	if s.prepare != nil {
 		if err := s.prepare(ctx, w); err != nil {
 			return false, "", nil, fmt.Errorf("prepare: %w", err)
@@ -226,15 +238,30 @@ func one(ctx context.Context, w *world, s scenario, n int) (died bool, what stri
 			}
 		}
 	}
-	hit, done := w.fate.arm(n), make(chan struct{})
+	at := n
+	if s.again {
+		at = s.first(n)
+	}
+	hit, done := w.fate.arm(at), make(chan struct{})
 	var left []check.Violation
 	var revived error
 	var reviver sync.WaitGroup
 	reviver.Go(func() {
-		select {
-		case <-hit:
-			left, revived = w.revive(ctx, age)
-		case <-done:
+		for again := s.again; ; again = false {
+			select {
+			case <-hit:
+			case <-done:
+				return
+			}
+			if again {
+				hit = w.fate.arm(n)
+			}
+			var more []check.Violation
+			more, revived = w.revive(ctx, age)
+			left = append(left, more...)
+			if !again || revived != nil {
+				return
+			}
 		}
 	})
 	err = s.act(ctx, w)

@@ -132,6 +132,7 @@ func newWorld(ctx context.Context, server *pgtest.Server, more map[string]string
 	w.env["DATABASE_URL"] = u.String()
 	w.env["HC_SALESFORCE_LOGIN_URL"] = w.http.url
 	maps.Copy(w.env, more)
+	maps.DeleteFunc(w.env, func(_, value string) bool { return value == "" })
 	w.objects = strings.Split(w.env["HC_OBJECTS"], ",")
 	w.begin()
 	return w, nil
