@@ -98,14 +98,14 @@ func TestPoints(t *testing.T) {
 		}
 		workers.Wait()
 		sum.took = time.Since(start)
-		t.Logf("%-13s %s", s.name, &sum)
+		t.Logf("%-16s %s", s.name, &sum)
 		total.add(&sum)
 		if sum.killed == 0 {
 			t.Errorf("%s: nothing was killed", s.name)
 		}
 	}
 	total.took = time.Since(began)
-	t.Logf("%-13s %s", "total", &total)
+	t.Logf("%-16s %s", "total", &total)
 }
 
 // sample spreads the points that the suite takes evenly over a scenario.
@@ -198,15 +198,24 @@ func work(t *testing.T, server *pgtest.Server, s scenario, points *points, sum *
 		if died {
 			sum.killed++
 		}
+		if sum.points%100 == 0 {
+			t.Logf("%-16s %s so far", s.name, sum)
+		}
 		sum.mu.Unlock()
 		points.reached(died)
 		if err != nil || len(found) > 0 {
 			said := w.said.String()
 			t.Errorf("make crash SCENARIO=%s POINT=%d: %s: %v %s\n%s", s.name, n, what, err, list(found), said[max(0, len(said)-6000):])
 		}
-		if s.fresh || err != nil || len(found) > 0 {
+		switch {
+		case err != nil || len(found) > 0:
 			w.close()
 			w = nil
+		case s.fresh:
+			if err := w.renew(t.Context()); err != nil {
+				t.Errorf("%s: another world: %v", s.name, err)
+				return
+			}
 		}
 	}
 }
