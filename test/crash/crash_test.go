@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"hcbridge/test/check"
 	"hcbridge/test/pgtest"
 )
@@ -72,11 +74,21 @@ func TestPoints(t *testing.T) {
 			t.Fatalf("there is no scenario %q", only)
 		}
 	}
+	// All points of a scenario go side by side; of a sample, the scenarios do.
+	side, abreast := together, 1
+	if n, err := strconv.Atoi(os.Getenv("HCBRIDGE_CRASH_TOGETHER")); err == nil {
+		side = n
+	}
+	if sampled := !whole && only == ""; sampled {
+		side, abreast = 1, together
+	}
+	worlds := &worlds{server: server, free: map[string][]*world{}}
+	defer worlds.close()
 	var total tally
 	began := time.Now()
+	var running errgroup.Group
+	running.SetLimit(abreast)
 	for _, s := range chosen {
-		var sum tally
-		start := time.Now()
 		points := everyPoint()
 		switch {
 		case point != "":
@@ -88,22 +100,26 @@ func TestPoints(t *testing.T) {
 		case !whole && only == "":
 			points = somePoints(sample(s)...)
 		}
-		var workers sync.WaitGroup
-		side := together
-		if n, err := strconv.Atoi(os.Getenv("HCBRIDGE_CRASH_TOGETHER")); err == nil {
-			side = n
-		}
-		for range side {
-			workers.Go(func() { work(t, server, s, points, &sum) })
-		}
-		workers.Wait()
-		sum.took = time.Since(start)
-		t.Logf("%-16s %s", s.name, &sum)
-		total.add(&sum)
-		if sum.killed == 0 {
-			t.Errorf("%s: nothing was killed", s.name)
-		}
+		running.Go(func() error {
+			var sum tally
+			start := time.Now()
+			var workers sync.WaitGroup
+			for range side {
+				workers.Go(func() { work(t, worlds, s, points, &sum) })
+			}
+			workers.Wait()
+			sum.took = time.Since(start)
+			t.Logf("%-16s %s", s.name, &sum)
+			if sum.killed == 0 {
+				t.Errorf("%s: nothing was killed", s.name)
+			}
+			total.mu.Lock()
+			total.add(&sum)
+			total.mu.Unlock()
+			return nil
+		})
 	}
+	_ = running.Wait() // they report themselves
 	total.took = time.Since(began)
 	t.Logf("%-16s %s", "total", &total)
 }
@@ -160,31 +176,72 @@ func (p *points) reached(yes bool) {
 	}
 }
 
-// work takes points and keeps a world for them, a new one after each that is
-// fresh or has gone wrong.
-func work(t *testing.T, server *pgtest.Server, s scenario, points *points, sum *tally) {
-	var w *world
-	defer func() {
-		if w != nil {
+// worlds are those that nobody uses now: who has died in one often is no worse off.
+type worlds struct {
+	server *pgtest.Server
+	mu     sync.Mutex
+	free   map[string][]*world // by what a scenario wants of it
+}
+
+// take returns a world in which a scenario can begin, with a bridge at work in it
+// unless it is fresh.
+func (l *worlds) take(ctx context.Context, s scenario) (*world, error) {
+	l.mu.Lock()
+	if list := l.free[s.wants()]; len(list) > 0 {
+		w := list[len(list)-1]
+		l.free[s.wants()] = list[:len(list)-1]
+		l.mu.Unlock()
+		return w, nil
+	}
+	l.mu.Unlock()
+	w, err := newWorld(ctx, l.server, s.env)
+	if err != nil || s.fresh {
+		return w, err
+	}
+	if err := w.start(); err != nil {
+		return w, err
+	}
+	return w, w.ready(ctx)
+}
+
+// put gives one back.
+func (l *worlds) put(s scenario, w *world) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.free[s.wants()] = append(l.free[s.wants()], w)
+}
+
+func (l *worlds) close() {
+	for _, list := range l.free {
+		for _, w := range list {
 			w.close()
 		}
-	}()
+	}
+}
+
+// wants names the worlds that a scenario can happen in.
+func (s scenario) wants() string {
+	if s.fresh || s.own {
+		return s.name
+	}
+	return fmt.Sprint(s.env)
+}
+
+// work takes points, and a world for them; one in which something has gone wrong
+// is given up.
+func work(t *testing.T, worlds *worlds, s scenario, points *points, sum *tally) {
 	for {
 		n, more := points.take()
 		if !more {
 			return
 		}
-		if w == nil {
-			var err error
-			if w, err = newWorld(t.Context(), server, s.env); err == nil && !s.fresh {
-				if err = w.start(); err == nil {
-					err = w.ready(t.Context())
-				}
+		w, err := worlds.take(t.Context(), s)
+		if err != nil {
+			t.Errorf("%s: a world: %v", s.name, err)
+			if w != nil {
+				w.close()
 			}
-			if err != nil {
-				t.Errorf("%s: a world: %v", s.name, err)
-				return
-			}
+			return
 		}
 		died, what, found, err := one(t.Context(), w, s, n)
 		sum.mu.Lock()
@@ -203,19 +260,21 @@ func work(t *testing.T, server *pgtest.Server, s scenario, points *points, sum *
 		}
 		sum.mu.Unlock()
 		points.reached(died)
-		if err != nil || len(found) > 0 {
+		good := err == nil && len(found) == 0
+		if !good {
 			said := w.said.String()
 			t.Errorf("make crash SCENARIO=%s POINT=%d: %s: %v %s\n%s", s.name, n, what, err, list(found), said[max(0, len(said)-6000):])
 		}
-		switch {
-		case err != nil || len(found) > 0:
-			w.close()
-			w = nil
-		case s.fresh:
+		if good && s.fresh {
 			if err := w.renew(t.Context()); err != nil {
 				t.Errorf("%s: another world: %v", s.name, err)
-				return
+				good = false
 			}
+		}
+		if good {
+			worlds.put(s, w)
+		} else {
+			w.close()
 		}
 	}
 }

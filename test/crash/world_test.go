@@ -97,6 +97,7 @@ func newWorld(ctx context.Context, server *pgtest.Server, more map[string]string
 	defer func() {
 		if err != nil {
 			w.close()
+			w = nil
 		}
 	}()
 	if w.http, err = openSalesforce(w.fate); err != nil {
