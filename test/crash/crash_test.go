@@ -89,7 +89,7 @@ func TestPoints(t *testing.T) {
 	var running errgroup.Group
 	running.SetLimit(abreast)
 	for _, s := range chosen {
-		points := everyPoint()
+		points := everyPoint(s)
 		switch {
 		case point != "":
 			n, err := strconv.Atoi(point)
@@ -141,9 +141,11 @@ type points struct {
 	misses int
 }
 
-func everyPoint() *points {
+// everyPoint are 1, 2, 3 …; of a second death up to where a machine that is not
+// slow has recovered, as what follows is idle.
+func everyPoint(s scenario) *points {
 	n := 0
-	return &points{next: func() (int, bool) { n++; return n, true }}
+	return &points{next: func() (int, bool) { n++; return n, !s.again || n <= s.size }}
 }
 
 func somePoints(list ...int) *points {
