@@ -76,6 +76,13 @@ soak:
 	@scripts/need.sh go postgres
 	HCBRIDGE_BENCH=1 HCBRIDGE_SOAK=$(or $(HOURS),1) go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./test/soak
 
+## crash: kill the bridge at each of its effects in turn, and RANDOM (default 100) times under mixed load; SCENARIO=x alone, POINT=n of it once more
+.PHONY: crash
+crash:
+	@scripts/need.sh go postgres
+	HCBRIDGE_CRASH=all HCBRIDGE_CRASH_SCENARIO='$(SCENARIO)' HCBRIDGE_CRASH_POINT='$(POINT)' HCBRIDGE_CRASH_RANDOM=$(or $(RANDOM),100) \
+		go test -count=1 -v -timeout 180m -run '$(if $(SCENARIO),^TestPoints$$,^Test(Points|Random)$$)' ./test/crash
+
 ## check: all that must pass before a push, and all that CI runs
 .PHONY: check
 check:

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"hcbridge/test/check"
 	"hcbridge/test/pgtest"
 )
@@ -18,7 +20,8 @@ import (
 // kills at random times.
 const inCI = 90
 
-// together is how many worlds run side by side: most of the time one waits.
+// together is how many worlds run side by side, if HCBRIDGE_CRASH_TOGETHER does
+// not say so: most of the time one waits.
 const together = 4
 
 // tally is what came of the points of a scenario.
@@ -58,11 +61,11 @@ func (a *tally) count(found []check.Violation) {
 // again and sees that both sides become equal.
 func TestPoints(t *testing.T) {
 	server := pgtest.Private(t, pgtest.Options{})
-	only, point, all := os.Getenv("HCBRIDGE_CRASH_SCENARIO"), os.Getenv("HCBRIDGE_CRASH_POINT"), os.Getenv("HCBRIDGE_CRASH") == "all"
-	chosen := scenarios
+	only, point, whole := os.Getenv("HCBRIDGE_CRASH_SCENARIO"), os.Getenv("HCBRIDGE_CRASH_POINT"), os.Getenv("HCBRIDGE_CRASH") == "all"
+	chosen := all()
 	if only != "" {
 		chosen = nil
-		for _, s := range scenarios {
+		for _, s := range all() {
 			if s.name == only {
 				chosen = append(chosen, s)
 			}
@@ -71,12 +74,22 @@ func TestPoints(t *testing.T) {
 			t.Fatalf("there is no scenario %q", only)
 		}
 	}
+	// All points of a scenario go side by side; of a sample, the scenarios do.
+	side, abreast := together, 1
+	if n, err := strconv.Atoi(os.Getenv("HCBRIDGE_CRASH_TOGETHER")); err == nil {
+		side = n
+	}
+	if sampled := !whole && only == ""; sampled {
+		side, abreast = 1, together
+	}
+	worlds := &worlds{server: server, free: map[string][]*world{}}
+	defer worlds.close()
 	var total tally
 	began := time.Now()
+	var running errgroup.Group
+	running.SetLimit(abreast)
 	for _, s := range chosen {
-		var sum tally
-		start := time.Now()
-		points := everyPoint()
+		points := everyPoint(s)
 		switch {
 		case point != "":
 			n, err := strconv.Atoi(point)
@@ -84,44 +97,55 @@ func TestPoints(t *testing.T) {
 				t.Fatalf("HCBRIDGE_CRASH_POINT=%q", point)
 			}
 			points = somePoints(n)
-		case !all && only == "":
+		case !whole && only == "":
 			points = somePoints(sample(s)...)
 		}
-		var workers sync.WaitGroup
-		for range together {
-			workers.Go(func() { work(t, server, s, points, &sum) })
-		}
-		workers.Wait()
-		sum.took = time.Since(start)
-		t.Logf("%-13s %s", s.name, &sum)
-		total.add(&sum)
-		if sum.killed == 0 {
-			t.Errorf("%s: nothing was killed", s.name)
-		}
+		running.Go(func() error {
+			var sum tally
+			start := time.Now()
+			var workers sync.WaitGroup
+			for range side {
+				workers.Go(func() { work(t, worlds, s, points, &sum) })
+			}
+			workers.Wait()
+			sum.took = time.Since(start)
+			t.Logf("%-16s %s", s.name, &sum)
+			if sum.killed == 0 {
+				t.Errorf("%s: nothing was killed", s.name)
+			}
+			total.mu.Lock()
+			total.add(&sum)
+			total.mu.Unlock()
+			return nil
+		})
 	}
+	_ = running.Wait() // they report themselves
 	total.took = time.Since(began)
-	t.Logf("%-13s %s", "total", &total)
+	t.Logf("%-16s %s", "total", &total)
 }
 
 // sample spreads the points that the suite takes evenly over a scenario.
 func sample(s scenario) (list []int) {
-	n := inCI / len(scenarios)
+	n := max(1, inCI/len(all()))
 	for i := range n {
-		list = append(list, 1+i*s.size/n)
+		list = append(list, 1+(2*i+1)*s.size/(2*n))
 	}
 	return list
 }
 
-// points are the numbers at which to die, until one is not reached.
+// points are the numbers at which to die, until three in turn are not reached: how
+// many there are differs a little from time to time.
 type points struct {
-	next func() (int, bool)
-	mu   sync.Mutex
-	over bool
+	next   func() (int, bool)
+	mu     sync.Mutex
+	misses int
 }
 
-func everyPoint() *points {
+// everyPoint are 1, 2, 3 …; of a second death up to where a machine that is not
+// slow has recovered, as what follows is idle.
+func everyPoint(s scenario) *points {
 	n := 0
-	return &points{next: func() (int, bool) { n++; return n, true }}
+	return &points{next: func() (int, bool) { n++; return n, !s.again || n <= s.size }}
 }
 
 func somePoints(list ...int) *points {
@@ -138,45 +162,88 @@ func somePoints(list ...int) *points {
 func (p *points) take() (int, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.over {
+	if p.misses >= 3 {
 		return 0, false
 	}
 	return p.next()
 }
 
-// end says that a scenario has ended without reaching a number.
-func (p *points) end() {
+// reached says whether a number has been.
+func (p *points) reached(yes bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.over = true
+	p.misses++
+	if yes {
+		p.misses = 0
+	}
 }
 
-// work takes points and keeps a world for them, a new one after each that is
-// fresh or has gone wrong.
-func work(t *testing.T, server *pgtest.Server, s scenario, points *points, sum *tally) {
-	var w *world
-	defer func() {
-		if w != nil {
+// worlds are those that nobody uses now: who has died in one often is no worse off.
+type worlds struct {
+	server *pgtest.Server
+	mu     sync.Mutex
+	free   map[string][]*world // by what a scenario wants of it
+}
+
+// take returns a world in which a scenario can begin, with a bridge at work in it
+// unless it is fresh.
+func (l *worlds) take(ctx context.Context, s scenario) (*world, error) {
+	l.mu.Lock()
+	if list := l.free[s.wants()]; len(list) > 0 {
+		w := list[len(list)-1]
+		l.free[s.wants()] = list[:len(list)-1]
+		l.mu.Unlock()
+		return w, nil
+	}
+	l.mu.Unlock()
+	w, err := newWorld(ctx, l.server, s.env)
+	if err != nil || s.fresh {
+		return w, err
+	}
+	if err := w.start(); err != nil {
+		return w, err
+	}
+	return w, w.ready(ctx)
+}
+
+// put gives one back.
+func (l *worlds) put(s scenario, w *world) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.free[s.wants()] = append(l.free[s.wants()], w)
+}
+
+func (l *worlds) close() {
+	for _, list := range l.free {
+		for _, w := range list {
 			w.close()
 		}
-	}()
+	}
+}
+
+// wants names the worlds that a scenario can happen in.
+func (s scenario) wants() string {
+	if s.fresh || s.own {
+		return s.name
+	}
+	return fmt.Sprint(s.env)
+}
+
+// work takes points, and a world for them; one in which something has gone wrong
+// is given up.
+func work(t *testing.T, worlds *worlds, s scenario, points *points, sum *tally) {
 	for {
 		n, more := points.take()
 		if !more {
 			return
 		}
-		if w == nil {
-			var err error
-			if w, err = newWorld(t.Context(), server, s.env); err == nil && !s.fresh {
-				if err = w.start(); err == nil {
-					err = w.ready(t.Context())
-				}
+		w, err := worlds.take(t.Context(), s)
+		if err != nil {
+			t.Errorf("%s: a world: %v", s.name, err)
+			if w != nil {
+				w.close()
 			}
-			if err != nil {
-				t.Errorf("%s: a world: %v", s.name, err)
-				points.end()
-				return
-			}
+			return
 		}
 		died, what, found, err := one(t.Context(), w, s, n)
 		sum.mu.Lock()
@@ -189,17 +256,27 @@ func work(t *testing.T, server *pgtest.Server, s scenario, points *points, sum *
 		}
 		if died {
 			sum.killed++
-		} else {
-			points.end()
+		}
+		if sum.points%100 == 0 {
+			t.Logf("%-16s %s so far", s.name, sum)
 		}
 		sum.mu.Unlock()
-		if err != nil || len(found) > 0 {
+		points.reached(died)
+		good := err == nil && len(found) == 0
+		if !good {
 			said := w.said.String()
 			t.Errorf("make crash SCENARIO=%s POINT=%d: %s: %v %s\n%s", s.name, n, what, err, list(found), said[max(0, len(said)-6000):])
 		}
-		if s.fresh || err != nil || len(found) > 0 {
+		if good && s.fresh {
+			if err := w.renew(t.Context()); err != nil {
+				t.Errorf("%s: another world: %v", s.name, err)
+				good = false
+			}
+		}
+		if good {
+			worlds.put(s, w)
+		} else {
 			w.close()
-			w = nil
 		}
 	}
 }
@@ -216,6 +293,11 @@ func list(found []check.Violation) string {
 // many, and returns what is violated in the end.
 func one(ctx context.Context, w *world, s scenario, n int) (died bool, what string, found []check.Violation, err error) {
 	w.begin()
+	if w.bridge != nil {
+		if err := w.ready(ctx); err != nil {
+			return false, "", nil, err
+		}
+	}
 	if s.prepare != nil {
 		if err := s.prepare(ctx, w); err != nil {
 			return false, "", nil, fmt.Errorf("prepare: %w", err)
@@ -226,15 +308,30 @@ func one(ctx context.Context, w *world, s scenario, n int) (died bool, what stri
 			}
 		}
 	}
-	hit, done := w.fate.arm(n), make(chan struct{})
+	at := n
+	if s.again {
+		at = s.first(n)
+	}
+	hit, done := w.fate.arm(at), make(chan struct{})
 	var left []check.Violation
 	var revived error
 	var reviver sync.WaitGroup
 	reviver.Go(func() {
-		select {
-		case <-hit:
-			left, revived = w.revive(ctx, age)
-		case <-done:
+		for again := s.again; ; again = false {
+			select {
+			case <-hit:
+			case <-done:
+				return
+			}
+			if again {
+				hit = w.fate.arm(n)
+			}
+			var more []check.Violation
+			more, revived = w.revive(ctx, age)
+			left = append(left, more...)
+			if !again || revived != nil {
+				return
+			}
 		}
 	})
 	err = s.act(ctx, w)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,7 +17,7 @@ import (
 type salesforceDoor struct {
 	http   *http.Server
 	url    string
-	org    string // base URL; set before the first request
+	org    atomic.Value // string, base URL
 	fate   *fate
 	client *http.Transport
 	ended  chan struct{}
@@ -62,7 +63,8 @@ func (d *salesforceDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	writes := r.Method != http.MethodGet && !stream && !strings.HasPrefix(r.URL.Path, "/services/oauth2")
 	alive := !writes || d.fate.effect(life, func() string { return "passed on: " + what })
-	to, err := url.Parse(d.org)
+	base, _ := d.org.Load().(string)
+	to, err := url.Parse(base)
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}

@@ -97,14 +97,13 @@ func newWorld(ctx context.Context, server *pgtest.Server, more map[string]string
 	defer func() {
 		if err != nil {
 			w.close()
+			w = nil
 		}
 	}()
 	if w.http, err = openSalesforce(w.fate); err != nil {
 		return w, err
 	}
-	w.sf = org.New(org.Options{DailyLimit: 10_000_000, InstanceURL: w.http.url}).Start()
-	w.http.org = w.sf.URL()
-	w.log = truth.Listen(w.sf)
+	w.newOrg()
 	address, err := server.CreateDatabase(ctx, w.base)
 	if err != nil {
 		return w, err
@@ -132,9 +131,26 @@ func newWorld(ctx context.Context, server *pgtest.Server, more map[string]string
 	w.env["DATABASE_URL"] = u.String()
 	w.env["HC_SALESFORCE_LOGIN_URL"] = w.http.url
 	maps.Copy(w.env, more)
+	maps.DeleteFunc(w.env, func(_, value string) bool { return value == "" })
 	w.objects = strings.Split(w.env["HC_OBJECTS"], ",")
 	w.begin()
 	return w, nil
+}
+
+func (w *world) newOrg() {
+	w.sf = org.New(org.Options{DailyLimit: 10_000_000, InstanceURL: w.http.url}).Start()
+	w.http.org.Store(w.sf.URL())
+	w.log = truth.Listen(w.sf)
+}
+
+// renew makes it a world as of the first day: an empty database and a new org. It
+// costs a third of another one.
+func (w *world) renew(ctx context.Context) error {
+	w.end(syscall.SIGKILL)
+	w.sf.Close()
+	w.newOrg()
+	w.said = &lines{}
+	return w.exec(ctx, `DROP SCHEMA IF EXISTS hcbridge CASCADE; DROP SCHEMA IF EXISTS salesforce CASCADE; DROP FUNCTION IF EXISTS public.get_xmlbinary`)
 }
 
 // begin makes a new history: what happened before is over.
