@@ -63,6 +63,12 @@ standby:
 	@scripts/need.sh go postgres
 	HCBRIDGE_BENCH=1 HCBRIDGE_STANDBY=$(or $(N),50) go test -count=1 -v -parallel 12 -timeout 60m ./test/standby
 
+## chaos: let everything fail at random in SEEDS (default 200) runs, PARALLEL (3) at a time; SEED=n repeats one
+.PHONY: chaos
+chaos:
+	@scripts/need.sh go postgres
+	HCBRIDGE_BENCH=1 HCBRIDGE_CHAOS=$(or $(SEEDS),200) HCBRIDGE_SEED=$(SEED) HCBRIDGE_CHAOS_PARALLEL=$(or $(PARALLEL),3) go test -count=1 -v -timeout 0 -run '^TestChaos$$' ./test/chaos
+
 ## soak: run the bridge for HOURS (default 1, 0.5 too) under steady traffic; red if memory, goroutines, descriptors or connections grow
 .PHONY: soak
 soak:
