@@ -70,6 +70,12 @@ naive:
 	@scripts/need.sh go postgres
 	go run ./test/naive -only '$(ONLY)'
 
+## chaos: let everything fail at random in SEEDS (default 200) runs, PARALLEL (3) at a time; SEED=n repeats one
+.PHONY: chaos
+chaos:
+	@scripts/need.sh go postgres
+	HCBRIDGE_BENCH=1 HCBRIDGE_CHAOS=$(or $(SEEDS),200) HCBRIDGE_SEED=$(SEED) HCBRIDGE_CHAOS_PARALLEL=$(or $(PARALLEL),3) go test -count=1 -v -timeout 0 -run '^TestChaos$$' ./test/chaos
+
 ## soak: run the bridge for HOURS (default 1, 0.5 too) under steady traffic; red if memory, goroutines, descriptors or connections grow
 .PHONY: soak
 soak:

@@ -33,6 +33,12 @@ func while(name string, weight int, begin, end func(w *world)) fault {
 	}}
 }
 
+// patient is f, whose consequences take minutes.
+func patient(f fault) fault {
+	f.ages = true
+	return f
+}
+
 // numbered is one with a number from low to high.
 func numbered(name string, weight, low, high int, begin func(w *world, n int) (end func())) fault {
 	return fault{name: name, weight: weight, plan: func(random *rand.Rand) (string, func(*world) func()) {
@@ -139,7 +145,7 @@ var faults = []fault{
 		field := of(random, k.theirs, k.both)
 		return "events of " + k.object + " omit " + field, func(w *world) func() { w.SF.OmitFromEvents(k.object, field); return nil }
 	}},
-	{"refuse handshake", 4, false, func(random *rand.Rand) (string, func(*world) func()) {
+	{"refuse handshake", 4, true, func(random *rand.Rand) (string, func(*world) func()) {
 		reason := of(random, "503::Server is too busy.  Please try your request again later.", "401::Authentication invalid", "403::Handshake denied")
 		n := 1 + random.IntN(2)
 		return fmt.Sprintf("refuse %d handshakes: %s", n, reason), func(w *world) func() {
@@ -148,7 +154,7 @@ var faults = []fault{
 			return nil
 		}
 	}},
-	{"refuse subscribe", 4, false, func(random *rand.Rand) (string, func(*world) func()) {
+	{"refuse subscribe", 4, true, func(random *rand.Rand) (string, func(*world) func()) {
 		text := of(random, "403:denied_by_security_policy:create_denied", "400::The replayId {1} you provided was invalid.")
 		reason := of(random, "", "503::Server is too busy.")
 		n := 1 + random.IntN(3)
@@ -159,8 +165,8 @@ var faults = []fault{
 		}
 	}},
 	once("rotate cookies", 3, func(w *world) { w.SF.Stream().RotateCookies() }),
-	while("no events of the day left", 2, func(w *world) { w.SF.Stream().SetAllocation(1) }, func(w *world) { w.SF.Stream().SetAllocation(0) }),
-	{"topic", 5, false, func(random *rand.Rand) (string, func(*world) func()) {
+	patient(while("no events of the day left", 2, func(w *world) { w.SF.Stream().SetAllocation(1) }, func(w *world) { w.SF.Stream().SetAllocation(0) })),
+	{"topic", 5, true, func(random *rand.Rand) (string, func(*world) func()) {
 		object := of(random, objects()...)
 		change := of(random, map[string]any{"IsActive": false}, map[string]any{"NotifyForOperationUpdate": false}, map[string]any{"Query": "SELECT Id FROM " + object + " WHERE Name = 'Nobody'"}, nil)
 		return fmt.Sprintf("topic of %s becomes %v", object, change), func(w *world) func() {
@@ -177,7 +183,7 @@ var faults = []fault{
 			return nil
 		}
 	}},
-	while("no right to topics", 2, func(w *world) { w.SF.DenyPushTopics(true) }, func(w *world) { w.SF.DenyPushTopics(false) }),
+	patient(while("no right to topics", 2, func(w *world) { w.SF.DenyPushTopics(true) }, func(w *world) { w.SF.DenyPushTopics(false) })),
 	{"hide record", 3, false, func(random *rand.Rand) (string, func(*world) func()) {
 		object, at := of(random, objects()...), random.Float64()
 		return "a record of " + object + " out of sight", func(w *world) func() {

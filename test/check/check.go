@@ -137,7 +137,7 @@ func unique(found []Violation) []Violation {
 // waiting is the cheap part of I2: whether anything is under way.
 func (c *Checker) waiting(ctx context.Context) ([]Violation, error) {
 	var out, in int
-	err := c.Pool.QueryRow(ctx, "SELECT (SELECT count(*) FROM "+c.table("_trigger_log")+" WHERE state IN ('NEW', 'PENDING')), (SELECT count(*) FROM hcbridge.mark WHERE schema = $1)", c.Schema).Scan(&out, &in)
+	err := c.Pool.QueryRow(ctx, "SELECT (SELECT count(*) FROM "+c.table("_trigger_log")+" AS l WHERE state IN ('NEW', 'PENDING') AND NOT "+c.behind()+"), (SELECT count(*) FROM hcbridge.mark WHERE schema = $1)", c.Schema).Scan(&out, &in)
 	if err != nil {
 		return nil, fmt.Errorf("what waits: %w", err)
 	}

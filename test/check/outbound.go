@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -14,8 +15,8 @@ import (
 
 // log is I2: at rest, each entry has come to an end, and one that failed says why.
 func (l *look) log(ctx context.Context) error {
-	rows, err := l.Pool.Query(ctx, `SELECT id::bigint, state::text, action::text, table_name::text, COALESCE(sf_message, '') FROM `+l.table("_trigger_log")+`
-		WHERE state NOT IN ('SUCCESS', 'MERGED', 'IGNORE', 'IGNORED', 'READONLY', 'REQUEUE', 'REQUEUED') AND NOT (state = 'FAILED' AND COALESCE(sf_message, '') <> '')
+	rows, err := l.Pool.Query(ctx, `SELECT id::bigint, state::text, action::text, table_name::text, COALESCE(sf_message, '') FROM `+l.table("_trigger_log")+` AS l
+		WHERE state NOT IN ('SUCCESS', 'MERGED', 'IGNORE', 'IGNORED', 'READONLY', 'REQUEUE', 'REQUEUED') AND NOT (state = 'FAILED' AND COALESCE(sf_message, '') <> '') AND NOT `+l.behind()+`
 		UNION ALL SELECT id::bigint, state::text, action::text, table_name::text, COALESCE(sf_message, '') FROM `+l.table("_trigger_log_archive")+`
 		WHERE state NOT IN ('SUCCESS', 'MERGED', 'IGNORE', 'IGNORED', 'READONLY', 'REQUEUE', 'REQUEUED', 'FAILED') LIMIT 20`)
 	if err != nil {
@@ -31,6 +32,12 @@ func (l *look) log(ctx context.Context) error {
 		return fmt.Errorf("the trigger log: %w", err)
 	}
 	return nil
+}
+
+// behind is true for an entry l of the trigger log that waits, as it must, for a
+// person to decide about the insert of its row, which was refused.
+func (c *Checker) behind() string {
+	return "EXISTS (SELECT FROM " + c.table("_trigger_log") + " AS f WHERE f.table_name = l.table_name AND f.record_id = l.record_id AND f.id < l.id AND f.action = 'INSERT' AND f.state = 'FAILED')"
 }
 
 // story is what happened to one record of the org.
@@ -249,17 +256,26 @@ func (l *look) reached(k rowKey, id string, writes []write, s *story, excused ex
 		was, over := false, false
 		for _, c := range s.changes {
 			now, changed := c.Changed(f.Name)
+			same := compare.Equal(f.Type, now, v)
 			if !changed {
+				was = was || same && c.User == l.org.User // what we sent was there already
 				continue
 			}
-			same := compare.Equal(f.Type, now, v)
 			over = was && !same && (c.User != l.org.User || c.Cascade) || over && !same
 			was = same || was
 		}
-		if !over {
+		if !over && !l.cleared(f, v) {
 			l.add("I6", k.object, id, "%s of row %d is to be %s, and Salesforce has %v", f.Name, k.row, text(v), record.Get(ob, column))
 		}
 	}
+}
+
+// cleared reports whether the record that a lookup names has been deleted or merged
+// in the org, which changes the lookups that name it without a word.
+func (l *look) cleared(f *sobject.Field, id *string) bool {
+	return f.Type == "reference" && id != nil && slices.ContainsFunc(l.org.Changes, func(c truth.Change) bool {
+		return c.ID() == *id && c.Kind == sobject.Delete
+	})
 }
 
 // ordered are I7, and I8 as far as it is about records.

@@ -91,8 +91,8 @@ func (tr *traffic) run(ctx context.Context, each func(random *rand.Rand, n int) 
 	}
 }
 
-// people change records in Salesforce: of a hundred changes three make a record,
-// three delete one.
+// people change records in Salesforce: of a hundred changes three make a record, and
+// nine delete one if there are more than at the start, so that the number stays.
 func (tr *traffic) people(random *rand.Rand, n int) error {
 	k := kinds[random.IntN(len(kinds))]
 	list := tr.SF.Records(k.object)
@@ -103,12 +103,12 @@ func (tr *traffic) people(random *rand.Rand, n int) error {
 	}
 	id := list[random.IntN(len(list))].ID
 	// Somebody else, the bridge, may have deleted it meanwhile.
-	if what < 6 && len(list) > records*9/10 {
+	if what < 12 && len(list) > records {
 		_ = tr.SF.Delete(k.object, id)
 		return nil
 	}
 	field := k.theirs
-	if what < 16 {
+	if what < 22 {
 		field = k.contends
 	}
 	_ = tr.SF.Update(k.object, id, map[string]any{field: fmt.Sprintf("theirs %d", n)})
