@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -153,6 +154,35 @@ func TestCapture(t *testing.T) {
 			"2026-12-31|2026-12-31 23:59:59.123|0.30000000000000004")
 	})
 
+	t.Run("capture leaves the session's settings as they are", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		conn, err := pgx.ConnectConfig(t.Context(), b.pool.Config().ConnConfig)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(context.Background())
+		for _, step := range []struct{ sql, want string }{
+			{`SET datestyle = 'German'; SET extra_float_digits = -2`, "German, DMY -2"},
+			{`BEGIN; INSERT INTO salesforce.account (name, annualrevenue) VALUES ('a', 0.1::float8 + 0.2)`, "German, DMY -2"},
+			{`SAVEPOINT s; SET datestyle = 'SQL, MDY'; UPDATE salesforce.account SET name = 'b'`, "SQL, MDY -2"},
+			{`ROLLBACK TO s; UPDATE salesforce.account SET name = 'c'; SET LOCAL extra_float_digits = 0; DELETE FROM salesforce.account`, "German, DMY 0"},
+			{`COMMIT`, "German, DMY -2"},
+			{`UPDATE salesforce.account SET name = 'd'`, "German, DMY -2"},
+			{`RESET ALL; INSERT INTO salesforce.account (name) VALUES ('e')`, "ISO, MDY 1"},
+		} {
+			if _, err := conn.Exec(t.Context(), step.sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+				t.Fatal(err)
+			}
+			var got string
+			if err := conn.QueryRow(t.Context(), `SELECT concat_ws(' ', current_setting('datestyle'), current_setting('extra_float_digits'))`).Scan(&got); err != nil {
+				t.Fatal(err)
+			}
+			b.want(step.sql, got, step.want)
+		}
+		b.want("values", b.one(`SELECT values::hstore->'annualrevenue' FROM salesforce._trigger_log ORDER BY id LIMIT 1`), "0.30000000000000004")
+	})
+
 	for _, level := range []string{"READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"} {
 		t.Run("an app role without rights writes at "+level, func(t *testing.T) {
 			t.Parallel()
@@ -231,6 +261,18 @@ func TestInstall(t *testing.T) {
 		b.install(testTables())
 		b.exec(`INSERT INTO salesforce.account (name) VALUES ('a')`)
 		b.want("log", b.live(), "INSERT/NEW")
+	})
+
+	t.Run("indexes of earlier versions go", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		indexes := `SELECT indexname FROM pg_indexes WHERE schemaname = 'salesforce' AND tablename = '_trigger_log' ORDER BY 1`
+		fresh := b.list(indexes)
+		b.exec(`DROP INDEX salesforce._trigger_log_idx_record;
+			CREATE INDEX _trigger_log_idx_unsent_change ON salesforce._trigger_log (table_name, record_id, id) WHERE state IN ('NEW', 'PENDING');
+			CREATE INDEX _trigger_log_idx_open_record ON salesforce._trigger_log (table_name, record_id) WHERE state IN ('PENDING', 'FAILED') OR action = 'DELETE'`)
+		b.install(testTables())
+		b.want("indexes", b.list(indexes), fresh)
 	})
 
 	t.Run("a change of mode changes capture", func(t *testing.T) {

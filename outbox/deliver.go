@@ -91,9 +91,19 @@ func (i *item) request(c *call) (map[string]any, *result) {
 	return fields, nil
 }
 
-// light reports whether the entries of an item may be taken by an attempt alone:
-// others go by the state PENDING of those that may make a record, or of which more
-// than their attempt must be remembered.
+// manyRecords are a collection full: a call of as many is one of a backlog, of which
+// nobody watches the single entries, and the writing of whose states is most of the
+// work.
+const manyRecords = 200
+
+// backlog reports whether a call of n items may note its attempt alone.
+func (w *Worker) backlog(c *call, n int) bool {
+	return !c.bulk && n >= min(manyRecords, w.cfg.BatchSize)
+}
+
+// light reports whether the entries of an item of such a call may be taken by the
+// attempt alone: others go by the state PENDING, as they may make a record, or more
+// than their attempt must be remembered of them.
 func (i *item) light() bool {
 	return !i.op.creates() && all(i.entries, func(e *entry) bool {
 		return e.state == stateNew && e.action != actionInsert && e.message == ""
@@ -105,9 +115,10 @@ func (i *item) light() bool {
 // dismissed an entry since they were planned.
 func (w *Worker) claim(ctx context.Context, c *call, s *settlement, items []*item, records []Record) ([]*item, []Record, error) {
 	var light, ids []int64
+	full := w.backlog(c, len(items))
 	for _, i := range items {
 		into := &ids
-		if !c.bulk && i.light() {
+		if full && i.light() {
 			into = &light
 		}
 		for _, e := range i.entries {

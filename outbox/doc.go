@@ -54,10 +54,11 @@
 // that mention the record.
 //
 // That an entry is about to be sent is committed before its request leaves, and no
-// transaction is open while it travels. Creations become PENDING. Updates and deletes
-// are noted as an attempt (_trigger_log_attempt, a row for each call) and stay NEW:
-// an entry costs most by the indexes of the log that it is written to, and what can
-// be repeated needs no state of its own. A restart makes PENDING what attempts name.
+// transaction is open while it travels. Entries become PENDING. Where a backlog goes by
+// full calls, its updates and deletes are only noted as an attempt
+// (_trigger_log_attempt, a row for each call) and stay NEW: an entry costs most by the
+// indexes of the log that it is written to, and what can be repeated needs no state of
+// its own. A restart makes PENDING what attempts name.
 // A crash therefore leaves entries whose fate is unknown, as does every lost answer. Updates and deletes are repeated at once.
 // The first request may still run and write its old values after all, so newer
 // changes of the same fields wait until it hardly can (late.go), also after a

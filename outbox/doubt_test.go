@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -333,13 +334,14 @@ func TestDoubt(t *testing.T) {
 }
 
 // A process that ends anywhere between the claim and the result, for each kind of
-// write (fault 54).
+// write, also in a full call (fault 54).
 func TestCrashPoints(t *testing.T) {
 	t.Parallel()
-	for _, op := range []string{"insert", "upsert", "update", "delete"} {
+	for _, op := range []string{"insert", "upsert", "update", "delete", "update in a full call", "delete in a full call"} {
 		for _, point := range []string{"claimed", "request written", "response read", "result committed"} {
 			t.Run(op+"/"+point, func(t *testing.T) {
 				t.Parallel()
+				op, full := strings.CutSuffix(op, " in a full call")
 				b := setup(t)
 				b.hex(`INSERT INTO salesforce.account (name, sfid) VALUES ('there', '001')`)
 				b.sf.records["001"], b.sf.objects["001"], b.sf.foreign["001"] = map[string]any{}, "Account", true
@@ -350,6 +352,9 @@ func TestCrashPoints(t *testing.T) {
 				doomed := *b
 				doomed.pool = pool
 				doomed.restart(b.finding(200*time.Millisecond), withExternalID, func(c *Config) {
+					if full {
+						c.BatchSize = 1
+					}
 					c.Settle = func(context.Context, pgx.Tx, []Settled) error {
 						if point == "response read" {
 							return errors.New("the process ends here")
@@ -377,8 +382,8 @@ func TestCrashPoints(t *testing.T) {
 				_, _ = doomed.worker.RunOnce(b.Context())
 				pool.Close()
 				if point != "result committed" {
-					b.want("left", b.list(`SELECT state FROM salesforce._trigger_log`), map[string]string{"insert": "PENDING", "upsert": "PENDING", "update": "NEW", "delete": "NEW"}[op])
-					b.want("attempts", b.one(`SELECT count(*) FROM salesforce._trigger_log_attempt JOIN salesforce._trigger_log AS l ON l.id = ANY (entries)`), map[string]string{"insert": "0", "upsert": "0", "update": "1", "delete": "1"}[op])
+					b.want("left", b.list(`SELECT state FROM salesforce._trigger_log`), map[bool]string{true: "NEW", false: "PENDING"}[full])
+					b.want("attempts", b.one(`SELECT count(*) FROM salesforce._trigger_log_attempt JOIN salesforce._trigger_log AS l ON l.id = ANY (entries)`), map[bool]string{true: "1", false: "0"}[full])
 				}
 				b.sf.script(nil)
 				b.exec(`UPDATE salesforce.account SET industry = 'later'`)

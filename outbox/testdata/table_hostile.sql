@@ -52,11 +52,10 @@ BEGIN
         -- Most statements change one row, and what one costs is mostly what each
         -- query in here costs. So there is no counting and no pairing for it: the
         -- first query finds the row, and nothing where there is a second one.
-        SELECT "public".hstore(_hc_row.*), (SELECT "public".hstore(_hc_row.*) FROM _hc_before AS _hc_row)
-            INTO changes, image
+        SELECT _hc_row.id, "public".hstore(_hc_row.*), (SELECT "public".hstore(_hc_row.*) FROM _hc_before AS _hc_row)
+            INTO record_id, changes, image
             FROM _hc_after AS _hc_row WHERE NOT EXISTS (SELECT FROM _hc_after OFFSET 1);
         IF FOUND THEN
-            record_id := changes OPERATOR("public".->) 'id';
             changes := "public".delete(changes OPERATOR("public".-) image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]);
             INSERT INTO "s""1"."_trigger_log" (txid, created_at, state, action, table_name, record_id, sfid, old, "values")
             VALUES (pg_catalog.txid_current(), pg_catalog.clock_timestamp(),
