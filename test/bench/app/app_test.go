@@ -34,6 +34,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -46,6 +47,7 @@ import (
 
 	"hcbridge/outbox"
 	"hcbridge/test/bench/cputime"
+	"hcbridge/test/bench/figure"
 	"hcbridge/test/pgtest"
 )
 
@@ -223,11 +225,12 @@ func TestAppCost(t *testing.T) {
 		name     string
 		measure  func(string) float64
 		variants []string
+		goal     figure.Goal
 	}{
-		{"16 writers, tx/s", b.throughput, variants},
-		{"one writer, µs/tx", b.single, variants},
-		{"bulk UPDATE, µs/row", b.bulk, []string{"none", "ours", "heroku", "notify"}},
-		{"the bridge's own UPDATE, µs/row", b.own, []string{"none", "ours", "heroku"}},
+		{"16 writers, tx/s", b.throughput, variants, figure.Goal{Of: "bound", AtLeast: 0.85}},
+		{"one writer, µs/tx", b.single, variants, figure.Goal{Of: "bound", AtMost: 1.25}},
+		{"bulk UPDATE, µs/row", b.bulk, []string{"none", "ours", "heroku", "notify"}, figure.Goal{Of: "as Heroku Connect's", AtMost: 0.7}},
+		{"the bridge's own UPDATE, µs/row", b.own, []string{"none", "ours", "heroku"}, figure.Goal{Of: "bound", AtMost: 1.1}},
 	} {
 		all := map[string][]float64{}
 		for range b.n {
@@ -236,6 +239,16 @@ func TestAppCost(t *testing.T) {
 			}
 		}
 		base := median(all["none"])
+		what, unit, _ := strings.Cut(m.name, ", ")
+		for i := range all["ours"] {
+			f := figure.Figure{Job: "what the app pays, no bridge running", What: what + "; the bound: no trigger", Unit: unit, Ours: all["ours"][i], Bound: all["none"][i], Peers: map[string]float64{}, Goals: []figure.Goal{m.goal}}
+			for v, name := range map[string]string{"floor": "least capture into that log", "heroku": "as Heroku Connect's", "notify": "NOTIFY only"} {
+				if list := all[v]; list != nil {
+					f.Peers[name] = list[i]
+				}
+			}
+			figure.Keep(t, f)
+		}
 		for _, v := range m.variants {
 			t.Logf("%-32s %-15s %9.1f  %.2f of no trigger, %.2f of Heroku's; [%.1f..%.1f]", m.name, v, median(all[v]), median(all[v])/base, median(all[v])/median(all["heroku"]), slices.Min(all[v]), slices.Max(all[v]))
 		}
@@ -284,6 +297,10 @@ func TestAppCostDraining(t *testing.T) {
 			b.exec("CHECKPOINT")
 			all[v] = append(all[v], b.writing(v))
 		}
+	}
+	for i := range all["ours"] {
+		figure.Keep(t, figure.Figure{Job: "what the app pays, bridge draining", What: "16 writers; the bound: no trigger", Unit: "tx/s", Ours: all["ours"][i], Bound: all["none"][i],
+			Peers: map[string]float64{"NOTIFY only": all["notify"][i]}, Goals: []figure.Goal{{Of: "bound", AtLeast: 0.4}, {Of: "NOTIFY only", AtLeast: 2.5}}})
 	}
 	load, _ := os.ReadFile("/proc/loadavg")
 	for _, v := range []string{"none", "notify", "ours"} {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"hcbridge/test/bench/figure"
 )
 
 // TestOutLatency measures from an update of one row being sent to the database
@@ -30,6 +32,12 @@ func TestOutLatency(t *testing.T) {
 		idle := b.probe(n, 40*time.Millisecond)
 		loaded, tps := b.beside(writers, func() []time.Duration { return b.probe(n, 50*time.Millisecond) })
 		stop()
+		keep := func(what string, ours, bound time.Duration, goal figure.Goal) {
+			figure.Keep(t, figure.Figure{Job: "commit to request", What: what, Unit: "ms", Ours: figure.MS(ours), Bound: figure.MS(bound), Goals: []figure.Goal{goal}})
+		}
+		keep("idle, p50; the bound: to a plain notification", percentile(idle, 50), percentile(bound, 50), figure.Goal{Of: "bound", AtMost: 3})
+		keep("idle, p99", percentile(idle, 99), percentile(bound, 99), figure.Goal{AtMost: 10})
+		keep(fmt.Sprintf("beside %d writers, p99", writers), percentile(loaded, 99), 0, figure.Goal{AtMost: 50})
 		t.Logf("%-36s %10s %10s", "update sent to request, load "+load(), "p50", "p99")
 		t.Logf("%-36s %10s %10s", "bound: to a plain notification", percentile(bound, 50), percentile(bound, 99))
 		t.Logf("%-36s %10s %10s  p50 is %.2f times the bound (target 3), p99 below 10ms", "ours, idle", percentile(idle, 50), percentile(idle, 99),
