@@ -19,7 +19,7 @@ import (
 // secret (S8, S9, S34). Nothing is written to its folder.
 func TestProcessKeepsItsSecrets(t *testing.T) {
 	t.Parallel()
-	r := rig.New(t, "HC_OBJECTS=Account,Contact", "HC_OBJECT_CONTACT_ACCESS=read_write", "HC_HTTP_TOKEN=t0ken-canary-of-the-page", "GOTRACEBACK=all")
+	r := rig.New(t, "HC_OBJECTS=Account,Contact", "HC_OBJECT_CONTACT_ACCESS=read_write", "HC_HTTP_TOKEN=t0ken-canary-of-the-page", "GOTRACEBACK=crash")
 	r.Insert("Account", map[string]any{"Name": "Theirs"})
 	b := r.Start()
 	r.Synced()
