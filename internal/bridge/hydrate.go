@@ -14,6 +14,10 @@ import (
 // hydrateEvery is how long marks may lie unseen when no wake-up told of them.
 const hydrateEvery = time.Second
 
+// withoutFailed is for how long what is due of other objects is read before one of
+// which it failed is tried again.
+const withoutFailed = 10 * time.Second
+
 // wakeHydrator tells the hydrator that there may be marks. It never blocks.
 func (s *session) wakeHydrator() {
 	select {
@@ -49,7 +53,11 @@ func (s *session) hydrate(ctx context.Context) error {
 			wait = again[look]
 			look++
 		}
-		if err := s.hydrateAll(ctx); err != nil {
+		well := func() {
+			failures = 0
+			s.resume("read back")
+		}
+		if err := s.hydrateAll(ctx, well); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -57,9 +65,6 @@ func (s *session) hydrate(ctx context.Context) error {
 			wait = max(wait, retry.Delay(failures, time.Second, time.Minute))
 			s.stop("read back", "marked records cannot be read: "+err.Error())
 			s.log.Warn().Str("component", "poll").Str("event", "read_back_failed").Err(err).Int("attempt", failures).Dur("wait_ms", wait).Msg("reading back failed")
-		} else {
-			failures = 0
-			s.resume("read back")
 		}
 		timer.Reset(wait)
 	}
@@ -67,11 +72,14 @@ func (s *session) hydrate(ctx context.Context) error {
 
 // hydrateAll reads what is due of every object that is loaded; until then a
 // mark must wait, or a page of the load could undo it. The objects take turns:
-// what keeps one busy may wait for the rows of another.
-func (s *session) hydrateAll(ctx context.Context) error {
+// what keeps one busy may wait for the rows of another. While changes keep coming it
+// does not return, so it calls well after each turn of all without a failure. After
+// one the others go on for a while, then all is tried again.
+func (s *session) hydrateAll(ctx context.Context, well func()) error {
 	var first error
+	var failed time.Time
 	left := slices.Clone(s.objects)
-	for len(left) > 0 {
+	for len(left) > 0 && (first == nil || time.Since(failed) < withoutFailed) {
 		left = slices.DeleteFunc(left, func(o *object) bool {
 			if !o.loaded.Load() {
 				return true
@@ -84,7 +92,7 @@ func (s *session) hydrateAll(ctx context.Context) error {
 			if err != nil {
 				s.salesforce(err)
 				if first == nil {
-					first = err
+					first, failed = err, time.Now()
 				}
 			}
 			if n == 0 {
@@ -98,6 +106,9 @@ func (s *session) hydrateAll(ctx context.Context) error {
 			s.log.Debug().Str("component", "poll").Str("event", "read_back").Str("object", o.cfg.Name).Int("rows", n).Dur("took_ms", time.Since(began)).Msg("records read back")
 			return err != nil
 		})
+		if first == nil {
+			well()
+		}
 	}
 	return first
 }

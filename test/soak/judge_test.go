@@ -19,6 +19,7 @@ type sample struct {
 	connections int     // to Postgres
 	cpu         float64 // of one core, since the sample before
 	in, out     int     // changes made in Salesforce and in Postgres so far
+	ready       bool    // as the process says
 }
 
 const header = "     time      rss MB  heap MB  goroutines  descriptors  connections   cpu %       in      out"
@@ -33,6 +34,9 @@ const (
 	warmUp  = 5 * time.Minute
 	growth  = 1e6 // bytes of resident memory
 	atLeast = 10  // samples to judge by
+
+	// A fault is over at once, and so must be what the process says of it.
+	unready = time.Minute
 )
 
 // steady leaves out the warm-up.
@@ -44,6 +48,15 @@ func steady(samples []sample, length time.Duration) []sample {
 // judge tells what has grown in a run, one sentence each, and the figures that
 // it goes by.
 func judge(samples []sample, length time.Duration) (grown []string, report string) {
+	var since time.Duration
+	for i, s := range samples {
+		if s.ready || i == 0 {
+			since = s.at
+		} else if s.at-since > unready {
+			grown = append(grown, fmt.Sprintf("not ready from %s to %s", since.Round(time.Second), s.at.Round(time.Second)))
+			break
+		}
+	}
 	s := steady(samples, length)
 	if len(s) < atLeast {
 		return []string{fmt.Sprintf("only %d samples after the warm-up, want %d to judge by", len(s), atLeast)}, ""
@@ -102,7 +115,7 @@ func TestJudge(t *testing.T) {
 		var samples []sample
 		for at := time.Duration(0); at < hour; at += every {
 			i := len(samples)
-			s := sample{at: at, rss: 34e6 + int64(i*7919%1_500_000), goroutines: 60 + i%4, descriptors: 21 + i%3, connections: 7}
+			s := sample{at: at, rss: 34e6 + int64(i*7919%1_500_000), goroutines: 60 + i%4, descriptors: 21 + i%3, connections: 7, ready: i%40 > 2}
 			change(i, &s)
 			samples = append(samples, s)
 		}
@@ -128,6 +141,7 @@ func TestJudge(t *testing.T) {
 		"one goroutine":    {func(i int, s *sample) { s.goroutines += i / 200 }, "more goroutines"},
 		"one descriptor":   {func(i int, s *sample) { s.descriptors += i / 300 }, "more descriptors"},
 		"one connection":   {func(i int, s *sample) { s.connections += i / 300 }, "more connections"},
+		"not ready":        {func(i int, s *sample) { s.ready = s.ready && (i < 200 || i > 210) }, "not ready from"},
 		"a slow goroutine": {func(i int, s *sample) { s.goroutines += i / 100 }, "more goroutines"},
 	} {
 		grown, report := judge(run(c.change), hour)

@@ -147,7 +147,7 @@ func (w *watch) look() sample {
 	m := w.metrics()
 	s := sample{
 		at: now.Sub(w.began), heap: int64(m["go_memstats_heap_inuse_bytes"]), goroutines: int(m["go_goroutines"]),
-		in: int(w.tr.in.Load()), out: int(w.tr.out.Load()),
+		in: int(w.tr.in.Load()), out: int(w.tr.out.Load()), ready: m["hcbridge_ready"] == 1,
 	}
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.pid))
 	w.must(err)
