@@ -8,7 +8,7 @@
 // What an UPDATE of one row costs the server, in thousands of its instructions as
 // callgrind counts them (a prepared statement, PostgreSQL 15): 109 without trigger, 216
 // with the floor, 472 as Heroku Connect has it, 558 here before the three partial
-// indexes of ours became two, 508 now. What each part is of the 558, found by
+// indexes of ours became two, 501 now. What each part is of the 558, found by
 // taking it alone away:
 //
 //	our three indexes beside Heroku Connect's four        70
