@@ -64,7 +64,7 @@ standby:
 	@scripts/need.sh go postgres
 	HCBRIDGE_BENCH=1 HCBRIDGE_STANDBY=$(or $(N),50) go test -count=1 -v -parallel 12 -timeout 60m ./test/standby
 
-## naive: make mistakes on purpose, one after another, and see that the tests find each; ONLY=regexp takes some; takes half an hour
+## naive: make mistakes on purpose, one after another, and see that the tests find each; ONLY=regexp takes some; takes an hour or more
 .PHONY: naive
 naive:
 	@scripts/need.sh go postgres
