@@ -299,8 +299,10 @@ func TestAppCostDraining(t *testing.T) {
 		}
 	}
 	for i := range all["ours"] {
-		figure.Keep(t, figure.Figure{Job: "what the app pays, bridge draining", What: "16 writers; the bound: no trigger", Unit: "tx/s", Ours: all["ours"][i], Bound: all["none"][i],
-			Peers: map[string]float64{"NOTIFY only": all["notify"][i]}, Goals: []figure.Goal{{Of: "bound", AtLeast: 0.4}, {Of: "NOTIFY only", AtLeast: 2.5}}})
+		figure.Keep(t, figure.Figure{
+			Job: "what the app pays, bridge draining", What: "16 writers; the bound: no trigger", Unit: "tx/s", Ours: all["ours"][i], Bound: all["none"][i],
+			Peers: map[string]float64{"NOTIFY only": all["notify"][i]}, Goals: []figure.Goal{{Of: "bound", AtLeast: 0.4}, {Of: "NOTIFY only", AtLeast: 2.5}},
+		})
 	}
 	load, _ := os.ReadFile("/proc/loadavg")
 	for _, v := range []string{"none", "notify", "ours"} {
