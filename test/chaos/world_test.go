@@ -118,7 +118,12 @@ func (w *world) fill() {
 
 // trigger is what the org itself does wrong while it stores a record.
 func (w *world) trigger(d *sobject.Draft) error {
-	if late := time.Duration(w.late.Load()); late > 0 && d.Tx.Origin.API == "ui" {
+	// Not before the change of the same record that came before: it held a lock on it.
+	var stamp time.Time
+	if d.Kind != sobject.Insert {
+		stamp, _ = d.Before.Get(d.Object, "SystemModstamp").(time.Time)
+	}
+	if late := time.Duration(w.late.Load()); late > 0 && d.Tx.Origin.API == "ui" && stamp.Before(d.Tx.At.Add(-late)) {
 		d.Tx.At = d.Tx.At.Add(-late)
 		w.late.Store(0) // of each fault one transaction
 	}
