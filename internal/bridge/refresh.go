@@ -42,12 +42,12 @@ func (s *session) refresh(ctx context.Context, listener *outbox.Listener) error 
 	for {
 		began := time.Now()
 		err := s.refreshOnce(ctx, &r)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // it failed because it was to end
+		case err != nil:
 			s.stop("database", err.Error())
-		} else {
+		default:
 			s.resume("database")
 		}
 		s.connection(err, listener)

@@ -62,7 +62,7 @@ func TestChaos(t *testing.T) {
 			seeds = append(seeds, n+1)
 		}
 		for range 5 {
-			seeds = append(seeds, 1000+rand.Uint64N(1e9)) //nolint:gosec // printed
+			seeds = append(seeds, 1000+rand.Uint64N(1e9))
 		}
 	}
 	length = time.Duration(number(t, "HCBRIDGE_CHAOS_MS", uint64(length.Milliseconds()))) * time.Millisecond

@@ -43,7 +43,6 @@ type world struct {
 	bridge   *rig.Bridge
 	bridges  []*rig.Bridge // all there have been
 	ended    bool          // no start any more
-	supers   sync.WaitGroup
 }
 
 // newWorld prepares both sides with records, and the bridge between them, not started.
@@ -127,7 +126,7 @@ func (w *world) trigger(d *sobject.Draft) error {
 		d.Tx.At = d.Tx.At.Add(-late)
 		w.late.Store(0) // of each fault one transaction
 	}
-	if n := w.refuse.Load(); n > 0 && d.Tx.Origin.API != "ui" && d.Object.Field("Phone") != nil && rand.Int64N(n) == 0 { //nolint:gosec // which record is of no consequence
+	if n := w.refuse.Load(); n > 0 && d.Tx.Origin.API != "ui" && d.Object.Field("Phone") != nil && rand.Int64N(n) == 0 {
 		return &sobject.Error{Status: 400, Code: "UNABLE_TO_LOCK_ROW", Message: "unable to obtain exclusive access to this record or 1 records", Fields: []string{}}
 	}
 	return nil

@@ -28,12 +28,12 @@ func TestProxySeesTheHostAlone(t *testing.T) {
 	}
 	proxy := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		all := r.Method + " " + r.RequestURI + " " + string(body)
+		all := []string{r.Method + " " + r.RequestURI + " " + string(body)}
 		for name, values := range r.Header {
-			all += "\n" + name + ": " + strings.Join(values, ", ")
+			all = append(all, name+": "+strings.Join(values, ", "))
 		}
 		mu.Lock()
-		seen = append(seen, all)
+		seen = append(seen, strings.Join(all, "\n"))
 		mu.Unlock()
 		w.WriteHeader(http.StatusBadGateway)
 	}))

@@ -44,7 +44,7 @@ func Keep(t testing.TB, figures ...Figure) {
 	if name == "" {
 		return
 	}
-	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644) //nolint:gosec // a table of figures is nobody's secret
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func Keep(t testing.TB, figures ...Figure) {
 
 // Read returns the figures of a file, in the order in which they were kept.
 func Read(name string) (list []Figure, err error) {
-	f, err := os.Open(name) //nolint:gosec // its caller names it
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func output(name string, args ...string) string {
 
 // field is the value of the first line of a file that begins with name.
 func field(file, name string) string {
-	text, _ := os.ReadFile(file) //nolint:gosec // of /proc
+	text, _ := os.ReadFile(file)
 	for line := range strings.Lines(string(text)) {
 		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
 			return strings.TrimSpace(value)
@@ -65,7 +65,7 @@ func fdatasync() float64 {
 	if err != nil {
 		return 0
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // made here a moment ago
+	defer os.Remove(f.Name())
 	defer f.Close()
 	samples := make([]float64, 101)
 	for i := range samples {

@@ -36,7 +36,7 @@ func run(figures, file string) error {
 	if err != nil {
 		return err
 	}
-	text, err := os.ReadFile(file) //nolint:gosec // its caller names it
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func run(figures, file string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	return os.WriteFile(file, text, 0o644) //nolint:gosec // a document is nobody's secret
+	return os.WriteFile(file, text, 0o644)
 }
 
 // insert puts table between the marks of text.
