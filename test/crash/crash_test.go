@@ -18,7 +18,7 @@ import (
 
 // inCI is how many points the suite takes from all scenarios together, besides the
 // kills at random times.
-const inCI = 108
+const inCI = 27
 
 // together is how many worlds run side by side, if HCBRIDGE_CRASH_TOGETHER does
 // not say so: most of the time one waits.

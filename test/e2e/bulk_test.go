@@ -141,9 +141,9 @@ func TestTrickleIsSpaced(t *testing.T) {
 		}
 		return nil
 	})
-	const rows = 250
-	for n := range rows {
-		insert(2+n, 2+n)
+	rows := 0
+	for began := time.Now(); rows < 250 && time.Since(began) < 10*time.Second; rows++ { // the next call that is not full goes after some 20 s
+		insert(2+rows, 2+rows)
 		time.Sleep(20 * time.Millisecond) // what the app does between its writes
 	}
 	r.Eventually("status to tell", 5*time.Second, func() error {
