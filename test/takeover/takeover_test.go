@@ -312,7 +312,9 @@ func TestNewFields(t *testing.T) {
 	ago.Store(int64(12 * time.Hour))
 	newest := r.Insert("Account", map[string]any{"Name": "Newest"}) // polls begin a little before it
 	ago.Store(0)
-	r.Exec(`SET xmlbinary = hex; INSERT INTO salesforce.account (name, sfid, systemmodstamp, isdeleted, _hc_lastop) VALUES ('Newest', '` + newest + `', now() AT TIME ZONE 'UTC' - interval '12 hours 5 seconds', false, 'SYNCED'); RESET xmlbinary`)
+	record, _ := r.SF.Get("Account", newest)
+	r.Exec(`SET xmlbinary = hex; INSERT INTO salesforce.account (name, sfid, createddate, systemmodstamp, isdeleted, _hc_lastop) VALUES ('Newest', '` + newest + `', '` +
+		record.Created.UTC().Format(time.DateTime) + `', now() AT TIME ZONE 'UTC' - interval '12 hours 5 seconds', false, 'SYNCED'); RESET xmlbinary`)
 	r.ran(0, []string{"check"}, "adds site")
 	r.Exec(`DROP VIEW public.failures`) // without it nothing keeps the log's ids narrow
 	before := r.rows("account")
