@@ -22,7 +22,7 @@ func (c *counting) Query(ctx context.Context, sql string, args ...any) (pgx.Rows
 }
 
 // A flood of notifications, which any role may send, costs a bounded number of
-// looks, and changes go out all the same (S23).
+// looks, and changes go out all the same (S23). Once it is over, the worker is idle.
 func TestNotifyFlood(t *testing.T) {
 	t.Parallel()
 	wake := make(chan struct{})
@@ -33,14 +33,14 @@ func TestNotifyFlood(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	done, flood := make(chan error), make(chan struct{})
+	done, flood, over := make(chan error), make(chan struct{}), make(chan struct{})
 	go func() { done <- w.Run(ctx) }()
 	go func() {
 		defer close(flood)
 		for {
 			select {
 			case wake <- struct{}{}:
-			case <-ctx.Done():
+			case <-over:
 				return
 			}
 		}
@@ -58,8 +58,16 @@ func TestNotifyFlood(t *testing.T) {
 		defer b.sf.Unlock()
 		return len(b.sf.calls) == 1
 	})
-	cancel()
+	sent := pool.queries.Load()
+	eventually(t, "looks for nothing again", func() bool { return pool.queries.Load() > sent+2*vainMost })
+	close(over)
 	<-flood
+	before = pool.queries.Load()
+	time.Sleep(time.Second)
+	if n := pool.queries.Load() - before; n > 20 { // one a second, and those that follow the last wake-up
+		t.Errorf("%d looks in a second after the flood", n)
+	}
+	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}

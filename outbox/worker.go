@@ -293,7 +293,7 @@ func (r *runner) flowing() {
 }
 
 // Any role may notify, as often as it likes. After some wake-ups in a row for
-// nothing, the next is not followed at once.
+// nothing, those that come within a pause are followed by one look at its end.
 const (
 	vainMost  = 20
 	vainPause = 20 * time.Millisecond
@@ -301,25 +301,25 @@ const (
 
 // next is the wait before the log is looked at again.
 func (r *runner) next(n int) time.Duration {
-	if n > 0 {
-		r.vain = 0
-	} else if r.woke {
-		r.vain++
-	}
+	woke := r.woke
 	r.woke = false
 	if r.held {
+		r.vain = 0
 		return gather
 	}
-	if r.vain > vainMost {
-		r.held = true
-		return vainPause
-	}
 	if n > 0 {
+		r.vain = 0
 		return 0
 	}
 	now := time.Now()
 	wait := r.cfg.IdlePoll
 	thrift := r.governor.again
+	if woke && thrift == 0 { // else a wake-up is not followed anyway
+		if r.vain++; r.vain > vainMost {
+			r.held = true
+			return vainPause
+		}
+	}
 	if thrift > 0 {
 		wait, r.held, r.echoes = thrift, true, nil
 	}
