@@ -9,7 +9,7 @@ import (
 )
 
 // Cookies are those of the server that set them, of its session, and small: what it
-// sets for others is not kept, and a reply with huge headers is none (S29).
+// sets for others is not kept, and a reply with huge headers is none (T29 of docs/threat-model.md).
 func TestCookiesStayAtHome(t *testing.T) {
 	t.Parallel()
 	var got []string

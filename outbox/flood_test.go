@@ -22,7 +22,7 @@ func (c *counting) Query(ctx context.Context, sql string, args ...any) (pgx.Rows
 }
 
 // A flood of notifications, which any role may send, costs a bounded number of
-// looks, and changes go out all the same (S23). Once it is over, the worker is idle.
+// looks, and changes go out all the same (T23 of docs/threat-model.md). Once it is over, the worker is idle.
 func TestNotifyFlood(t *testing.T) {
 	t.Parallel()
 	wake := make(chan struct{})

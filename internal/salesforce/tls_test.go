@@ -55,7 +55,7 @@ func (a *authority) sign(want *x509.Certificate) (*x509.Certificate, *ecdsa.Priv
 }
 
 // Who is not certainly who the address says gets neither credentials nor a token,
-// nor does who speaks an old TLS (S6).
+// nor does who speaks an old TLS (T6 of docs/threat-model.md).
 func TestServersThatCannotProveWhoTheyAre(t *testing.T) {
 	t.Parallel()
 	good := x509.Certificate{

@@ -15,7 +15,7 @@ import (
 )
 
 // Hundreds of clients that send a byte now and then keep nobody else from asking,
-// and are hung up on; headers have a limit (S20).
+// and are hung up on; headers have a limit (T20 of docs/threat-model.md).
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it only finds a free port
@@ -84,7 +84,7 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
-// There is nothing to be debugged over HTTP: memory holds tokens (S31). And what is
+// There is nothing to be debugged over HTTP: memory holds tokens (T31 of docs/threat-model.md). And what is
 // there is there by one method.
 func TestOnlyWhatIsMeantIsServed(t *testing.T) {
 	t.Parallel()

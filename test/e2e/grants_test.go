@@ -10,7 +10,7 @@ import (
 )
 
 // The bridge runs with exactly the rights that check --postgres-setup prints,
-// and the app beside it with a role of its own that owns nothing (S11).
+// and the app beside it with a role of its own that owns nothing (T11 of docs/threat-model.md).
 func TestExactGrants(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Account,Contact", "HC_OBJECT_CONTACT_ACCESS=read_write", "HC_OBJECT_CONTACT_EXTERNAL_ID=External_Id__c", "HC_SYNCHRONOUS_COMMIT=on")

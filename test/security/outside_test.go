@@ -17,7 +17,7 @@ import (
 )
 
 // A proxy of the environment sees which host is asked for and nothing else: what
-// goes through it is encrypted, and the way to this machine does not pass it (S30).
+// goes through it is encrypted, and the way to this machine does not pass it (T30 of docs/threat-model.md).
 func TestProxySeesTheHostAlone(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -62,7 +62,7 @@ func TestProxySeesTheHostAlone(t *testing.T) {
 	}
 }
 
-// The same source makes the same program, wherever it is built (S22).
+// The same source makes the same program, wherever it is built (T22 of docs/threat-model.md).
 func TestBuildIsReproducible(t *testing.T) {
 	t.Parallel()
 	build := func(folder string) [32]byte {
@@ -120,7 +120,7 @@ func TestWhatShips(t *testing.T) {
 }
 
 // A finding fails the check, none passes it, and so does a check that cannot reach
-// its data, which says so (S14, S22).
+// its data, which says so (T14 and T22 of docs/threat-model.md).
 func TestVulnerabilityCheck(t *testing.T) {
 	t.Parallel()
 	const unreachable = "govulncheck: fetching vulnerabilities: Get \"https://vuln.go.dev/index/modules.json.gz\": dial tcp: lookup vuln.go.dev: no such host"
