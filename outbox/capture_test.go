@@ -418,7 +418,7 @@ func TestInstall(t *testing.T) {
 		for _, table := range tables {
 			b.exec(`INSERT INTO ` + ident(schema, table.Name) + ` (` + ident(`x"y'\`) + `) VALUES ('1'); UPDATE ` + ident(schema, table.Name) + ` SET ` + ident(`x"y'\`) + ` = '2'`)
 		}
-		w, err := New(b.pool, Config{Schema: schema, Tables: tables, Sender: b.sf, Algorithm: Merged})
+		w, err := New(b.pool, Config{Schema: schema, Tables: tables, Sender: b.sf, Algorithm: Merged, Calls: 1})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -75,14 +75,15 @@ func TestBulkWrites(t *testing.T) {
 
 // A backlog of one object takes few API calls, whatever it is made of: plain
 // inserts go by a thousand, the rest by jobs, and what is read back afterwards
-// gathers. With HCBRIDGE_BENCH it is 100,000 rows.
+// gathers. With HCBRIDGE_BENCH it is 100,000 rows and the limit what is promised; in
+// few rows the calls of the start weigh most, and how what is read back gathers
+// depends on the machine: there it is less than calls of 200 each way would take.
 func TestBacklogCalls(t *testing.T) {
 	t.Parallel()
-	n := 3_000
+	n, limit := 3_000, 20
 	if os.Getenv("HCBRIDGE_BENCH") != "" {
-		n = 100_000
+		n, limit = 100_000, 120
 	}
-	limit := max(12, 120*n/100_000)
 	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_POLL_INTERVAL=24h")
 	r.Start()
 	r.Synced()

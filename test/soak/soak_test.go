@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,13 +42,18 @@ func TestSoak(t *testing.T) {
 	b := tr.Start()
 	tr.Synced()
 
-	ctx, stop := context.WithTimeout(t.Context(), length)
+	limit := length
+	if !long {
+		limit = 5 * time.Minute // until both sides were compared
+	}
+	ctx, stop := context.WithTimeout(t.Context(), limit)
 	defer stop()
 	var wg sync.WaitGroup
 	wg.Go(func() { tr.run(ctx, tr.people, &tr.in, 1) })
 	wg.Go(func() { tr.run(ctx, tr.app, &tr.out, 2) })
 	wg.Go(func() { tr.trouble(ctx, length) })
-	began, equal := time.Now(), 0
+	began := time.Now()
+	var equal atomic.Int64 // times
 	wg.Go(func() {
 		tick := time.NewTicker(check)
 		defer tick.Stop()
@@ -61,7 +67,7 @@ func TestSoak(t *testing.T) {
 			took := tr.equal(ctx)
 			tr.quiet.Unlock()
 			if ctx.Err() == nil {
-				equal++
+				equal.Add(1)
 				t.Logf("%s: both sides equal after %s", time.Since(began).Round(time.Second), took.Round(time.Millisecond))
 			}
 		}
@@ -81,13 +87,16 @@ func TestSoak(t *testing.T) {
 			s := w.look()
 			samples = append(samples, s)
 			t.Log(s)
+			if !long && s.at > length && equal.Load() > 0 {
+				stop()
+			}
 		}
 	}
 	wg.Wait()
 	tr.SF.ClearFaults()
 	took := tr.equal(t.Context())
-	t.Logf("%d changes in Salesforce, %d in Postgres; both sides equal %d times and %s after the last", tr.in.Load(), tr.out.Load(), equal, took.Round(time.Millisecond))
-	if equal == 0 {
+	t.Logf("%d changes in Salesforce, %d in Postgres; both sides equal %d times and %s after the last", tr.in.Load(), tr.out.Load(), equal.Load(), took.Round(time.Millisecond))
+	if equal.Load() == 0 {
 		t.Error("both sides were never compared")
 	}
 	if !long {
