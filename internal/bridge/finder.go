@@ -46,7 +46,12 @@ func (f finder) Find(ctx context.Context, object, externalID string, attempts []
 	for _, a := range attempts {
 		oldest = max(oldest, a.Age)
 	}
-	since := f.s.sf.ServerTime().Add(-oldest - clockSpare)
+	gain, err := f.s.clockGain(ctx, oldest)
+	if err != nil {
+		return nil, err
+	}
+	spare := clockSpare + gain
+	since := f.s.sf.ServerTime().Add(-oldest - spare)
 	soql := fmt.Sprintf("SELECT %s FROM %s WHERE CreatedById = '%s' AND CreatedDate >= %s",
 		strings.Join(c.fields(), ", "), object, f.s.userID, since.UTC().Format("2006-01-02T15:04:05Z"))
 	queries := []string{soql}
@@ -62,7 +67,7 @@ func (f finder) Find(ctx context.Context, object, externalID string, attempts []
 		page, err := f.s.sf.Query(ctx, q, salesforce.QueryOpts{All: true})
 		for ; page != nil && err == nil; page, err = f.s.sf.Next(ctx, page) {
 			for _, record := range page.Records {
-				candidate, err := c.compare(record, now)
+				candidate, err := c.compare(record, now.Add(-spare))
 				if err != nil {
 					return nil, err
 				}
@@ -235,7 +240,7 @@ func (c *comparer) keys() []string {
 var soqlEscape = strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\n", `\n`, "\r", `\r`, "\t", `\t`, "\b", `\b`, "\f", `\f`, `"`, `\"`)
 
 // compare finds the attempts that a record equals, of those that were sent before
-// it was made.
+// it was made. now is as early as it may be, by the clock of who made it.
 func (c *comparer) compare(record json.RawMessage, now time.Time) (outbox.Candidate, error) {
 	var made struct {
 		CreatedDate salesforce.Time
@@ -248,7 +253,7 @@ func (c *comparer) compare(record json.RawMessage, now time.Time) (outbox.Candid
 	if err != nil {
 		return outbox.Candidate{}, err
 	}
-	age := now.Sub(made.CreatedDate.Time) - clockSpare
+	age := now.Sub(made.CreatedDate.Time)
 	found := outbox.Candidate{SFID: row.SFID, Age: age, Deleted: made.IsDeleted}
 	for name, set := range c.sets {
 		found.Equal = append(found.Equal, c.by[name+c.text(set, row.Values)]...)

@@ -31,7 +31,7 @@ func finding(t *testing.T, sf *org.Server, name string, fields ...string) (finde
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSession(New(scheduleConfig(), "test", zerolog.Nop()), nil, client)
+	s := newSession(New(scheduleConfig(), "test", zerolog.Nop()), migrated(t), client)
 	s.userID = sf.UserID()
 	s.objects = []*object{newObject(m)}
 	return finder{s}, client
@@ -130,6 +130,44 @@ func TestFindByKey(t *testing.T) {
 	attempts[3].Age = 2 * time.Minute // the request may have been before the record
 	if got, err = f.Find(t.Context(), "Account", "External_Id__c", attempts[3:]); err != nil || len(got) != 1 || got[0].SFID != old[0] {
 		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+// A record is found though Salesforce's clock was set forward after it was made, or
+// ours back, which is the same; and what was made before it was sent is not.
+func TestFindAcrossClocks(t *testing.T) {
+	t.Parallel()
+	clock := &orgClock{now: time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)}
+	sf := org.New(org.Options{Now: clock.Now, SessionTimeout: 100 * time.Hour}).Start()
+	defer sf.Close()
+	f, client := finding(t, sf, "Account", "Name", "Site")
+	account := map[string]any{"Name": "n", "Site": "s"}
+	before := made(t)(client.InsertAll(t.Context(), "Account", []map[string]any{account}))
+	clock.move(3 * time.Minute)
+	ids := made(t)(client.InsertAll(t.Context(), "Account", []map[string]any{account, {"Name": "stranger"}}))
+	if gain, err := f.s.clockGain(t.Context(), time.Hour); err != nil || gain != 0 {
+		t.Errorf("gained %s, %v", gain, err)
+	}
+	attempts := []outbox.Attempt{{Fields: account, Age: 30 * time.Second}}
+	for _, set := range []time.Duration{0, 2 * time.Hour, -time.Hour, 4 * time.Second, 25 * time.Hour} {
+		clock.move(set)
+		if _, err := client.Query(t.Context(), "SELECT Id FROM Account", salesforce.QueryOpts{}); err != nil { // tells the time
+			t.Fatal(err)
+		}
+		got, err := f.Find(t.Context(), "Account", "", attempts)
+		if err != nil || len(got) != 2 || got[0].SFID != ids[0] || fmt.Sprint(got[0].Equal) != "[0]" || got[1].Age > attempts[0].Age {
+			t.Errorf("set forward by %s: got %+v, %v, want %s and what may be it, without %s", set, got, err, ids, before)
+		}
+	}
+	// Once that is so, and long enough ago, nothing is allowed for.
+	if _, err := f.s.pool.Exec(t.Context(), `UPDATE hcbridge.clock SET until = until - interval '1 hour'`); err != nil {
+		t.Fatal(err)
+	}
+	if gain, err := f.s.clockGain(t.Context(), time.Minute); err != nil || gain != 0 {
+		t.Errorf("gained %s, %v", gain, err)
+	}
+	if gain, err := f.s.clockGain(t.Context(), 2*time.Hour); err != nil || gain < 26*time.Hour {
+		t.Errorf("gained %s, %v", gain, err)
 	}
 }
 

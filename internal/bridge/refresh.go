@@ -29,6 +29,7 @@ const (
 // refresher remembers when it has asked what.
 type refresher struct {
 	countsAt, rowsAt time.Time        // not before
+	clockAt          time.Time        // when the clocks were compared
 	churn            map[string]int64 // per table, at its last count
 	saved            []byte           // the last snapshot
 	savedAt          time.Time
@@ -73,6 +74,12 @@ func (s *session) refreshOnce(ctx context.Context, r *refresher) error {
 			return err
 		}
 		r.rowsAt = time.Now().Add(thrift * (time.Since(began) - brief))
+	}
+	if s.writer != nil && time.Since(r.clockAt) >= clockEvery {
+		if _, err := s.clockGain(ctx, 0); err != nil {
+			return err
+		}
+		r.clockAt = time.Now()
 	}
 	if time.Since(r.at) < refreshEvery {
 		return nil

@@ -106,7 +106,7 @@ func scheduleConfig() *config.Config {
 func (db *database) empty(ctx context.Context) error {
 	_, err := db.pool.Exec(ctx, `DELETE FROM salesforce.account; DELETE FROM salesforce.contact; DELETE FROM salesforce.invoice__c;
 		DELETE FROM hcbridge.object; DELETE FROM hcbridge.position; DELETE FROM hcbridge.mark; DELETE FROM hcbridge.gap;
-		DELETE FROM hcbridge.read_error; DELETE FROM hcbridge.invisible; DELETE FROM hcbridge.gone`)
+		DELETE FROM hcbridge.read_error; DELETE FROM hcbridge.invisible; DELETE FROM hcbridge.gone; DELETE FROM hcbridge.clock`)
 	return err
 }
 
