@@ -138,14 +138,18 @@ func (t *Tx) Update(ctx context.Context, object string, id int64, values map[str
 }
 
 // UpdateAll changes columns of the rows that an SQL condition names, in one
-// statement, and returns their ids.
+// statement, and returns their ids. What a row has already it does not change: that
+// is no news for anybody, and in the org there may be another value on its way.
 func (t *Tx) UpdateAll(ctx context.Context, object, where string, values map[string]any) ([]int64, error) {
 	columns, args, marks := list(values)
 	set := make([]string, len(columns))
 	for i := range columns {
 		set[i] = columns[i] + " = " + marks[i]
 	}
-	return t.write(ctx, "UPDATE "+t.table(object)+" SET "+strings.Join(set, ", ")+" WHERE "+where, object, updated, columns, args)
+	table := t.table(object)
+	sql := "UPDATE " + table + " AS is_now SET " + strings.Join(set, ", ") +
+		" FROM (SELECT * FROM " + table + " WHERE " + where + " FOR UPDATE) AS was WHERE is_now.id = was.id"
+	return t.write(ctx, sql, object, updated, columns, args)
 }
 
 // Delete deletes a row. One that is not there is no error: the org may have
@@ -163,19 +167,30 @@ func (t *Tx) table(object string) string {
 func (t *Tx) write(ctx context.Context, sql, object string, kind kind, columns []string, args []any) (ids []int64, err error) {
 	var id int64
 	var sfid *string
-	values := make([]*string, len(columns))
+	now, was := make([]*string, len(columns)), make([]*string, len(columns))
 	targets := []any{&id, &sfid}
-	back := []string{"id::bigint", "sfid::text"}
+	back, prefix := []string{"id::bigint", "sfid::text"}, ""
+	if kind == updated {
+		back, prefix = []string{"is_now.id::bigint", "is_now.sfid::text"}, "is_now."
+	}
 	for i, c := range columns {
-		back = append(back, c+"::text")
-		targets = append(targets, &values[i])
+		back = append(back, prefix+c+"::text")
+		targets = append(targets, &now[i])
+	}
+	if kind == updated {
+		for i, c := range columns {
+			back = append(back, "was."+c+"::text")
+			targets = append(targets, &was[i])
+		}
 	}
 	rows, err := t.tx.Query(ctx, sql+" RETURNING "+strings.Join(back, ", "), args...)
 	if err == nil {
 		_, err = pgx.ForEachRow(rows, targets, func() error {
 			w := write{object: object, row: id, kind: kind, sfid: sfid, values: map[string]*string{}}
 			for i, c := range columns {
-				w.values[strings.Trim(c, `"`)] = values[i]
+				if kind != updated || !same(now[i], was[i]) {
+					w.values[strings.Trim(c, `"`)] = now[i]
+				}
 			}
 			t.writes = append(t.writes, w)
 			ids = append(ids, id)
@@ -187,6 +202,10 @@ func (t *Tx) write(ctx context.Context, sql, object string, kind kind, columns [
 		return nil, fmt.Errorf("app: %s of %s: %w", kind, object, err)
 	}
 	return ids, nil
+}
+
+func same(a, b *string) bool {
+	return a == nil && b == nil || a != nil && b != nil && *a == *b
 }
 
 func (t *Tx) failed(ctx context.Context, what string, err error) {

@@ -181,6 +181,11 @@ func TestFound(t *testing.T) {
 			w.exec(`DELETE FROM salesforce.account WHERE name = 'new'`)
 		}},
 		{"an older value after a newer one", "I7 I8", func(w *world) { w.send(w.ours, "Phone", "2"); w.send(w.ours, "Phone", "3"); w.pull(2, w.ours) }},
+		{"a commit of what the row has", "", func(w *world) {
+			w.exec(`UPDATE salesforce.account SET phone = '6' WHERE id = 1`)
+			w.must(w.app.Update(w.Context(), "Account", 1, map[string]any{"phone": "6"}))
+			w.pull(1, w.theirs)
+		}},
 		{"values in the other order", "I6 I7", func(w *world) {
 			w.set("4")
 			w.set("5")
