@@ -78,10 +78,7 @@ func (e change) decide(_ *inbound, obj *object, b *pgsink.Batch) {
 	}
 	switch e.Type {
 	case cdc.Delete:
-		b.Changes = append(b.Changes, pgsink.Change{Table: obj.table, Kind: pgsink.Delete, Row: pgsink.Row{SFID: e.sfid, Stamp: e.CommittedAt.Truncate(time.Second)}})
-		if !obj.loaded.Load() {
-			mark("deleted during the load") // a page that was read earlier may bring it back
-		}
+		obj.deleted(b, e.sfid, e.CommittedAt)
 		return
 	case cdc.Undelete:
 		mark("undeleted") // a read under way may just have found it deleted

@@ -282,13 +282,7 @@ func (e topicEvent) decide(in *inbound, obj *object, b *pgsink.Batch) {
 			mark("delete within a second of another event")
 			return
 		}
-		b.Changes = append(b.Changes, pgsink.Change{Table: obj.table, Kind: pgsink.Delete, Row: pgsink.Row{SFID: e.SFID, Stamp: e.CreatedAt.Truncate(time.Second)}})
-		switch {
-		case !obj.loaded.Load() || obj.reloading.Load() || obj.bulk.Load():
-			mark("deleted during the load") // a page that was read earlier may bring it back
-		case len(obj.poll.Children) > 0:
-			mark(pgsink.ReasonGone) // the hydrator looks after its children
-		}
+		obj.deleted(b, e.SFID, e.CreatedAt)
 		return
 	}
 	if deleted {
@@ -305,6 +299,21 @@ func (e topicEvent) decide(in *inbound, obj *object, b *pgsink.Batch) {
 		return
 	}
 	b.Changes = append(b.Changes, pgsink.Change{Table: obj.table, Kind: pgsink.Event, Row: row})
+}
+
+// deleted applies an event that says that a record was deleted.
+func (o *object) deleted(b *pgsink.Batch, sfid string, at time.Time) {
+	b.Changes = append(b.Changes, pgsink.Change{Table: o.table, Kind: pgsink.Delete, Row: pgsink.Row{SFID: sfid, Stamp: at.Truncate(time.Second)}})
+	reason := ""
+	switch {
+	case !o.loaded.Load() || o.reloading.Load() || o.bulk.Load():
+		reason = "deleted during the load" // a page that was read earlier may bring it back
+	case len(o.poll.Children) > 0:
+		reason = pgsink.ReasonGone // the hydrator looks after its children
+	default:
+		return
+	}
+	b.Marks = append(b.Marks, pgsink.Mark{Object: o.cfg.Name, SFID: sfid, Reason: reason})
 }
 
 // note remembers the event and reports whether another of the record, and

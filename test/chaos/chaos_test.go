@@ -127,6 +127,7 @@ func run(t *testing.T, p plan, server *pgtest.Server) {
 	}
 	if t.Failed() {
 		t.Log(w.state())
+		t.Log(history(log, violations))
 		w.logs()
 	}
 }

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"hcbridge/test/check"
+	"hcbridge/test/org/truth"
 )
 
 // backlog is one transaction of the app that changes thousands of rows, in the
@@ -35,6 +37,35 @@ func (w *world) backlog(ctx context.Context) {
 	if err != nil {
 		w.T.Errorf("backlog: %v", err)
 	}
+}
+
+// sfids are the Salesforce ids in a text.
+var sfids = regexp.MustCompile(`\b[a-z0-9A-Z]{15}[A-Z0-5]{3}\b`)
+
+// history is what happened in the org to the records that are named, in order.
+func history(log *truth.Log, violations []check.Violation) string {
+	named := map[string]bool{}
+	for _, v := range violations {
+		for _, id := range sfids.FindAllString(v.String(), -1) {
+			named[id] = true
+		}
+	}
+	var b strings.Builder
+	for _, c := range log.Snapshot(objects()).Changes {
+		if !named[c.ID()] {
+			continue
+		}
+		fmt.Fprintf(&b, "%s %s %s %s by %s %s cascade %t replay %d:", c.At.Format(time.StampMilli), c.Object.Name, c.ID(), c.Kind, c.User, c.API, c.Cascade, c.Replay)
+		for _, f := range c.Object.Fields {
+			if v, changed := c.Changed(f.Name); changed && v != nil {
+				fmt.Fprintf(&b, " %s=%v", f.Name, v)
+			} else if changed {
+				fmt.Fprintf(&b, " %s=null", f.Name)
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
 // state is what explains a run that went wrong: what waits, and what the bridge

@@ -171,6 +171,27 @@ func TestChangeEventLost(t *testing.T) {
 	r.Equal("Account")
 }
 
+// What the delete or the merge of a record does to those that refer to it, nobody
+// tells: not their change events, nor a poll, as their stamps stay.
+func TestChangeDataCaptureOfParents(t *testing.T) {
+	t.Parallel()
+	r := newCDC(t, []string{"Account"}, "HC_OBJECTS=Account,Contact,Invoice__c", "HC_OBJECT_CONTACT_MODE=polling", "HC_OBJECT_INVOICE__C_MODE=polling")
+	kept, gone, lost := r.Insert("Account", map[string]any{"Name": "Kept"}), r.Insert("Account", map[string]any{"Name": "Gone"}), r.Insert("Account", map[string]any{"Name": "Lost"})
+	contact := r.Insert("Contact", map[string]any{"LastName": "Of gone", "AccountId": gone})
+	moved := r.Insert("Contact", map[string]any{"LastName": "Of lost", "AccountId": lost})
+	invoice := r.Insert("Invoice__c", map[string]any{"Name": "Of gone", "Account__c": gone})
+	r.Start()
+	r.heard(accountChanges, r.account(map[string]any{"Name": "First"}))
+	r.Equal("Account", "Contact", "Invoice__c")
+
+	r.Must(r.SF.Delete("Account", gone))
+	r.becomes("invoice__c", invoice, "concat_ws(',', name, account__c)", "Of gone")
+	r.becomes("contact", contact, "lastname", "<null>")
+	r.Must(r.SF.As(org.DefaultOther).Merge("Account", kept, lost))
+	r.becomes("contact", moved, "accountid", kept)
+	r.Equal("Account", "Contact", "Invoice__c")
+}
+
 // Where Salesforce says that it cannot tell what changed, everything is looked
 // at, and the gap is on record.
 func TestChangeOverflow(t *testing.T) {
