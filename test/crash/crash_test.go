@@ -18,7 +18,7 @@ import (
 
 // inCI is how many points the suite takes from all scenarios together, besides the
 // kills at random times.
-const inCI = 27
+const inCI = 100
 
 // together is how many worlds run side by side, if HCBRIDGE_CRASH_TOGETHER does
 // not say so: most of the time one waits.
@@ -88,7 +88,7 @@ func TestPoints(t *testing.T) {
 	began := time.Now()
 	var running errgroup.Group
 	running.SetLimit(abreast)
-	for _, s := range chosen {
+	for i, s := range chosen {
 		points := everyPoint(s)
 		switch {
 		case point != "":
@@ -98,7 +98,7 @@ func TestPoints(t *testing.T) {
 			}
 			points = somePoints(n)
 		case !whole && only == "":
-			points = somePoints(sample(s)...)
+			points = somePoints(sample(i, s)...)
 		}
 		running.Go(func() error {
 			var sum tally
@@ -124,9 +124,10 @@ func TestPoints(t *testing.T) {
 	t.Logf("%-16s %s", "total", &total)
 }
 
-// sample spreads the points that the suite takes evenly over a scenario.
-func sample(s scenario) (list []int) {
-	n := max(1, inCI/len(all()))
+// sample spreads the points that the suite takes evenly over the scenarios, and those
+// of number i evenly over it.
+func sample(i int, s scenario) (list []int) {
+	n := inCI*(i+1)/len(all()) - inCI*i/len(all())
 	for i := range n {
 		list = append(list, 1+(2*i+1)*s.size/(2*n))
 	}
