@@ -12,6 +12,9 @@ import (
 //go:embed sql/bury.sql
 var burySQL string
 
+//go:embed sql/unburied.sql
+var unburiedSQL string
+
 //go:embed sql/unbury.sql
 var unburySQL string
 
@@ -34,12 +37,7 @@ type executor interface {
 }
 
 func (s *Sink) bury(ctx context.Context, db executor, object string, ids []string) error {
-	full := make([]string, 0, len(ids))
-	for _, id := range ids {
-		if c, ok := canonID(id); ok {
-			full = append(full, c)
-		}
-	}
+	full := canonIDs(ids)
 	if len(full) == 0 {
 		return nil
 	}
@@ -47,6 +45,35 @@ func (s *Sink) bury(ctx context.Context, db executor, object string, ids []strin
 		return fmt.Errorf("pgsink: deleted records of %s: %w", object, err)
 	}
 	return nil
+}
+
+// Unburied returns those of ids, with 18 characters, that are not remembered as
+// deleted.
+func (s *Sink) Unburied(ctx context.Context, object string, ids []string) ([]string, error) {
+	full := canonIDs(ids)
+	if len(full) == 0 {
+		return nil, nil
+	}
+	rows, err := s.pool.Query(ctx, unburiedSQL, s.schema, object, full)
+	if err != nil {
+		return nil, fmt.Errorf("pgsink: deleted records of %s: %w", object, err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("pgsink: deleted records of %s: %w", object, err)
+	}
+	return list, nil
+}
+
+// canonIDs gives ids 18 characters, and leaves out what is none.
+func canonIDs(ids []string) []string {
+	full := make([]string, 0, len(ids))
+	for _, id := range ids {
+		if c, ok := canonID(id); ok {
+			full = append(full, c)
+		}
+	}
+	return full
 }
 
 // Unbury forgets deletions that no event can be older than any more, and that

@@ -146,6 +146,9 @@ func (s *session) settled(ctx context.Context, tx pgx.Tx, done []outbox.Settled)
 		}
 		if d.Op == outbox.Delete {
 			deleted[o.cfg.Name] = append(deleted[o.cfg.Name], d.SFID)
+			if len(o.poll.Children) > 0 {
+				marks = append(marks, pgsink.Mark{Object: o.cfg.Name, SFID: d.SFID, Reason: pgsink.ReasonGone})
+			}
 			continue
 		}
 		marks = append(marks, pgsink.Mark{Object: o.cfg.Name, SFID: d.SFID, Reason: "written"})

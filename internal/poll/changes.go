@@ -219,7 +219,7 @@ func (r *Reader) different(ctx context.Context, o Object, w window, seen []stamp
 			differ = append(differ, difference{s, "poll"})
 		}
 	}
-	return differ, r.sink.Bury(ctx, o.Name, gone)
+	return differ, r.bury(ctx, o, gone)
 }
 
 func (r *Reader) markAll(ctx context.Context, o Object, w window, differ []difference, found *Found) error {
@@ -313,10 +313,30 @@ func (r *Reader) markGone(ctx context.Context, o Object, answer *deletes) (int, 
 	for i, d := range answer.Records {
 		ids[i] = d.ID
 	}
-	if err := r.sink.Bury(ctx, o.Name, ids); err != nil {
+	if err := r.bury(ctx, o, ids); err != nil {
 		return 0, err
 	}
 	return r.markIDs(ctx, o, ids, pgsink.ReasonGone, true)
+}
+
+// bury remembers deleted records, most of them without a row. Who refers to one
+// that was not remembered yet must be looked after all the same: a read may have
+// brought its id before it went, or be about to.
+func (r *Reader) bury(ctx context.Context, o Object, ids []string) error {
+	if len(o.Children) > 0 {
+		fresh, err := r.sink.Unburied(ctx, o.Name, ids)
+		if err != nil {
+			return err
+		}
+		marks := make([]pgsink.Mark, len(fresh))
+		for i, id := range fresh {
+			marks[i] = pgsink.Mark{Object: o.Name, SFID: id, Reason: pgsink.ReasonGone}
+		}
+		if err := r.mark(ctx, marks); err != nil {
+			return err
+		}
+	}
+	return r.sink.Bury(ctx, o.Name, ids)
 }
 
 // markUnknown marks the records of a getUpdated answer that have no row, most of

@@ -53,6 +53,8 @@
 // older event may be on its way, also to a row of before the load. When a record
 // is gone, the rows that refer to it are read: Salesforce deletes them, empties
 // their lookups or, after a merge, points them to the winner, all without a word.
+// That is so where it never had a row, or the app has deleted it, too, and the
+// hydrator's work alone: what it has read of a child before, it has written by then.
 //
 // # Calls
 //

@@ -122,13 +122,15 @@ func run(t *testing.T, p plan, server *pgtest.Server) {
 		t.Error(v)
 	}
 	t.Logf("seed %d: faults for %s, all checked %s after the last, %d violations", p.seed, p.length, time.Since(calm).Round(time.Millisecond), len(violations))
+	defer func() {
+		if t.Failed() {
+			t.Log(w.state())
+			t.Log(history(log, violations))
+			w.logs()
+		}
+	}()
 	if len(violations) == 0 {
 		w.streams()
-	}
-	if t.Failed() {
-		t.Log(w.state())
-		t.Log(history(log, violations))
-		w.logs()
 	}
 }
 
@@ -163,14 +165,15 @@ func (w *world) converged(log *truth.Log) []check.Violation {
 }
 
 // streams sees to it that events are delivered again: polls find what the stream does
-// not bring, so a dead one shows nowhere else.
+// not bring, so a dead one shows nowhere else. A channel that was refused is asked for
+// again within a minute.
 func (w *world) streams() {
 	random := w.plan.random(3000)
 	for _, k := range kinds {
 		if w.plan.modes[k.object] == "polling" {
 			continue
 		}
-		w.Until("an event of "+k.object, within, func() error {
+		w.Until("an event of "+k.object, 2*within, func() error {
 			before := w.SF.Stream().Delivered()
 			w.Insert(k.object, k.record(random))
 			for began := time.Now(); time.Since(began) < 2*time.Second; time.Sleep(5 * time.Millisecond) {

@@ -3,10 +3,13 @@ package chaos
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -68,7 +71,11 @@ func (w *wire) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.p.Stop()
-	if err := w.p.Start(); err != nil {
+	err := w.p.Start()
+	for deadline := time.Now().Add(10 * time.Second); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(deadline); err = w.p.Start() {
+		time.Sleep(10 * time.Millisecond) // somebody's connection has got the port for a moment
+	}
+	if err != nil {
 		w.t.Errorf("restart of the proxy: %v", err)
 	}
 }

@@ -187,7 +187,11 @@ func (w *world) stopPostgres(d time.Duration) {
 func (w *world) sql(text string) {
 	w.database.RLock()
 	defer w.database.RUnlock()
-	if _, err := w.Pool.Exec(w.T.Context(), text); err != nil {
+	_, err := w.Pool.Exec(w.T.Context(), text)
+	for deadline := time.Now().Add(10 * time.Second); err != nil && strings.Contains(err.Error(), "deadlock") && time.Now().Before(deadline); {
+		_, err = w.Pool.Exec(w.T.Context(), text) // it locks many tables, and the bridge goes on
+	}
+	if err != nil {
 		w.T.Errorf("%s: %v", text, err)
 	}
 }
@@ -202,6 +206,7 @@ func (w *world) calm() {
 	w.SF.Stream().Drop(nil)
 	w.SF.Stream().ForgetEvery(0)
 	w.SF.Stream().RefuseHandshake("", 0)
+	w.SF.Stream().RefuseSubscribe("", "", "", 0)
 	w.SF.DailyLimit(1_000_000)
 	w.refuse.Store(0)
 	w.late.Store(0)

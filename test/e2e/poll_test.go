@@ -57,6 +57,35 @@ func TestVerifyCommand(t *testing.T) {
 	}
 }
 
+// A parent that is gone without a row: the app has deleted it, or nobody had heard of
+// it when it was made. A poll, or the answer, is all that tells, and nothing of the
+// children.
+func TestParentDeletedWithoutRow(t *testing.T) {
+	t.Parallel()
+	for name, access := range map[string]string{"by the app": "read_write", "by others": "read_only"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, "HC_OBJECTS=Account,Invoice__c", "HC_OBJECT_ACCOUNT_MODE=polling", "HC_OBJECT_INVOICE__C_MODE=polling", "HC_OBJECT_ACCOUNT_ACCESS="+access, "HC_POLL_INTERVAL=2s")
+			parent := r.Insert("Account", map[string]any{"Name": "Parent"})
+			r.Insert("Invoice__c", map[string]any{"Account__c": parent})
+			r.Start()
+			r.Synced()
+			r.Equal("Account", "Invoice__c")
+			r.Exec("DELETE FROM salesforce.account") // of a read only object nobody notices
+			if access == "read_only" {
+				r.Must(r.SF.Delete("Account", parent))
+			}
+			r.Eventually("lookup", 20*time.Second, func() error {
+				if n := r.Count("SELECT count(*) FROM salesforce.invoice__c WHERE account__c IS NOT NULL"); n > 0 {
+					return fmt.Errorf("%d lookups stay", n)
+				}
+				return nil
+			})
+			r.Equal("Account", "Invoice__c")
+		})
+	}
+}
+
 // Row 39 of the list of faults: the event of a parent's delete is all there is;
 // its children get none.
 func TestParentDeletedByEvent(t *testing.T) {

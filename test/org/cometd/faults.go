@@ -1,5 +1,7 @@
 package cometd
 
+import "slices"
+
 // faults is what a test has told the server to do wrong.
 type faults struct {
 	forgetEvery      int
@@ -81,10 +83,15 @@ func (s *Server) RefuseHandshake(reason string, times int) {
 }
 
 // RefuseSubscribe refuses the next subscribes to a channel ("" for any) with
-// an error and, if it is not empty, a failure reason.
+// an error and, if it is not empty, a failure reason. With times 0 no more are
+// refused from now on.
 func (s *Server) RefuseSubscribe(name, text, reason string, times int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if times == 0 {
+		s.refusals = slices.DeleteFunc(s.refusals, func(r refusal) bool { return name == "" || r.channel == name })
+		return
+	}
 	s.refusals = append(s.refusals, refusal{channel: name, text: text, reason: reason, times: times})
 }
 
