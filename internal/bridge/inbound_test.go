@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -128,6 +129,10 @@ func TestChannelFrom(t *testing.T) {
 // position stays at what was.
 func TestHandleIsBounded(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, handleIsBounded)
+}
+
+func handleIsBounded(t *testing.T) {
 	s := &session{Bridge: New(&config.Config{}, "test", zerolog.Nop())}
 	s.in = newInbound(s)
 	ch := &channel{name: "/topic/hc_Account", obj: newObject(&mapping{cfg: config.Object{Name: "Account"}}), topicID: "0IF"}
@@ -144,7 +149,7 @@ func TestHandleIsBounded(t *testing.T) {
 			msgs[i] = bayeux.Message{Channel: ch.name, ReplayID: next, Data: fmt.Appendf(nil,
 				`{"event":{"createdDate":"2026-01-02T12:00:00.000Z","replayId":%d,"type":"updated"},"sobject":{"Id":"001000000000001AAA"}}`, next)}
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // 30 s in earnest
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		err = s.in.handle(ctx, msgs)
 		cancel()
 	}

@@ -62,6 +62,7 @@ func (w *warmUp) run(ctx context.Context) {
 		default:
 			failures = 0
 			w.latest = d
+			w.log.Info().Str("component", "bridge").Str("event", "standby_prepared").Int("objects", len(w.cfg.Objects)).Msg("this process can begin at once if it has to take over")
 		}
 		sleep(ctx, wait)
 	}

@@ -3,6 +3,8 @@ package bridge
 import (
 	"errors"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,10 +60,11 @@ func TestWarmUp(t *testing.T) {
 		t.Error("it could log in before it stood by, and had no lease")
 	}
 	defer closeIdle2()
-	stand := func(until func()) *descriptions {
+	stand := func(until func(prepared <-chan struct{})) *descriptions {
 		t.Helper()
 		used, _ := sf.Usage()
-		b := New(cfg, "test", zerolog.Nop())
+		prepared := &seen{text: `"standby_prepared"`, ch: make(chan struct{})}
+		b := New(cfg, "test", zerolog.New(prepared))
 		var warm *descriptions
 		done := make(chan error, 1)
 		go func() {
@@ -77,7 +80,7 @@ func TestWarmUp(t *testing.T) {
 				t.Fatal("it does not ask")
 			}
 		}
-		until()
+		until(prepared.ch)
 		expire(t, pool)
 		if err := <-done; err != nil {
 			t.Fatal(err)
@@ -88,7 +91,7 @@ func TestWarmUp(t *testing.T) {
 		return warm
 	}
 
-	warm := stand(func() { time.Sleep(100 * time.Millisecond) }) // for the answer
+	warm := stand(func(prepared <-chan struct{}) { <-prepared })
 	if warm == nil {
 		t.Fatal("it has learned nothing")
 	}
@@ -114,4 +117,18 @@ func TestWarmUp(t *testing.T) {
 	if o := s.byTable["account"]; s.foreknown != nil || len(o.frozen) > 0 || o.reloading.Load() || !slices.Contains(o.fields, "Extra__c") {
 		t.Errorf("old knowledge was used: frozen %v, reload %t", o.frozen, o.reloading.Load())
 	}
+}
+
+// seen is a writer that closes ch when it is given a text.
+type seen struct {
+	text string
+	once sync.Once
+	ch   chan struct{}
+}
+
+func (s *seen) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), s.text) {
+		s.once.Do(func() { close(s.ch) })
+	}
+	return len(p), nil
 }
