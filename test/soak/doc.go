@@ -18,8 +18,9 @@
 //
 // What the first five minutes (a quarter of a shorter run) show is not judged.
 // Of the rest the first tenth is compared with the last. Resident memory grew if its
-// median did by 1 MB. A count rose if both its median and its lowest value did
-// by one: what leaks raises both, and what a request in hand holds at the moment of
+// median did by 1 MB. Counts are compared by thirds, as pools of connections grow
+// and shrink with the load for minutes. One rose if both its median and its lowest value
+// did by one: what leaks raises both, and what a request in hand holds at the moment of
 // a sample raises one at most. Who says for a minute that it is not ready has not got
 // over a fault that was over at once.
 package soak

@@ -61,16 +61,18 @@ func judge(samples []sample, length time.Duration) (grown []string, report strin
 	if len(s) < atLeast {
 		return []string{fmt.Sprintf("only %d samples after the warm-up, want %d to judge by", len(s), atLeast)}, ""
 	}
-	tenth := max(3, len(s)/10)
-	first, last := s[:tenth], s[len(s)-tenth:]
+	first, last := ends(s, 10)
 	var b strings.Builder
-	fmt.Fprintf(&b, "medians of %d samples until %s and of %d from %s on (lowest in brackets):\n", tenth, first[tenth-1].at.Round(time.Second), tenth, last[0].at.Round(time.Second))
+	fmt.Fprintf(&b, "medians of %d samples until %s and of as many from %s on:\n", len(first), first[len(first)-1].at.Round(time.Second), last[0].at.Round(time.Second))
 	rss := func(s sample) int64 { return s.rss }
 	was, is := median(first, rss), median(last, rss)
 	fmt.Fprintf(&b, "  %-12s %8.2f MB -> %8.2f MB, %+.2f MB\n", "resident", float64(was)/1e6, float64(is)/1e6, float64(is-was)/1e6)
 	if is-was >= growth {
 		grown = append(grown, fmt.Sprintf("resident memory grew by %.2f MB", float64(is-was)/1e6))
 	}
+	// Pools breathe with the load, for minutes: their ends are longer.
+	first, last = ends(s, 3)
+	fmt.Fprintf(&b, "of %d samples until %s and from %s on (lowest in brackets):\n", len(first), first[len(first)-1].at.Round(time.Second), last[0].at.Round(time.Second))
 	for _, c := range []struct {
 		name string
 		of   func(sample) int
@@ -87,6 +89,12 @@ func judge(samples []sample, length time.Duration) (grown []string, report strin
 		}
 	}
 	return grown, b.String()
+}
+
+// ends are the first and the last nth of samples, at least three each.
+func ends(s []sample, n int) (first, last []sample) {
+	n = max(3, len(s)/n)
+	return s[:n], s[len(s)-n:]
 }
 
 func median[T cmp.Ordered](samples []sample, of func(sample) T) T {
@@ -136,11 +144,15 @@ func TestJudge(t *testing.T) {
 				s.goroutines, s.descriptors, s.connections, s.rss = 300, 90, 10, 60e6
 			}
 		}, ""},
+		"pools that breathe": {func(i int, s *sample) {
+			s.goroutines += []int{0, 1, 2, 4}[i/30%4]
+			s.descriptors += []int{0, 1, 2, 3}[i/30%4]
+		}, ""},
 		"memory":           {func(i int, s *sample) { s.rss += int64(i) * 3500 }, "resident memory grew by"},
 		"memory at once":   {func(i int, s *sample) { s.rss += int64(i/200) * 1_100_000 }, "resident memory grew by"},
 		"one goroutine":    {func(i int, s *sample) { s.goroutines += i / 200 }, "more goroutines"},
-		"one descriptor":   {func(i int, s *sample) { s.descriptors += i / 300 }, "more descriptors"},
-		"one connection":   {func(i int, s *sample) { s.connections += i / 300 }, "more connections"},
+		"one descriptor":   {func(i int, s *sample) { s.descriptors += i / 220 }, "more descriptors"},
+		"one connection":   {func(i int, s *sample) { s.connections += i / 220 }, "more connections"},
 		"not ready":        {func(i int, s *sample) { s.ready = s.ready && (i < 200 || i > 210) }, "not ready from"},
 		"a slow goroutine": {func(i int, s *sample) { s.goroutines += i / 100 }, "more goroutines"},
 	} {
