@@ -30,6 +30,7 @@ type App struct {
 
 	mu     sync.Mutex
 	writes []write // those of a row in the order of their commits
+	txs    int     // transactions so far
 	harm   []Violation
 }
 
@@ -82,15 +83,16 @@ func (a *App) Do(ctx context.Context, fn func(*Tx) error) error {
 	// Rows are still locked, so what is of one row is in the order of its commits.
 	// A commit that fails is taken back.
 	a.mu.Lock()
-	from := len(a.writes)
+	a.txs++
+	number := a.txs
 	for i := range t.writes {
-		t.writes[i].tx = from
+		t.writes[i].tx = number
 	}
 	a.writes = append(a.writes, t.writes...)
 	a.mu.Unlock()
 	if err := tx.Commit(ctx); err != nil {
 		a.mu.Lock()
-		a.writes = slices.DeleteFunc(a.writes, func(w write) bool { return len(t.writes) > 0 && w.tx == from })
+		a.writes = slices.DeleteFunc(a.writes, func(w write) bool { return w.tx == number })
 		a.mu.Unlock()
 		t.failed(ctx, "commit", err)
 		return fmt.Errorf("app: commit: %w", err)

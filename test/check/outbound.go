@@ -305,7 +305,7 @@ func (l *look) ordered(k rowKey, id string, writes []write, s *story) {
 				}
 			}
 			if !found {
-				l.add("I7", k.object, id, "the bridge has set %s to %v in transaction %d, which the app did not commit then or later", f.Name, value, c.Tx)
+				l.add("I7", k.object, id, "the bridge has set %s to %v in transaction %d, which the app did not commit then or later in row %d", f.Name, value, c.Tx, k.row)
 			}
 		}
 		if mine {
