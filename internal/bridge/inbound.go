@@ -304,7 +304,7 @@ func (e topicEvent) decide(in *inbound, obj *object, b *pgsink.Batch) {
 // deleted applies an event that says that a record was deleted.
 func (o *object) deleted(b *pgsink.Batch, sfid string, at time.Time) {
 	b.Changes = append(b.Changes, pgsink.Change{Table: o.table, Kind: pgsink.Delete, Row: pgsink.Row{SFID: sfid, Stamp: at.Truncate(time.Second)}})
-	reason := ""
+	var reason string
 	switch {
 	case !o.loaded.Load() || o.reloading.Load() || o.bulk.Load():
 		reason = "deleted during the load" // a page that was read earlier may bring it back
