@@ -56,7 +56,7 @@ func TestUp(t *testing.T) {
 		}
 		got := one[string](t, conn, `SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class
 			WHERE relnamespace = 'hcbridge'::regnamespace AND relkind = 'r'`)
-		if want := "conflict gap gone hold instance invisible lease mark migration object position purse read_error seen"; got != want {
+		if want := "clock conflict gap gone hold instance invisible lease mark migration object position purse read_error seen"; got != want {
 			t.Errorf("tables are %s, want %s", got, want)
 		}
 	})
