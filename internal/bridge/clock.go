@@ -19,10 +19,11 @@ const clockEvery = 5 * time.Second
 // fail-over to a machine whose clock is off. When something was sent is known by
 // Postgres's clock, and when a record was made by Salesforce's: whoever infers the one
 // from the other has to allow for that. A clock that loses makes a time earlier than
-// it was, which is the safe side.
-func (s *session) clockGain(ctx context.Context, since time.Duration) (time.Duration, error) {
+// it was, which is the safe side. now is what Salesforce's clock shows: the very time
+// that is reckoned from, as the next answer may bring another.
+func (s *session) clockGain(ctx context.Context, now time.Time, since time.Duration) (time.Duration, error) {
 	var gain float64 // seconds
-	if err := s.pool.QueryRow(ctx, clockSQL, s.cfg.Schema, s.sf.ServerTime(), since.Seconds()).Scan(&gain); err != nil {
+	if err := s.pool.QueryRow(ctx, clockSQL, s.cfg.Schema, now, since.Seconds()).Scan(&gain); err != nil {
 		return 0, fmt.Errorf("compare clocks: %w", err)
 	}
 	return time.Duration(gain * float64(time.Second)), nil

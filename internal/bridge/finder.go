@@ -46,12 +46,13 @@ func (f finder) Find(ctx context.Context, object, externalID string, attempts []
 	for _, a := range attempts {
 		oldest = max(oldest, a.Age)
 	}
-	gain, err := f.s.clockGain(ctx, oldest)
+	now := f.s.sf.ServerTime()
+	gain, err := f.s.clockGain(ctx, now, oldest)
 	if err != nil {
 		return nil, err
 	}
 	spare := clockSpare + gain
-	since := f.s.sf.ServerTime().Add(-oldest - spare)
+	since := now.Add(-oldest - spare)
 	soql := fmt.Sprintf("SELECT %s FROM %s WHERE CreatedById = '%s' AND CreatedDate >= %s",
 		strings.Join(c.fields(), ", "), object, f.s.userID, since.UTC().Format("2006-01-02T15:04:05Z"))
 	queries := []string{soql}
@@ -62,7 +63,6 @@ func (f finder) Find(ctx context.Context, object, externalID string, attempts []
 		}
 	}
 	var found []outbox.Candidate
-	now := f.s.sf.ServerTime()
 	for _, q := range queries {
 		page, err := f.s.sf.Query(ctx, q, salesforce.QueryOpts{All: true})
 		for ; page != nil && err == nil; page, err = f.s.sf.Next(ctx, page) {

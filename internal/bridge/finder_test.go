@@ -145,7 +145,7 @@ func TestFindAcrossClocks(t *testing.T) {
 	before := made(t)(client.InsertAll(t.Context(), "Account", []map[string]any{account}))
 	clock.move(3 * time.Minute)
 	ids := made(t)(client.InsertAll(t.Context(), "Account", []map[string]any{account, {"Name": "stranger"}}))
-	if gain, err := f.s.clockGain(t.Context(), time.Hour); err != nil || gain != 0 {
+	if gain, err := f.s.clockGain(t.Context(), f.s.sf.ServerTime(), time.Hour); err != nil || gain != 0 {
 		t.Errorf("gained %s, %v", gain, err)
 	}
 	attempts := []outbox.Attempt{{Fields: account, Age: 30 * time.Second}}
@@ -163,10 +163,10 @@ func TestFindAcrossClocks(t *testing.T) {
 	if _, err := f.s.pool.Exec(t.Context(), `UPDATE hcbridge.clock SET until = until - interval '1 hour'`); err != nil {
 		t.Fatal(err)
 	}
-	if gain, err := f.s.clockGain(t.Context(), time.Minute); err != nil || gain != 0 {
+	if gain, err := f.s.clockGain(t.Context(), f.s.sf.ServerTime(), time.Minute); err != nil || gain != 0 {
 		t.Errorf("gained %s, %v", gain, err)
 	}
-	if gain, err := f.s.clockGain(t.Context(), 2*time.Hour); err != nil || gain < 26*time.Hour {
+	if gain, err := f.s.clockGain(t.Context(), f.s.sf.ServerTime(), 2*time.Hour); err != nil || gain < 26*time.Hour {
 		t.Errorf("gained %s, %v", gain, err)
 	}
 }

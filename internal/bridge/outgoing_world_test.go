@@ -164,7 +164,7 @@ func (p plot) runOut(ctx context.Context, db *database) (trail []string, err err
 
 // pass lets time pass, for the org: ours sees its clock set forward.
 func (w *outWorld) pass(ctx context.Context, d time.Duration) error {
-	if _, err := w.s.clockGain(ctx, 0); err != nil {
+	if _, err := w.s.clockGain(ctx, w.s.sf.ServerTime(), 0); err != nil {
 		return err
 	}
 	return w.move(ctx, d)

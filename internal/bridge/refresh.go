@@ -76,7 +76,7 @@ func (s *session) refreshOnce(ctx context.Context, r *refresher) error {
 		r.rowsAt = time.Now().Add(thrift * (time.Since(began) - brief))
 	}
 	if s.writer != nil && time.Since(r.clockAt) >= clockEvery {
-		if _, err := s.clockGain(ctx, 0); err != nil {
+		if _, err := s.clockGain(ctx, s.sf.ServerTime(), 0); err != nil {
 			return err
 		}
 		r.clockAt = time.Now()
