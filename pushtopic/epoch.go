@@ -49,11 +49,11 @@ func SetEpoch(ctx context.Context, api API, bridge string, epoch int64) error {
 	return nil
 }
 
-// epoch is the one in the Description, 0 without one.
+// epoch is the one in the Description, 0 without one: anybody may have edited it.
 func (t Topic) epoch() int64 {
 	_, text, _ := strings.Cut(t.Description, at)
 	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
+	if err != nil || n < 0 {
 		return 0
 	}
 	return n

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -267,7 +268,7 @@ func (m *mapping) equal(other *mapping) bool {
 // pollObject is the mapping as package poll sees it.
 func (m *mapping) pollObject(streamed func() bool) poll.Object {
 	return poll.Object{
-		Name: m.cfg.Name, Table: m.table, Fields: m.fields, Moving: m.moving, Deletes: m.delete, Merges: m.merges,
+		Name: m.cfg.Name, Table: m.table, Fields: m.fields, Moving: m.moving, Lookups: slices.Sorted(maps.Keys(m.lookups)), Deletes: m.delete, Merges: m.merges,
 		Interval: m.cfg.PollInterval, Streamed: streamed,
 	}
 }

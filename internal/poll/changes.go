@@ -172,8 +172,8 @@ func (r *Reader) markDifferent(ctx context.Context, o Object, w window, seen []s
 	return r.markAll(ctx, o, w, differ, found)
 }
 
-// difference is a record that the table does not show as it is, or whose stamp's
-// second was not over when the two were compared last.
+// difference is a record that the table does not show as it is, or may have been
+// given the same stamp again since the two were compared last.
 type difference struct {
 	stamp
 
@@ -212,7 +212,7 @@ func (r *Reader) different(ctx context.Context, o Object, w window, seen []stamp
 			gone = append(gone, s.ID)
 		case exists && row.After(s.SystemModstamp.Time):
 		case exists && row.Equal(s.SystemModstamp.Time):
-			if !s.SystemModstamp.Before(w.settled) {
+			if w.unsettled(s.SystemModstamp.Time) {
 				differ = append(differ, difference{s, reasonSettle})
 			}
 		default:

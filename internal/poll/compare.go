@@ -34,8 +34,8 @@ func (r *Reader) FullDue(ctx context.Context, o Object, p Pace) (bool, error) {
 	return err == nil && fullDue(state, r.sf.ServerTime(), o, p), err
 }
 
-// Full reads id, stamp and the moving fields of every record and marks what
-// differs: records without a row, older rows, moved values, and rows without a
+// Full reads id, stamp, the moving fields and the lookups of every record and marks
+// what differs: records without a row, older rows, moved values, and rows without a
 // record. Of the last, Hydrate removes those that Salesforce calls deleted. It
 // returns what it marked.
 func (r *Reader) Full(ctx context.Context, o Object, progress Progress) (found Found, err error) {
@@ -46,7 +46,7 @@ func (r *Reader) Full(ctx context.Context, o Object, progress Progress) (found F
 		return found, ctx.Err()
 	}
 	began := r.sf.ServerTime()
-	fields := append([]string{"Id", "SystemModstamp"}, o.Moving...)
+	fields := slices.Concat([]string{"Id", "SystemModstamp"}, o.Moving, o.Lookups)
 	c, err := r.compare(ctx, o, fields, progress, func(differences []pgsink.Difference) error {
 		marks := make([]pgsink.Mark, 0, len(differences))
 		for _, d := range differences {

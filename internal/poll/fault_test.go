@@ -197,6 +197,8 @@ func TestFormulas(t *testing.T) {
 	b.load()
 	b.clock.move(time.Minute)
 	b.poll() // reads what was loaded in its second
+	b.clock.move(90 * time.Minute)
+	b.poll() // and what could have changed within it, and committed late
 	rate.Store(7)
 	b.clock.move(25 * time.Hour)
 	if n := b.poll(); n != 0 {
@@ -485,6 +487,33 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// A loser that was taken back before anybody heard of the merge: the comparison of
+// everything finds that its children have moved.
+func TestMergedAndTakenBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, loser, child := b.family()
+	people := b.sf.AsBulk("loader@example.com")
+	winner, err := people.Insert("Account", map[string]any{"Name": "Winner"})
+	b.must(err)
+	b.load()
+	b.clock.move(time.Minute)
+	b.poll() // reads what was loaded in its second
+	b.must(people.Merge("Account", winner, loser))
+	b.must(people.Undelete("Account", loser))
+	b.clock.move(time.Minute)
+	b.poll()
+	if v := b.value("contact", "accountid", child); v != loser {
+		t.Fatalf("the child refers to %s before anything is compared", v)
+	}
+	if f := b.compare(); f.Full != 1 {
+		t.Errorf("the comparison marked %d, want the child", f.Full)
+	}
+	if v := b.value("contact", "accountid", child); v != winner {
+		t.Errorf("the child refers to %s, want the winner %s", v, winner)
+	}
+}
+
 // Row 42: a bulk load that no event tells of is read by Bulk API, not record by
 // record, goes on where it stopped, and does not overwrite what is newer.
 func TestManyChanges(t *testing.T) {
@@ -596,6 +625,32 @@ func TestTwoChangesInASecond(t *testing.T) {
 	b.clock.move(time.Minute)
 	if b.poll(); reads != 0 {
 		t.Errorf("%d readings back of what is settled", reads)
+	}
+}
+
+// So does a change that becomes visible only when the record has been read once
+// more, as its transaction commits late.
+func TestLateChangeInASecond(t *testing.T) {
+	t.Parallel()
+	for late, by := range map[time.Duration]time.Duration{10 * time.Second: time.Minute, 19 * time.Minute: 90 * time.Minute} {
+		t.Run(late.String(), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			id := b.insert("One")
+			b.clock.move(3 * time.Second)
+			b.load()
+			for left := late - 3*time.Second; left > 0; left -= 5 * time.Second {
+				b.clock.move(min(left, 5*time.Second))
+				b.poll()
+			}
+			b.stampedBefore(late)
+			b.must(b.sf.AsBulk("loader@example.com").Update("Contact", id, map[string]any{"LastName": "Two"}))
+			for passed := time.Duration(0); passed < by; passed += 10 * time.Second {
+				b.clock.move(10 * time.Second)
+				b.poll()
+			}
+			b.equal()
+		})
 	}
 }
 

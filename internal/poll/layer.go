@@ -1,6 +1,7 @@
 package poll
 
 import (
+	"slices"
 	"time"
 
 	"hcbridge/pgsink"
@@ -9,9 +10,10 @@ import (
 // layer is one depth of polling. All read the same way; they differ in these
 // numbers only.
 type layer struct {
-	every time.Duration // a layer is due once in each span of this length
-	back  time.Duration // how far it looks behind the beginning of its last run
-	mark  func(*pgsink.State) *time.Time
+	every  time.Duration // a layer is due once in each span of this length
+	back   time.Duration // how far it looks behind the beginning of its last run
+	settle time.Duration // it marks each record once when its stamp is this old; 0 = it does not
+	mark   func(*pgsink.State) *time.Time
 }
 
 // The layers, from the shallowest to the deepest. A deeper one that is due does
@@ -31,6 +33,10 @@ const (
 	// that run for hours. Salesforce names no bound; see CoveredMark for more.
 	lateEvery, lateBack   = time.Hour, time.Hour
 	driftEvery, driftBack = 6 * time.Hour, 48 * time.Hour
+	// A transaction that commits so late may have given a record the stamp that it
+	// had already: the fast layer finds what came up to fastSettle late, the late one
+	// up to lateSettle.
+	fastSettle, lateSettle = 30 * time.Second, 20 * time.Minute
 	// sweepEvery is how often everything is compared if fields are mapped that
 	// change without a new stamp, and fullEvery if not.
 	sweepEvery = 24 * time.Hour
@@ -42,9 +48,9 @@ func layersOf(interval time.Duration, p Pace) [depths]layer {
 		return max(d, interval, p.AtLeast) * time.Duration(max(p.Stretch, 1))
 	}
 	return [depths]layer{
-		fast:  {every(interval), Lookback, func(s *pgsink.State) *time.Time { return &s.PollMark }},
-		late:  {every(lateEvery), lateBack, func(s *pgsink.State) *time.Time { return &s.LateMark }},
-		drift: {every(driftEvery), driftBack, func(s *pgsink.State) *time.Time { return &s.DriftMark }},
+		fast:  {every(interval), Lookback, fastSettle, func(s *pgsink.State) *time.Time { return &s.PollMark }},
+		late:  {every(lateEvery), lateBack, lateSettle, func(s *pgsink.State) *time.Time { return &s.LateMark }},
+		drift: {every(driftEvery), driftBack, 0, func(s *pgsink.State) *time.Time { return &s.DriftMark }},
 	}
 }
 
@@ -59,9 +65,19 @@ func due(mark, now time.Time, every time.Duration) bool {
 type window struct {
 	deepest int               // the deepest layer that is due; -1 if none is
 	from    [depths]time.Time // where each layer's part begins, never later than a shallower one's
-	settled time.Time         // a row with a stamp before it was compared with its record after the stamp's second
+	settle  []span            // rows with these stamps may differ from their records with the same one
 	next    time.Duration     // until something is due; zero or less if it is
 	loading bool              // a load is under way, which the object's state can hold one of
+}
+
+// span is a stretch of stamps; to is not in it, and zero if it has no end.
+type span struct{ from, to time.Time }
+
+// unsettled reports whether a record that looks as its row is to be read again.
+func (w window) unsettled(stamp time.Time) bool {
+	return slices.ContainsFunc(w.settle, func(s span) bool {
+		return !stamp.Before(s.from) && (s.to.IsZero() || stamp.Before(s.to))
+	})
 }
 
 // plan works out what is due at now, Salesforce's clock. wanted makes the fast
@@ -74,14 +90,18 @@ func plan(s pgsink.State, now time.Time, interval time.Duration, p Pace, wanted 
 		if mark.IsZero() {
 			mark = s.LoadStarted // the load was a look at everything
 		}
-		if i == fast {
-			w.settled = mark.Truncate(time.Second)
-		}
 		if i == drift && !p.Deep {
 			break
 		}
-		if due(mark, now, l.every) || i == fast && wanted {
+		isDue := due(mark, now, l.every) || i == fast && wanted
+		if isDue {
 			w.deepest = i
+		}
+		if i == fast { // whatever is due, this layer's work is done with it
+			w.settle = append(w.settle, span{from: mark.Truncate(time.Second)})
+		}
+		if i == fast || isDue && l.settle > 0 {
+			w.settle = append(w.settle, span{mark.Add(-l.settle), now.Add(-l.settle)})
 		}
 		w.next = min(w.next, mark.Truncate(l.every).Add(l.every).Sub(now))
 		start := mark.Add(-l.back)

@@ -43,6 +43,43 @@ func TestLayersCoverLateCommits(t *testing.T) {
 	})
 }
 
+// A change that becomes visible up to twenty minutes after its stamp, which its
+// record had already, is read by a poll after that, however polls are asked for in
+// between; one that is up to half a minute late, by the first poll after the half minute. For
+// that a record is read three times, and once more if a poll fell into the second of its stamp.
+func TestStampsSettle(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		start := time.Date(2026, 3, 29, 0, 30, 0, 0, time.UTC)
+		interval := time.Duration(rapid.IntRange(1, 3600).Draw(rt, "interval")) * time.Second
+		stamp := start.Add(time.Duration(rapid.IntRange(-1200, 8*3600).Draw(rt, "stamp")) * time.Second)
+		delay := time.Duration(rapid.OneOf(rapid.IntRange(0, 30_000), rapid.IntRange(0, 1_200_000)).Draw(rt, "delay")) * time.Millisecond
+		seen := stamp.Add(delay)
+		s := pgsink.State{LoadStarted: start, PollMark: start}
+		times, found := 0, false
+		for now := start; now.Before(stamp.Add(4 * time.Hour)); {
+			w := plan(s, now, interval, Pace{Stretch: 1, Deep: true}, rapid.IntRange(0, 9).Draw(rt, "wanted") == 0)
+			if w.deepest >= 0 {
+				if !now.Before(stamp) && !w.from[w.deepest].After(stamp) && w.unsettled(stamp) {
+					times++
+					found = found || !now.Before(seen)
+				}
+				if delay <= fastSettle && now.Sub(stamp) >= fastSettle && !found && seen.After(start) {
+					rt.Fatalf("a poll %s after the stamp did not find it", now.Sub(stamp))
+				}
+				w.moved(&s, now)
+			}
+			now = now.Add(time.Duration(rapid.IntRange(1, 2400).Draw(rt, "asked")) * time.Second)
+		}
+		if !found && seen.After(start) {
+			rt.Fatalf("never found: stamp %s, visible %s", stamp, seen)
+		}
+		if times > 4 { // a poll within the second of the stamp is followed by another
+			rt.Fatalf("read %d times", times)
+		}
+	})
+}
+
 func TestPlan(t *testing.T) {
 	t.Parallel()
 	noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)

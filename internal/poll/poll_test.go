@@ -99,6 +99,8 @@ func (b *bundle) object(name string, fields ...string) Object {
 		}
 		if f := d.Field(field); f == nil || f.Calculated {
 			o.Moving = append(o.Moving, field)
+		} else if len(f.ReferenceTo) > 0 {
+			o.Lookups = append(o.Lookups, field)
 		}
 		spec.Fields = append(spec.Fields, column)
 	}
