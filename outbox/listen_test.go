@@ -47,6 +47,10 @@ func TestListener(t *testing.T) {
 		b.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_backend_pid%' AND pid <> pg_backend_pid()`)
 		woken(t, l)
 		eventually(t, "healthy again", l.Healthy)
+		for range 3 { // one may be woken by the new connection itself
+			b.exec(`INSERT INTO salesforce.account (name) VALUES ('b')`)
+			woken(t, l)
+		}
 	})
 
 	t.Run("is not healthy where notifications do not arrive, and goes on waking", func(t *testing.T) {

@@ -17,6 +17,9 @@ var markSQL string
 //go:embed sql/due.sql
 var dueSQL string
 
+//go:embed sql/due_objects.sql
+var dueObjectsSQL string
+
 //go:embed sql/postpone.sql
 var postponeSQL string
 
@@ -63,19 +66,17 @@ func (s *Sink) DueMarks(ctx context.Context, object string, limit int) ([]Mark, 
 	return marks, nil
 }
 
-// NextDue returns how long the next mark of any object has yet to wait, zero or
-// less if one is due. ok is false if there is no mark.
-func (s *Sink) NextDue(ctx context.Context) (wait time.Duration, ok bool, err error) {
-	var seconds *float64
-	err = s.pool.QueryRow(ctx, `SELECT extract(epoch FROM min(due_at) - now())::double precision
-		FROM hcbridge.mark WHERE schema = $1`, s.schema).Scan(&seconds)
+// DueObjects returns those of objects that have marks whose time has come.
+func (s *Sink) DueObjects(ctx context.Context, objects []string) ([]string, error) {
+	rows, err := s.pool.Query(ctx, dueObjectsSQL, s.schema, objects)
 	if err != nil {
-		return 0, false, fmt.Errorf("pgsink: next mark: %w", err)
+		return nil, fmt.Errorf("pgsink: objects with due marks: %w", err)
 	}
-	if seconds == nil {
-		return 0, false, nil
+	due, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("pgsink: objects with due marks: %w", err)
 	}
-	return time.Duration(*seconds * float64(time.Second)), true, nil
+	return due, nil
 }
 
 // MarkCounts returns the number of marks per object.

@@ -2,6 +2,7 @@ package pgsink
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -15,10 +16,14 @@ func TestMarks(t *testing.T) {
 	t.Run("AreDueAfterTheirDelay", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, account())
-		wait, ok, err := b.sink.NextDue(t.Context())
-		if err != nil || ok {
-			t.Fatalf("next due %v, %v, %v without marks", wait, ok, err)
+		objects := func(want ...string) {
+			t.Helper()
+			due, err := b.sink.DueObjects(t.Context(), []string{"Account", "Contact", "Lead"})
+			if err != nil || !slices.Equal(due, want) {
+				t.Errorf("objects with due marks: %v, %v, want %v", due, err, want)
+			}
 		}
+		objects()
 		b.apply(Result{Marked: 4}, Batch{Marks: []Mark{
 			{Object: "Account", SFID: id(1)[:15], Reason: "a"},
 			{Object: "Account", SFID: id(1), Reason: "b"},
@@ -32,9 +37,7 @@ func TestMarks(t *testing.T) {
 		if len(marks) != 1 || marks[0].SFID != id(1) || marks[0].Reason != "b" || marks[0].Seq == 0 || marks[0].Object != "Account" {
 			t.Errorf("due are %+v, want record 1 with reason b", marks)
 		}
-		if wait, ok, err = b.sink.NextDue(t.Context()); err != nil || !ok || wait > 0 {
-			t.Errorf("next due %v, %v, %v, want now", wait, ok, err)
-		}
+		objects("Account", "Contact")
 		counts, err := b.sink.MarkCounts(t.Context())
 		if err != nil || counts["Account"] != 2 || counts["Contact"] != 1 {
 			t.Errorf("counts %v, %v", counts, err)
@@ -45,6 +48,7 @@ func TestMarks(t *testing.T) {
 		if marks, err = b.sink.DueMarks(t.Context(), "Account", 10); err != nil || len(marks) != 0 {
 			t.Errorf("due are %+v, %v, want none", marks, err)
 		}
+		objects("Contact")
 		b.want("1", `SELECT attempts FROM hcbridge.mark WHERE sfid = $1`, id(1))
 		b.want("0", `SELECT attempts FROM hcbridge.mark WHERE sfid = $1`, id(2))
 	})

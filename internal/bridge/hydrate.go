@@ -78,12 +78,15 @@ func (s *session) hydrate(ctx context.Context) error {
 func (s *session) hydrateAll(ctx context.Context, well func()) error {
 	var first error
 	var failed time.Time
-	left := slices.Clone(s.objects)
+	left, err := s.due(ctx)
+	if err != nil {
+		return err
+	}
+	if len(left) == 0 {
+		well()
+	}
 	for len(left) > 0 && (first == nil || time.Since(failed) < withoutFailed) {
 		left = slices.DeleteFunc(left, func(o *object) bool {
-			if !o.loaded.Load() {
-				return true
-			}
 			if s.more(o) {
 				return true
 			}
@@ -111,6 +114,21 @@ func (s *session) hydrateAll(ctx context.Context, well func()) error {
 		}
 	}
 	return first
+}
+
+// due returns the loaded objects of which marks wait, by one look for all: an idle
+// bridge looks every second.
+func (s *session) due(ctx context.Context) ([]*object, error) {
+	loaded := slices.DeleteFunc(slices.Clone(s.objects), func(o *object) bool { return !o.loaded.Load() })
+	if len(loaded) < 2 {
+		return loaded, nil
+	}
+	names := make([]string, len(loaded))
+	for i, o := range loaded {
+		names[i] = o.cfg.Name
+	}
+	due, err := s.sink.DueObjects(ctx, names)
+	return slices.DeleteFunc(loaded, func(o *object) bool { return !slices.Contains(due, o.cfg.Name) }), err
 }
 
 // When a backlog of an object is sent, what was written gathers until a call can

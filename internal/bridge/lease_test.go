@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"hcbridge/internal/migrate"
@@ -49,6 +50,10 @@ func TestLease(t *testing.T) {
 		}
 		if take(t, b) {
 			t.Error("two hold it")
+		}
+		// Nor does one that saw it free a moment ago.
+		if err := pool.QueryRow(t.Context(), leaseSQL, b.schema, b.holder, leaseTTL).Scan(&b.epoch); !errors.Is(err, pgx.ErrNoRows) {
+			t.Errorf("a lease that is held is taken: %v", err)
 		}
 		if other := newLease(pool, "other"); !take(t, other) {
 			t.Error("the lease of another schema is not free")

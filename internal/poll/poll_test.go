@@ -462,22 +462,26 @@ func TestLoad(t *testing.T) {
 		}
 	})
 
-	t.Run("LeavesNewerRowsAlone", func(t *testing.T) {
-		t.Parallel()
-		b := setup(t)
-		id := b.insert("Old")
-		newer, err := b.o.Table.Decode([]byte(fmt.Sprintf(`{"Id":%q,"SystemModstamp":%q,"IsDeleted":false,"FirstName":null,"LastName":"Newer","Title":null,"Email":null,"External_Id__c":null}`,
-			id, b.clock.Now().Add(time.Minute).Format(time.RFC3339))))
-		b.must(err)
-		_, err = b.sink.Apply(t.Context(), pgsink.Batch{Changes: []pgsink.Change{{Table: b.o.Table, Kind: pgsink.Event, Row: newer}}})
-		b.must(err)
-		b.load()
-		var name string
-		b.must(b.pool.QueryRow(t.Context(), "SELECT lastname FROM salesforce.contact WHERE sfid = $1", id).Scan(&name))
-		if name != "Newer" {
-			t.Errorf("the load put %q over a newer value", name)
-		}
-	})
+	// An event brings what is newer while the load is under way, in a later second
+	// or in the same.
+	for name, by := range map[string]time.Duration{"LeavesNewerRowsAlone": time.Minute, "LeavesNewerRowsOfASecondAlone": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			id := b.insert("Old")
+			newer, err := b.o.Table.Decode([]byte(fmt.Sprintf(`{"Id":%q,"SystemModstamp":%q,"IsDeleted":false,"FirstName":null,"LastName":"Newer","Title":null,"Email":null,"External_Id__c":null}`,
+				id, b.clock.Now().Add(by).Format(time.RFC3339))))
+			b.must(err)
+			_, err = b.sink.Apply(t.Context(), pgsink.Batch{Changes: []pgsink.Change{{Table: b.o.Table, Kind: pgsink.Event, Row: newer}}})
+			b.must(err)
+			b.load()
+			var name string
+			b.must(b.pool.QueryRow(t.Context(), "SELECT lastname FROM salesforce.contact WHERE sfid = $1", id).Scan(&name))
+			if name != "Newer" {
+				t.Errorf("the load put %q over a newer value", name)
+			}
+		})
+	}
 
 	t.Run("FallsBackToRESTWithoutBulk", func(t *testing.T) {
 		t.Parallel()
