@@ -73,7 +73,7 @@ func TestWarmUp(t *testing.T) {
 		}()
 		select {
 		case <-prepared.ch:
-		case <-time.After(time.Minute):
+		case <-time.After(5 * time.Minute):
 			t.Fatal("it has learned nothing")
 		}
 		expire(t, pool)

@@ -99,7 +99,7 @@ func (c *Client) linkPath(link string) (string, bool) {
 		return "", false
 	}
 	path := u.EscapedPath()
-	if !strings.HasPrefix(path, "/services/data/v") || strings.Contains(u.Path, "..") || strings.ContainsAny(path, `\;`) {
+	if !strings.HasPrefix(path, "/services/data/v") || strings.Contains(u.Path, "..") || strings.ContainsAny(path, `\;@`) {
 		return "", false
 	}
 	return path, true
