@@ -168,7 +168,9 @@ func (tr *traffic) trouble(ctx context.Context, length time.Duration) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			tr.quiet.RLock() // a fault every second, as of a short run, would keep both sides apart for ever
 			list[n%len(list)]()
+			tr.quiet.RUnlock()
 		}
 	}
 }
