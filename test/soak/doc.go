@@ -4,7 +4,7 @@
 //
 // Twenty changes a second go each way over five objects, with what happens to
 // such a process now and then: its token expires, its streaming session is
-// forgotten, answers get lost, a database session is terminated. Every five minutes traffic rests
+// forgotten, answers get lost, a database session is terminated. Every five minutes both rest
 // until both sides are equal, field by field.
 //
 // # What is measured
