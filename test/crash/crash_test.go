@@ -89,7 +89,7 @@ func TestPoints(t *testing.T) {
 	var running errgroup.Group
 	running.SetLimit(abreast)
 	for i, s := range chosen {
-		points := everyPoint(s, only != "")
+		points := everyPoint(s)
 		switch {
 		case point != "":
 			n, err := strconv.Atoi(point)
@@ -146,14 +146,13 @@ type points struct {
 const stride = 4
 
 // everyPoint are 1, 2, 3 …; of a second death one in stride, up to where a machine
-// that is not slow has recovered, as what follows is idle: leases, looks at an empty
-// log. Of a first one half as many again, or all there are of a scenario alone.
-func everyPoint(s scenario, alone bool) *points {
+// that is not slow has recovered, as what follows is idle.
+func everyPoint(s scenario) *points {
 	n := 0
 	return &points{next: func() (int, bool) {
 		if !s.again {
 			n++
-			return n, alone || n <= s.size*3/2
+			return n, true
 		}
 		n += stride
 		return n, n <= s.size
