@@ -1,0 +1,328 @@
+package poll
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"hcbridge/pgsink"
+	"hcbridge/test/org"
+)
+
+// Row 37: a record that is no longer shared is not deleted. Taking absence for
+// a delete removes its row.
+func TestHidden(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.insert("Hidden")
+	b.insertMany(20)
+	b.load()
+	b.sf.HideRecord("Contact", id)
+	for range 3 {
+		b.clock.move(2 * time.Hour)
+		b.poll()
+		b.compare()
+		if n := b.rows(); n != 21 {
+			t.Fatalf("%d rows, want the hidden record's to stay", n)
+		}
+	}
+	in, err := b.sink.Invisible(t.Context(), b.o.Table)
+	b.must(err)
+	if in != (pgsink.Invisible{Total: 1, Confirmed: 1}) {
+		t.Errorf("status shows %+v, want one invisible record", in)
+	}
+	if d := b.verify(b.o); len(d) != 1 || d[0].Kind != pgsink.DiffNoRecord || d[0].SFID != id {
+		t.Errorf("verify reports %+v", d)
+	}
+	b.sf.ShowRecord("Contact", id)
+	b.compare()
+	if in, err = b.sink.Invisible(t.Context(), b.o.Table); err != nil || in.Total != 0 {
+		t.Errorf("%+v, %v after the record is visible again", in, err)
+	}
+	b.equal()
+}
+
+// A record changes twice in the second of its stamp, and is hidden while a poll
+// looks at that second and while the mark of the later change is answered. When
+// it is visible again, its stamp is that of its row, and nothing but the note that
+// it was invisible tells a poll to read it.
+func TestHiddenInTheSecondOfItsStamp(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.insert("One")
+	b.load()
+	b.must(b.sf.AsBulk("loader@example.com").Update("Contact", id, map[string]any{"LastName": "Two"}))
+	b.sf.HideRecord("Contact", id)
+	b.clock.move(time.Minute)
+	b.poll()
+	b.must(b.r.mark(t.Context(), []pgsink.Mark{{Object: "Contact", SFID: id, Reason: "equal"}})) // as the event, late
+	b.hydrate()
+	if got := b.value("contact", "lastname", id); got != "One" {
+		t.Fatalf("the row shows %q, of a record that is hidden", got)
+	}
+	b.clock.move(time.Minute)
+	b.poll()
+	b.sf.ShowRecord("Contact", id)
+	b.poll()
+	b.equal()
+	in, err := b.sink.Invisible(t.Context(), b.o.Table)
+	b.must(err)
+	if in.Total != 0 {
+		t.Errorf("%+v after the record is visible again", in)
+	}
+}
+
+// Row 38: a record is deleted for good. While Salesforce remembers that, the row
+// goes, even if another mark came over the one that said so; after 15 days it
+// looks as if it was hidden, so the row stays and status tells of it.
+func TestDeletedForGood(t *testing.T) {
+	t.Parallel()
+	t.Run("WithinFifteenDays", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		id := b.insert("Gone")
+		b.load()
+		b.clock.move(13 * 24 * time.Hour)
+		b.must(b.sf.Purge("Contact", id))
+		b.clock.move(10 * time.Minute)
+		b.tell()
+		_, _, err := b.r.Poll(t.Context(), b.o, Pace{Stretch: 1, Deep: true}, Ask{Wanted: true})
+		b.must(err)
+		b.must(b.r.mark(t.Context(), []pgsink.Mark{{Object: "Contact", SFID: id, Reason: "full"}}))
+		b.hydrate()
+		if n := b.rows(); n != 0 {
+			t.Errorf("%d rows, want none", n)
+		}
+	})
+	t.Run("LongerAgo", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		id := b.insert("Gone")
+		b.load()
+		b.must(b.sf.Purge("Contact", id))
+		b.clock.move(20 * 24 * time.Hour)
+		b.poll()
+		b.tell()
+		if due, err := b.r.FullDue(t.Context(), b.o, Pace{Stretch: 1, Deep: true}); err != nil || !due {
+			t.Errorf("after 20 days everything is to be compared: %v, %v", due, err)
+		}
+		b.compare()
+		in, err := b.sink.Invisible(t.Context(), b.o.Table)
+		b.must(err)
+		if in.Total != 1 || b.rows() != 1 {
+			t.Errorf("%+v, %d rows; want the row to stay and to be told of", in, b.rows())
+		}
+	})
+	t.Run("WhenTheLogWasTrimmed", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.load()
+		b.clock.move(time.Hour)
+		b.sf.Fault(org.Fault{Path: "/deleted", Verb: org.Reject, Status: 400, Body: `[{"message":"startDate before org replication enabled date","errorCode":"INVALID_REPLICATION_DATE"}]`, Times: 1})
+		b.tell()
+		_, _, err := b.r.Poll(t.Context(), b.o, Pace{Stretch: 1, Deep: true}, Ask{Wanted: true, Alone: true})
+		b.must(err)
+		if due, err := b.r.FullDue(t.Context(), b.o, Pace{Stretch: 1, Deep: true}); err != nil || !due {
+			t.Errorf("everything is to be compared: %v, %v", due, err)
+		}
+	})
+}
+
+// family is an account with a child that goes with it and one that stays.
+func (b *bundle) family() (account Object, a, child string) {
+	b.t.Helper()
+	account = b.object("Account", "Name", "ParentId")
+	b.must(b.drop("contact"))
+	b.o = b.object("Contact", "LastName", "AccountId")
+	account.Children = []Child{
+		{Object: "Contact", Table: b.o.Table, Column: "accountid"},
+		{Object: "Account", Table: account.Table, Column: "parentid"},
+	}
+	other := b.sf.AsBulk("loader@example.com")
+	a, err := other.Insert("Account", map[string]any{"Name": "Parent"})
+	b.must(err)
+	child, err = other.Insert("Contact", map[string]any{"LastName": "Child", "AccountId": a})
+	b.must(err)
+	return account, a, child
+}
+
+// Row 39: a parent's delete takes children along and empties lookups; neither
+// needs a stamp or an event. Without looking after the children they stay.
+func TestCascade(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	account, a, child := b.family()
+	branch, err := b.sf.AsBulk("loader@example.com").Insert("Account", map[string]any{"Name": "Branch", "ParentId": a})
+	b.must(err)
+	b.load()
+	b.must(b.r.Load(t.Context(), account, func(int64, int64) {}))
+	b.clock.move(time.Minute)
+	b.must(b.sf.AsBulk("loader@example.com").Delete("Account", a))
+	b.must(b.r.mark(t.Context(), []pgsink.Mark{{Object: "Account", SFID: a, Reason: "deleted"}}))
+	b.hydrate(account)
+	if v := b.value("contact", "lastname", child); v != "" {
+		t.Errorf("the child's row stays: %q", v)
+	}
+	if v := b.value("account", "parentid", branch); v != "null" {
+		t.Errorf("the branch refers to %s, want null", v)
+	}
+}
+
+// A record comes back, and its children with it (fault 40): one row each, with
+// the values of now and the local id of before, however the polls fall between
+// delete and undelete.
+func TestUndelete(t *testing.T) {
+	t.Parallel()
+	for _, seen := range []bool{true, false} {
+		t.Run(fmt.Sprintf("DeleteSeen=%t", seen), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			account, a, child := b.family()
+			b.load()
+			b.must(b.r.Load(t.Context(), account, func(int64, int64) {}))
+			other := b.sf.AsBulk("loader@example.com")
+			wantParent, wantChild := b.value("account", "id", a), b.value("contact", "id", child)
+			for round := range 2 { // what came back can go again
+				look := func() {
+					b.clock.move(time.Minute)
+					b.tell()
+					for _, o := range []Object{account, b.o} {
+						_, _, err := b.r.Poll(t.Context(), o, Pace{Stretch: 1, Deep: true}, Ask{Wanted: true})
+						b.must(err)
+					}
+					b.hydrate(account)
+				}
+				b.clock.move(time.Minute)
+				b.must(other.Delete("Account", a))
+				if seen {
+					look()
+					if p, c := b.value("account", "sfid", a), b.value("contact", "sfid", child); p != "" || c != "" {
+						t.Errorf("round %d: after the delete there are rows %q and %q", round, p, c)
+					}
+				}
+				b.must(other.Undelete("Account", a))
+				name := fmt.Sprintf("Back %d", round)
+				b.must(other.Update("Account", a, map[string]any{"Name": name}))
+				look()
+				if got := b.value("account", "name", a); got != name {
+					t.Errorf("round %d: the row's name is %q, want %q", round, got, name)
+				}
+				if got := b.value("contact", "sfid", child); got != child {
+					t.Errorf("round %d: the child has not come back", round)
+				}
+				if p, c := b.value("account", "id", a), b.value("contact", "id", child); p != wantParent || c != wantChild {
+					t.Errorf("round %d: the local ids are %s and %s, were %s and %s", round, p, c, wantParent, wantChild)
+				}
+				b.equal()
+			}
+			var left int
+			b.must(b.pool.QueryRow(t.Context(), "SELECT count(*) FROM hcbridge.mark").Scan(&left))
+			if left != 0 {
+				t.Errorf("%d marks are left", left)
+			}
+		})
+	}
+}
+
+// Row 41: accounts are merged. The loser's row goes, its children follow the
+// winner, and the winner is read.
+func TestMerge(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	account, loser, child := b.family()
+	winner, err := b.sf.AsBulk("loader@example.com").Insert("Account", map[string]any{"Name": "Winner"})
+	b.must(err)
+	b.load()
+	b.must(b.r.Load(t.Context(), account, func(int64, int64) {}))
+	b.clock.move(time.Minute)
+	local := b.value("account", "id", loser)
+	b.must(b.sf.AsBulk("loader@example.com").Merge("Account", winner, loser))
+	b.must(b.r.mark(t.Context(), []pgsink.Mark{{Object: "Account", SFID: loser, Reason: "deleted"}}))
+	b.hydrate(account)
+	if v := b.value("account", "name", loser); v != "" {
+		t.Errorf("the loser's row stays: %q", v)
+	}
+	if v := b.value("contact", "accountid", child); v != winner {
+		t.Errorf("the child refers to %s, want the winner %s", v, winner)
+	}
+	r, _ := b.sf.Get("Account", winner)
+	if v, want := b.value("account", "systemmodstamp", winner), r.Stamp.UTC().Format("2006-01-02 15:04:05"); v != want {
+		t.Errorf("the winner's row has stamp %s, want %s: it was not read", v, want)
+	}
+	// The loser can be taken back, though not its children.
+	b.clock.move(time.Minute)
+	b.must(b.sf.AsBulk("loader@example.com").Undelete("Account", loser))
+	b.must(b.r.mark(t.Context(), []pgsink.Mark{{Object: "Account", SFID: loser, Reason: "poll"}}))
+	b.hydrate(account)
+	if got := b.value("account", "id", loser); got != local {
+		t.Errorf("the loser's row is %q after it came back, was %q", got, local)
+	}
+}
+
+// A loser that was taken back before anybody heard of the merge: the comparison of
+// everything finds that its children have moved.
+func TestMergedAndTakenBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, loser, child := b.family()
+	people := b.sf.AsBulk("loader@example.com")
+	winner, err := people.Insert("Account", map[string]any{"Name": "Winner"})
+	b.must(err)
+	b.load()
+	b.clock.move(time.Minute)
+	b.poll() // reads what was loaded in its second
+	b.must(people.Merge("Account", winner, loser))
+	b.must(people.Undelete("Account", loser))
+	b.clock.move(time.Minute)
+	b.poll()
+	if v := b.value("contact", "accountid", child); v != loser {
+		t.Fatalf("the child refers to %s before anything is compared", v)
+	}
+	if f := b.compare(); f.Full != 1 {
+		t.Errorf("the comparison marked %d, want the child", f.Full)
+	}
+	if v := b.value("contact", "accountid", child); v != winner {
+		t.Errorf("the child refers to %s, want the winner %s", v, winner)
+	}
+}
+
+// Two records that were merged into each other, one after the other, name each
+// other: reading them back comes to an end.
+func TestMergedIntoEachOther(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	one, two := b.insert("One"), b.insert("Two")
+	b.load()
+	other := b.sf.As(org.DefaultOther)
+	b.must(other.Merge("Contact", two, one))
+	b.must(other.Undelete("Contact", one))
+	b.must(other.Merge("Contact", one, two))
+	b.must(other.Delete("Contact", one))
+	b.clock.move(time.Minute)
+	b.poll() // until no mark is due
+	b.equal()
+}
+
+// An event can be older than the load and its record deleted for good before
+// it, so that nothing would ever tell of that.
+func TestPurgedBeforeTheLoad(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.insert("Gone")
+	b.must(b.sf.AsBulk("loader@example.com").Purge("Contact", id))
+	b.clock.move(time.Hour)
+	b.load()
+	row, err := b.o.Table.Decode(fmt.Appendf(nil, `{"Id":%q,"SystemModstamp":%q,"IsDeleted":false,"FirstName":null,"LastName":"Gone","Title":null,"Email":null,"External_Id__c":null}`,
+		id, b.clock.Now().Add(-time.Hour).Format("2006-01-02T15:04:05.000Z")))
+	b.must(err)
+	apply := func() {
+		_, err := b.sink.Apply(t.Context(), pgsink.Batch{Changes: []pgsink.Change{{Table: b.o.Table, Kind: pgsink.Event, Row: row}}})
+		b.must(err)
+	}
+	apply()
+	b.poll()
+	b.equal()
+	apply()
+	b.hydrate()
+	b.equal()
+}
