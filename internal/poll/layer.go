@@ -85,6 +85,7 @@ func (w window) unsettled(stamp time.Time) bool {
 func plan(s pgsink.State, now time.Time, interval time.Duration, p Pace, wanted bool) window {
 	w := window{deepest: -1, next: 1<<63 - 1, loading: s.LoadedAt.IsZero()}
 	var from time.Time
+	var aged []span // of layers that may not be due
 	for i, l := range layersOf(interval, p) {
 		mark := *l.mark(&s)
 		if mark.IsZero() {
@@ -93,15 +94,15 @@ func plan(s pgsink.State, now time.Time, interval time.Duration, p Pace, wanted 
 		if i == drift && !p.Deep {
 			break
 		}
-		isDue := due(mark, now, l.every) || i == fast && wanted
-		if isDue {
-			w.deepest = i
-		}
-		if i == fast { // whatever is due, this layer's work is done with it
+		if i == fast {
 			w.settle = append(w.settle, span{from: mark.Truncate(time.Second)})
 		}
-		if i == fast || isDue && l.settle > 0 {
-			w.settle = append(w.settle, span{mark.Add(-l.settle), now.Add(-l.settle)})
+		if l.settle > 0 {
+			aged = append(aged, span{mark.Add(-l.settle), now.Add(-l.settle)})
+		}
+		if due(mark, now, l.every) || i == fast && wanted {
+			w.deepest = i
+			w.settle, aged = append(w.settle, aged...), nil // the shallower ones' work is done, too
 		}
 		w.next = min(w.next, mark.Truncate(l.every).Add(l.every).Sub(now))
 		start := mark.Add(-l.back)
