@@ -10,7 +10,6 @@ package crash
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,14 +38,4 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return pgtest.Main(m)
-}
-
-// freeAddress is a loopback address that is free now.
-func freeAddress() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
-	if err != nil {
-		return "127.0.0.1:0"
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

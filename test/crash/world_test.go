@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"hcbridge/test/check"
+	"hcbridge/test/freeport"
 	"hcbridge/test/org"
 	"hcbridge/test/org/truth"
 	"hcbridge/test/pgtest"
@@ -93,13 +94,16 @@ var settings = map[string]string{
 }
 
 func newWorld(ctx context.Context, server *pgtest.Server, more map[string]string) (w *world, err error) {
-	w = &world{server: server, base: "crash_" + strings.ToLower(rand.Text()), fate: &fate{}, said: &lines{}, status: freeAddress()}
+	w = &world{server: server, base: "crash_" + strings.ToLower(rand.Text()), fate: &fate{}, said: &lines{}}
 	defer func() {
 		if err != nil {
 			w.close()
 			w = nil
 		}
 	}()
+	if w.status, err = freeport.Addr(); err != nil {
+		return w, err
+	}
 	if w.http, err = openSalesforce(w.fate); err != nil {
 		return w, err
 	}

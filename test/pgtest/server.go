@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"hcbridge/test/freeport"
 )
 
 // EnvURL is the environment variable that names a running server to use
@@ -108,7 +110,7 @@ func (s *Server) create(ctx context.Context) (err error) {
 	}
 	// Somebody may take the free port before the server does.
 	for range 5 {
-		port, err := freePort(ctx)
+		port, err := freeport.Find()
 		if err != nil {
 			return err
 		}

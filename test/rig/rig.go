@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -20,6 +19,7 @@ import (
 
 	"hcbridge/internal/status"
 	"hcbridge/test/compare"
+	"hcbridge/test/freeport"
 	"hcbridge/test/org"
 	"hcbridge/test/pgtest"
 )
@@ -320,12 +320,11 @@ func (r *Rig) Must(err error) {
 // FreeAddr finds a loopback address that is free now.
 func FreeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
+	addr, err := freeport.Addr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 // Percentile returns the p-th percentile of the samples.
