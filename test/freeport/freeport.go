@@ -28,7 +28,7 @@ func Find() (int, error) {
 	mu.Lock()
 	defer mu.Unlock()
 	for range 1000 {
-		port := first + rand.IntN(last-first+1) //nolint:gosec // not a secret
+		port := first + rand.IntN(last-first+1)
 		if given[port] {
 			continue
 		}

@@ -28,7 +28,7 @@ func TestFind(t *testing.T) {
 				t.Errorf("port %d, seen %t", port, seen[port])
 			}
 			seen[port] = true
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // closed at once
 			if err != nil {
 				t.Error(err)
 				return
