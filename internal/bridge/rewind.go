@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -10,16 +11,16 @@ import (
 	"hcbridge/pgsink"
 )
 
-// positionsEvery is how often it is looked whether the database has gone back,
-// besides with each new connection.
-const positionsEvery = 2 * time.Second
+// serverEvery is how often the database is looked at for having gone back, besides
+// with each new connection.
+const serverEvery = 2 * time.Second
 
 var errWentBack = errors.New("the database has lost its last moment")
 
 // greet looks whether the database has gone back, before anything is applied by a
 // new connection: a crash of the server ends all connections, so what is applied
 // after it is applied after this. Behind a pooler, which keeps ours while it makes
-// new ones to the server, only watchPositions looks.
+// new ones to the server, only watchServer looks.
 func (s *session) greet(ctx context.Context, conn *pgx.Conn) error {
 	if !s.wentBack(ctx, conn) {
 		return nil
@@ -31,13 +32,17 @@ func (s *session) greet(ctx context.Context, conn *pgx.Conn) error {
 	return errWentBack
 }
 
-// watchPositions ends the session, with errRemap, when the database holds less
-// than was committed to it: a crash took back what was not on disk yet, or
-// another server took over that had not received it. The next session subscribes
-// from the positions that are there, and Salesforce sends the rest again. All
+// watchServer ends the session, with errRemap, when the database holds less than was
+// committed to it: a crash took back what was not on disk yet, or another server took
+// over that had not received it. The next session subscribes from the positions that
+// are there, and Salesforce sends the rest again; it asks what became of writes that
+// are PENDING there, although they were answered and the answers written down. All
 // else that moves is read from the database where it is needed.
-func (s *session) watchPositions(ctx context.Context) error {
-	ticker := time.NewTicker(positionsEvery)
+//
+// Positions tell what was lost of inbound changes. Of what only went out nothing does,
+// so each start of a server counts as a loss.
+func (s *session) watchServer(ctx context.Context) error {
+	ticker := time.NewTicker(serverEvery)
 	defer ticker.Stop()
 	for {
 		select {
@@ -46,11 +51,35 @@ func (s *session) watchPositions(ctx context.Context) error {
 		case <-s.back:
 			return errRemap
 		case <-ticker.C:
-			if s.wentBack(ctx, s.pool) {
+			if s.wentBack(ctx, s.pool) || s.otherServer(ctx) {
 				return errRemap
 			}
 		}
 	}
+}
+
+// otherServer reports whether the server has been started since the session began, or
+// is another one. If the database cannot tell, the next look does.
+func (s *session) otherServer(ctx context.Context) bool {
+	started, err := serverStart(ctx, s.pool)
+	if err != nil || started.Equal(s.server) {
+		return false
+	}
+	s.log.Warn().Str("component", "bridge").Str("event", "server_changed").Time("started", started).
+		Msg("Postgres was started again, or another server has taken over; what it has not got is looked for")
+	return true
+}
+
+// serverStart is when the server was started that the database is on.
+func serverStart(ctx context.Context, db pgsink.Querier) (at time.Time, err error) {
+	rows, err := db.Query(ctx, "SELECT pg_postmaster_start_time()")
+	if err != nil {
+		return at, fmt.Errorf("start of the server: %w", err)
+	}
+	if at, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[time.Time]); err != nil {
+		return at, fmt.Errorf("start of the server: %w", err)
+	}
+	return at, nil
 }
 
 // wentBack reports whether a position is stored that is not as far as it was

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
@@ -43,6 +44,7 @@ type session struct {
 	marked    chan struct{}  // capacity 1: there are marks to read back
 	unsafe    string         // why nothing is sent; "" if it may be
 	back      chan struct{}  // capacity 1: the database has gone back
+	server    time.Time      // when the database's server was started
 	id        identity
 	trouble   atomic.Pointer[string] // connection state that the last answer of Salesforce calls for; empty if none
 }
@@ -77,6 +79,9 @@ func (s *session) run(ctx context.Context) error {
 			return err
 		}
 		s.relate()
+		if s.server, err = serverStart(ctx, s.pool); err != nil {
+			return err
+		}
 		positions, err = s.sink.Positions(ctx)
 		return err
 	}); err != nil {
@@ -103,7 +108,7 @@ func (s *session) run(ctx context.Context) error {
 	g.Go(func() error { return s.stream.run(ctx) })
 	g.Go(func() error { return s.stream.keep(ctx, positions) })
 	g.Go(func() error { return s.in.run(ctx) })
-	g.Go(func() error { return s.watchPositions(ctx) })
+	g.Go(func() error { return s.watchServer(ctx) })
 	g.Go(func() error { return s.hydrate(ctx) })
 	g.Go(func() error { return s.refresh(ctx, listener) })
 	g.Go(func() error { return s.watchSchema(ctx) })

@@ -53,3 +53,14 @@ func execute(ctx context.Context, address, sql string) (err error) {
 	_, err = conn.Exec(ctx, sql)
 	return err
 }
+
+// text asks for one value on a connection of its own.
+func text(ctx context.Context, address, sql string) (value string, err error) {
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	err = conn.QueryRow(ctx, sql).Scan(&value)
+	return value, err
+}

@@ -126,7 +126,7 @@ func (s *Server) awaitReady(ctx context.Context, p *process) error {
 	for {
 		if text, err := os.ReadFile(s.folder.pidFile()); err == nil {
 			lines := strings.Split(string(text), "\n")
-			if len(lines) > statusLine && strings.TrimSpace(lines[statusLine]) == "ready" {
+			if len(lines) > statusLine && slices.Contains([]string{"ready", "standby"}, strings.TrimSpace(lines[statusLine])) {
 				return nil
 			}
 		}

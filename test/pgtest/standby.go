@@ -1,0 +1,92 @@
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+
+	"hcbridge/test/freeport"
+)
+
+// Standby starts a server that follows s, which must be private, and serves reads.
+// It has all databases and roles of s. The caller must Close it.
+func (s *Server) Standby(ctx context.Context) (*Server, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bin == "" {
+		return nil, ErrExternal
+	}
+	b := &Server{options: s.options, bin: s.bin, user: s.user}
+	if err := b.follow(ctx, s.base); err != nil {
+		b.Close()
+		return nil, fmt.Errorf("pgtest: standby: %w", err)
+	}
+	return b, nil
+}
+
+func (s *Server) follow(ctx context.Context, primary *url.URL) (err error) {
+	if s.folder, err = newFolder(s.user); err != nil {
+		return err
+	}
+	// Where the server is linked to, its other programs may not be.
+	postgres, err := filepath.EvalSymlinks(filepath.Join(s.bin, "postgres"))
+	if err != nil {
+		return fmt.Errorf("server binary: %w", err)
+	}
+	args := []string{"--pgdata=" + s.folder.data(), "--dbname=" + primary.String(), "--write-recovery-conf", "--checkpoint=fast", "--no-sync"}
+	if err := command(ctx, filepath.Dir(postgres), "pg_basebackup", s.folder, s.user, args); err != nil {
+		return err
+	}
+	port, err := freeport.Find()
+	if err != nil {
+		return err
+	}
+	base := *primary
+	base.Host = fmt.Sprintf("127.0.0.1:%d", port)
+	s.base = &base
+	return s.launch(ctx)
+}
+
+// Lag ends what a standby receives: it stays as it is.
+func (s *Server) Lag(ctx context.Context) error {
+	for _, sql := range []string{"ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"} {
+		if err := execute(ctx, s.URL(), sql); err != nil {
+			return fmt.Errorf("pgtest: lag: %w", err)
+		}
+	}
+	return s.await(ctx, "NOT EXISTS (SELECT FROM pg_stat_wal_receiver)")
+}
+
+// Promote makes a standby a server that takes writes.
+func (s *Server) Promote(ctx context.Context) error {
+	if err := execute(ctx, s.URL(), "SELECT pg_promote(true, 30)"); err != nil {
+		return fmt.Errorf("pgtest: promote: %w", err)
+	}
+	return s.await(ctx, "NOT pg_is_in_recovery()")
+}
+
+// Has waits until a standby has applied all that primary has written so far.
+func (s *Server) Has(ctx context.Context, primary *Server) error {
+	lsn, err := text(ctx, primary.URL(), "SELECT pg_current_wal_lsn()::text")
+	if err != nil {
+		return fmt.Errorf("pgtest: position of the primary: %w", err)
+	}
+	return s.await(ctx, "pg_last_wal_replay_lsn() >= '"+lsn+"'")
+}
+
+// await waits until a condition holds.
+func (s *Server) await(ctx context.Context, condition string) error {
+	for {
+		answer, err := text(ctx, s.URL(), "SELECT ("+condition+")::text")
+		switch {
+		case err != nil:
+			return fmt.Errorf("pgtest: %s: %w", condition, err)
+		case answer == "true":
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("pgtest: %s: %w", condition, errors.Join(context.Cause(ctx), errors.New("it is not so")))
+		}
+	}
+}
