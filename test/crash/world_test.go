@@ -297,9 +297,14 @@ const over = `UPDATE hcbridge.lease SET expires_at = clock_timestamp() - interva
 func (w *world) revive(ctx context.Context, meanwhile string) ([]check.Violation, error) {
 	<-w.gone
 	w.bridge = nil
+	// What Postgres was doing for the dead it does to the end: no time passes before.
+	err := w.is(ctx, `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'hcbridge')`)
+	if err != nil {
+		return nil, err
+	}
 	var left []check.Violation
 	var has bool
-	err := w.pool.QueryRow(ctx, `SELECT to_regclass('hcbridge.purse') IS NOT NULL AND to_regclass('salesforce._trigger_log_attempt') IS NOT NULL`).Scan(&has)
+	err = w.pool.QueryRow(ctx, `SELECT to_regclass('hcbridge.purse') IS NOT NULL AND to_regclass('salesforce._trigger_log_attempt') IS NOT NULL`).Scan(&has)
 	if err == nil && has {
 		if err = w.mapped(ctx); err == nil {
 			left, err = w.check.Cut(ctx)
