@@ -9,16 +9,21 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// counting is a pool that counts the looks at the log.
+// counting is a pool that counts the looks at the log, and what else is asked.
 type counting struct {
 	Pool
 
-	queries atomic.Int64
+	queries, batches atomic.Int64
 }
 
 func (c *counting) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	c.queries.Add(1)
 	return c.Pool.Query(ctx, sql, args...)
+}
+
+func (c *counting) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	c.batches.Add(1)
+	return c.Pool.SendBatch(ctx, b)
 }
 
 // A flood of notifications, which any role may send, costs a bounded number of

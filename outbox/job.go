@@ -19,7 +19,7 @@ import (
 // the answer goes this way: updates, deletes and upserts, not plain inserts.
 const (
 	bulkMost = 10_000 // records of a job, as many as Salesforce takes into one internal batch
-	maxJobs  = 10     // at a time
+	maxJobs  = 5      // at a time, as their records are kept in memory
 
 	bulkValue = 100_000          // longest value, in bytes; the limit is 131,072 characters
 	bulkNull  = "#N/A"           // means null in a job, whatever was meant
@@ -137,7 +137,7 @@ func (w *Worker) startJob(ctx context.Context, c *call) (n int, err error) {
 			w.noBulk[j.table] = time.Now().Add(noBulkFor)
 			s.results = append(s.results, putBack(ready).results...)
 		} else {
-			j.lighten()
+			j.lighten(w.planner.namedFields())
 			w.jobs[j.id] = j
 		}
 		w.log.Info().AnErr("error", err).Str("event", "bulk_started").Str("object", c.table.Object).Stringer("op", c.op).Str("job", j.id).Int("rows", len(ready)).Msg("job")
@@ -147,22 +147,23 @@ func (w *Worker) startJob(ctx context.Context, c *call) (n int, err error) {
 
 // lighten forgets what a job's items need no more: all values but those that
 // tell what depends on them.
-func (j *job) lighten() {
+func (j *job) lighten(named map[string]bool) {
 	for _, i := range j.items {
 		i.jobKey = i.bulkKey()
 		for _, e := range i.entries {
 			e.values, e.old = nil, nil
 		}
-		i.values, i.old = i.table.names(i.values), i.table.names(i.old)
+		i.values, i.old = i.table.names(i.values, named), i.table.names(i.old, named)
 		i.hard, i.soft = nil, nil
 	}
 }
 
-// names keeps the values by which records are named or name others.
-func (t *Table) names(values map[string]*string) map[string]*string {
+// names keeps the values by which records are named, in one of the fields named or as
+// their external id, or name others.
+func (t *Table) names(values map[string]*string, named map[string]bool) map[string]*string {
 	var kept map[string]*string
 	for _, c := range t.Columns {
-		if v := values[c.Name]; set(v) && (c.reference() || c.Relationship != "" || strings.HasSuffix(c.Field, "__c") || c.Field == t.ExternalID) {
+		if v := values[c.Name]; set(v) && (c.reference() || c.Relationship != "" || named[strings.ToLower(c.Field)] || c.Field == t.ExternalID) {
 			if kept == nil {
 				kept = map[string]*string{}
 			}

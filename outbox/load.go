@@ -7,27 +7,23 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // load reads the backlog of one run: which records have changes (see scan), the
-// oldest changes of each with what else is open for them, the Salesforce ids
-// that these do not tell, and where a child names a parent, refused parents. It
-// begins again where the guard finds that some may not go.
+// oldest changes of each with what else is open for them (of a short log both at
+// once, see glance), the Salesforce ids that these do not tell, and where a child
+// names a parent, refused parents. It begins again where the guard finds that some
+// may not go.
 func (w *Worker) load(ctx context.Context) (b backlog, err error) {
 	for held := true; held; {
 		if err := w.askGate(ctx); err != nil {
 			return b, err
 		}
 		b = backlog{flight: w.underWay(), open: map[key][]*entry{}, rows: map[key]string{}, asked: map[key]bool{}}
-		keys, full, err := w.scan(ctx)
-		if err != nil {
-			return b, fmt.Errorf("entries: %w", err)
-		}
-		if len(keys) == 0 {
-			return b, nil
-		}
-		if err := w.loadChanges(ctx, &b, keys); err != nil {
-			return b, fmt.Errorf("changes: %w", err)
+		full, err := w.loadEntries(ctx, &b)
+		if err != nil || len(b.entries) == 0 {
+			return b, err
 		}
 		if held, err = w.watch(ctx, b.entries, full); err != nil {
 			return b, err
@@ -43,6 +39,58 @@ func (w *Worker) load(ctx context.Context) (b backlog, err error) {
 		return b, fmt.Errorf("refused parents: %w", err)
 	}
 	return b, nil
+}
+
+// loadEntries reads entries, and what else is open for their records. It reports
+// whether there are more.
+func (w *Worker) loadEntries(ctx context.Context, b *backlog) (full bool, err error) {
+	if w.short {
+		whole, err := w.glance(ctx, b)
+		if err != nil {
+			return false, fmt.Errorf("the log: %w", err)
+		}
+		if whole {
+			w.window = window{}
+			return false, nil
+		}
+	}
+	keys, full, err := w.scan(ctx)
+	if err != nil {
+		return full, fmt.Errorf("entries: %w", err)
+	}
+	if len(keys) > 0 {
+		if err := w.loadChanges(ctx, b, keys); err != nil {
+			return full, fmt.Errorf("changes: %w", err)
+		}
+	}
+	return full, nil
+}
+
+// glance reads all of a short log in one round trip, which is what a change waits
+// for that comes alone. It reports whether the log is short.
+func (w *Worker) glance(ctx context.Context, b *backlog) (whole bool, err error) {
+	if tables, _ := w.guard.filter(); len(tables) > 0 {
+		return false, nil
+	}
+	rows, err := w.pool.Query(ctx, w.sql.glance, glanceMost)
+	if err != nil {
+		return false, err //nolint:wrapcheck // wrapped by load
+	}
+	n := 0
+	list, err := w.scanEntries(rows, &n)
+	if w.short = n < glanceMost; err != nil || !w.short {
+		return false, err
+	}
+	for _, e := range list {
+		switch t := w.tables[e.key.table]; {
+		case t == nil || !t.ReadWrite:
+		case e.state == stateNew:
+			b.entries = append(b.entries, e)
+		default:
+			b.open[e.key] = append(b.open[e.key], e)
+		}
+	}
+	return true, nil
 }
 
 // loadChanges reads the oldest entries of records, and what else is open for
@@ -127,19 +175,38 @@ func (w *Worker) loadLost(ctx context.Context, entries []*entry) (map[reference]
 	return lost, err
 }
 
-func (w *Worker) scanEntries(rows pgx.Rows) ([]*entry, error) {
+// scanEntries reads rows that are entries, each behind other columns. A row without
+// an entry is left out.
+func (w *Worker) scanEntries(rows pgx.Rows, before ...any) ([]*entry, error) {
 	var list []*entry
+	var table, state, action, sfid, message repeated
+	var id, record pgtype.Int8
+	var values, old *string
+	columns := append(slices.Clone(before), &id, &table, &record, &state, &action, &sfid, &message, &values, &old)
 	for rows.Next() {
-		e := &entry{}
-		var values, old *string
-		if err := rows.Scan(&e.id, &e.key.table, &e.key.id, &e.state, &e.action, &e.sfid, &e.message, &values, &old); err != nil {
+		if err := rows.Scan(columns...); err != nil {
 			return nil, err //nolint:wrapcheck // wrapped by load
 		}
+		if !id.Valid || !record.Valid {
+			continue
+		}
+		e := &entry{id: id.Int64, key: key{string(table), record.Int64}, state: string(state), action: string(action), sfid: string(sfid), message: string(message)}
 		e.values = e.read(values, nil)
 		e.old = e.read(old, w.befores(e))
 		list = append(list, e)
 	}
 	return list, rows.Err() //nolint:wrapcheck // wrapped by load
+}
+
+// repeated is a text that is mostly the one of the row before, and then shares its
+// memory.
+type repeated string
+
+func (r *repeated) ScanBytes(text []byte) error {
+	if string(*r) != string(text) {
+		*r = repeated(text)
+	}
+	return nil
 }
 
 // befores tells which columns of the row before an entry matter; nil = all. Of an

@@ -14,6 +14,12 @@ const (
 	// other records wait for the run to end.
 	perRecordOrdered = 20
 	perRecordMerged  = 1000
+
+	// Bytes of entries after which a plan is large enough: a long text is in the entry
+	// twice, and there may be thousands of those.
+	planBytes = 16 << 20
+
+	glanceMost = 20 // entries of a log that is read as a whole
 )
 
 func (w *Worker) perRecord() int {
@@ -48,7 +54,7 @@ func (w *Worker) scan(ctx context.Context) (keys []key, full bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	full = next > 0
+	full, w.short = next > 0 || s.heavy, next == 0 && s.read < glanceMost
 	w.window.more = false
 	if next == 0 || s.enough() { // the usual case
 		w.window = window{}
@@ -83,7 +89,10 @@ type scanner struct {
 	worker *Worker
 	counts map[key]int
 	keys   []key // in order of their oldest entry
+	read   int   // entries, of no record too
 	found  int   // entries that can be sent now
+	bytes  int   // of all that were added
+	heavy  bool  // and more than planBytes
 	kinds  map[string]int
 }
 
@@ -102,15 +111,18 @@ func (s *scanner) page(ctx context.Context, after int64) (last int64, err error)
 	var table *string
 	var id *int64
 	var upTo int64
-	n, all := 0, 0
-	_, err = pgx.ForEachRow(rows, []any{&upTo, &table, &id, &n}, func() error {
+	n, all, bytes := 0, 0, 0
+	_, err = pgx.ForEachRow(rows, []any{&upTo, &table, &id, &n, &bytes}, func() error {
 		last, all = max(last, upTo), all+n
-		if table != nil && id != nil {
+		if table != nil && id != nil && !s.heavy {
 			s.kinds[*table] += n
 			s.add(key{*table, *id}, n)
+			s.bytes += bytes
+			s.heavy = s.found > 0 && s.bytes > planBytes
 		}
 		return nil
 	})
+	s.read += all
 	if all < limit {
 		last = 0
 	}
@@ -132,12 +144,13 @@ func (s *scanner) add(k key, n int) {
 	}
 }
 
-// room reports whether more would go at the same time, of what is found: as many
+// room reports whether more would go at the same time, of what is found, and not be
+// too large: as many
 // full calls as may be under way, so that one is claimed and written down while
 // others travel, or a job.
 func (s *scanner) room() bool {
 	w := s.worker
-	return len(s.keys) < w.pace.now*w.cfg.BatchSize || w.cfg.Bulk != nil && s.alike() && len(s.keys) < bulkMost
+	return !s.heavy && len(s.keys) < w.pace.now*w.cfg.BatchSize || w.cfg.Bulk != nil && s.alike() && len(s.keys) < bulkMost
 }
 
 // alike reports whether nearly all changes are of one table, as after a load.
@@ -150,7 +163,7 @@ func (s *scanner) alike() bool {
 }
 
 // enough reports whether there is a good plan's worth of changes.
-func (s *scanner) enough() bool { return s.found >= s.worker.cfg.Window/2 }
+func (s *scanner) enough() bool { return s.heavy || s.found >= s.worker.cfg.Window/2 }
 
 // again reads the next page of the known stretch, behind the head of the log,
 // and brings in the records of all of it: what waits must be seen by what

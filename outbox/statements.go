@@ -1,10 +1,13 @@
 package outbox
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+)
 
 // statements is the SQL of one schema, ready to run.
 type statements struct {
-	window, windowHeld, waiting, sentLately                                       string
+	glance, window, windowHeld, waiting, sentLately                               string
 	changes, open, lost, inflight, claim, archive, mark, answered, revive, enlist string
 	tidyFailed, tidyArchive, tidyRequeue, tidyPurge                               string
 	attempted, handled, repeated, undone, resend, unanswered                      string
@@ -16,7 +19,10 @@ type statements struct {
 // statementsFor renders them. Pure.
 func statementsFor(schema string, tables []Table) (statements, error) {
 	s := statements{sfids: map[string]string{}, lock: map[string]string{}, row: map[string]string{}, known: map[string]string{}}
-	logData := map[string]any{"Log": ident(schema, "_trigger_log"), "Archive": ident(schema, "_trigger_log_archive"), "Attempt": ident(schema, attemptTable)}
+	logData := map[string]any{
+		"Log": ident(schema, "_trigger_log"), "Archive": ident(schema, "_trigger_log_archive"), "Attempt": ident(schema, attemptTable),
+		"Records": "unnest($1::text[], $2::bigint[])", "Most": "$3",
+	}
 	for file, into := range map[string]*string{
 		"window": &s.window, "window_held": &s.windowHeld, "waiting": &s.waiting, "sent_lately": &s.sentLately,
 		"changes": &s.changes, "open": &s.open, "lost": &s.lost, "inflight": &s.inflight, "claim": &s.claim,
@@ -31,6 +37,9 @@ func statementsFor(schema string, tables []Table) (statements, error) {
 		}
 		*into = sql
 	}
+	if err := s.renderGlance(logData); err != nil {
+		return s, err
+	}
 	for _, t := range tables {
 		data := map[string]any{"Table": ident(schema, t.Name), "Log": logData["Log"]}
 		for file, into := range map[string]map[string]string{"sfids": s.sfids, "lock": s.lock, "row": s.row, "known": s.known} {
@@ -42,4 +51,19 @@ func statementsFor(schema string, tables []Table) (statements, error) {
 		}
 	}
 	return s, nil
+}
+
+// renderGlance puts together a statement of which two others are parts.
+func (s *statements) renderGlance(logData map[string]any) (err error) {
+	data := maps.Clone(logData)
+	data["Records"], data["Most"] = "records", "(SELECT $1::bigint)"
+	for _, part := range []struct {
+		name, file string
+	}{{"Changes", "changes"}, {"Open", "open"}} {
+		if data[part.name], err = render(part.file+".sql.tmpl", data); err != nil {
+			return err
+		}
+	}
+	s.glance, err = render("glance.sql.tmpl", data)
+	return err
 }

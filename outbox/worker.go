@@ -31,6 +31,7 @@ type Worker struct {
 	pace      pace
 	writing   sync.Mutex // held while results are written down
 	window    window
+	short     bool // so was the log when it was last looked at
 	jobs      map[string]*job
 	jobPace   time.Duration        // per record, of the last job
 	noBulk    map[string]time.Time // tables, until when
