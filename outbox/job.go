@@ -153,9 +153,24 @@ func (j *job) lighten(named map[string]bool) {
 		for _, e := range i.entries {
 			e.values, e.old = nil, nil
 		}
+		if i.op != Delete { // only what it takes out is asked for
+			i.old = changed(i.table, i.old, i.values)
+		}
 		i.values, i.old = i.table.names(i.values, named), i.table.names(i.old, named)
 		i.hard, i.soft = nil, nil
 	}
+}
+
+// changed are the old values of what an item changes, and of the external id.
+func changed(t *Table, old, values map[string]*string) map[string]*string {
+	own := t.external()
+	kept := map[string]*string{}
+	for column, v := range old {
+		if _, is := values[column]; is || own != nil && own.Name == column {
+			kept[column] = v
+		}
+	}
+	return kept
 }
 
 // names keeps the values by which records are named, in one of the fields named or as

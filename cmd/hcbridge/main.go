@@ -30,6 +30,7 @@ const (
 
 func main() {
 	harden()
+	boundMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal drains; with the handler gone, a second one kills.
 	context.AfterFunc(ctx, stop)

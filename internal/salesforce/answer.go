@@ -111,19 +111,15 @@ func (c *Client) unreadable(r request, status int, why string, body []byte) *Err
 	return e
 }
 
-// decode reads a successful answer into v, keeping numbers as they were written.
-// What does not fit is unreadable, and a write so answered is in doubt.
+// decode reads a successful answer into v, which keeps numbers as they were written
+// only where it says so by its types. What does not fit is unreadable, and a write so
+// answered is in doubt.
 func (c *Client) decode(a *answer, v any) *Error {
 	if a.body == nil {
 		return c.unreadable(a.req, a.status, "empty", nil)
 	}
-	d := json.NewDecoder(bytes.NewReader(a.body))
-	d.UseNumber()
-	if err := d.Decode(v); err != nil {
+	if err := json.Unmarshal(a.body, v); err != nil {
 		return c.unreadable(a.req, a.status, "not the JSON expected", a.body)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return c.unreadable(a.req, a.status, "more than one JSON value", a.body)
 	}
 	return nil
 }

@@ -10,7 +10,7 @@
 // # What is measured
 //
 // Every ten seconds, of the process as it is installed (no race detector, no
-// GOMEMLIMIT, GOGC as the runtime has it, no debugger, garbage collected when the runtime
+// GOMEMLIMIT but the program's own, GOGC as the runtime has it, no debugger, garbage collected when the runtime
 // wants to): VmRSS and the number of descriptors from /proc, goroutines and the
 // live heap from /metrics, sessions from pg_stat_activity, CPU time from /proc.
 //
