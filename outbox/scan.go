@@ -145,12 +145,15 @@ func (s *scanner) add(k key, n int) {
 }
 
 // room reports whether more would go at the same time, of what is found, and not be
-// too large: as many
-// full calls as may be under way, so that one is claimed and written down while
-// others travel, or a job.
+// too large: as many full calls as may be under way, so that one is claimed and
+// written down while others travel, or a job.
 func (s *scanner) room() bool {
 	w := s.worker
-	return !s.heavy && len(s.keys) < w.pace.now*w.cfg.BatchSize || w.cfg.Bulk != nil && s.alike() && len(s.keys) < bulkMost
+	most := w.pace.now * w.cfg.BatchSize
+	if w.cfg.Bulk != nil && s.alike() {
+		most = max(most, bulkMost)
+	}
+	return !s.heavy && len(s.keys) < most
 }
 
 // alike reports whether nearly all changes are of one table, as after a load.
