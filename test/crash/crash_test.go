@@ -21,8 +21,8 @@ import (
 const inCI = 100
 
 // together is how many worlds run side by side, if HCBRIDGE_CRASH_TOGETHER does
-// not say so: most of the time one waits.
-const together = 4
+// not say so: most of the time each waits.
+const together = 8
 
 // tally is what came of the points of a scenario.
 type tally struct {
@@ -80,7 +80,7 @@ func TestPoints(t *testing.T) {
 		side = n
 	}
 	if sampled := !whole && only == ""; sampled {
-		side, abreast = 1, together
+		side, abreast = 1, together/2 // beside other tests
 	}
 	worlds := &worlds{server: server, free: map[string][]*world{}}
 	defer worlds.close()

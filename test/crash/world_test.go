@@ -154,6 +154,9 @@ func (w *world) renew(ctx context.Context) error {
 	w.sf.Close()
 	w.newOrg()
 	w.said = &lines{}
+	if err := w.silent(ctx); err != nil {
+		return err
+	}
 	return w.exec(ctx, `DROP SCHEMA IF EXISTS hcbridge CASCADE; DROP SCHEMA IF EXISTS salesforce CASCADE; DROP FUNCTION IF EXISTS public.get_xmlbinary`)
 }
 
@@ -297,8 +300,7 @@ const over = `UPDATE hcbridge.lease SET expires_at = clock_timestamp() - interva
 func (w *world) revive(ctx context.Context, meanwhile string) ([]check.Violation, error) {
 	<-w.gone
 	w.bridge = nil
-	// What Postgres was doing for the dead it does to the end: no time passes before.
-	err := w.is(ctx, `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'hcbridge')`)
+	err := w.silent(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -319,6 +321,11 @@ func (w *world) revive(ctx context.Context, meanwhile string) ([]check.Violation
 		return left, err
 	}
 	return left, w.start()
+}
+
+// silent waits until Postgres has ended what it was doing for the dead.
+func (w *world) silent(ctx context.Context) error {
+	return w.is(ctx, `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'hcbridge')`)
 }
 
 // mapped reports whether all tables are there.
