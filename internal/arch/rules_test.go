@@ -32,7 +32,8 @@ var layers = []layer{
 		"internal/migrate", "internal/status", "internal/salesforce", "internal/poll", "internal/web", "internal/bridge",
 	}},
 
-	{"test/pgtest", nil},
+	{"test/freeport", nil},
+	{"test/pgtest", []string{"test/freeport"}},
 	{"test/npm", nil},
 	{"test/org/...", []string{"test/org/..."}},
 	{"test/compare", []string{"test/org/..."}},
@@ -40,7 +41,7 @@ var layers = []layer{
 	{"cmd/orgsim", []string{"test/org/..."}},
 	{"cmd/demo", []string{"config", "internal/bridge", "internal/status", "test/pgtest", "test/compare", "test/org/..."}},
 
-	{"test/rig", []string{"internal/status", "test/pgtest", "test/compare", "test/org/..."}},
+	{"test/rig", []string{"internal/status", "test/freeport", "test/pgtest", "test/compare", "test/org/..."}},
 
 	{"test/naive", nil},
 

@@ -122,6 +122,7 @@ func TestMapping(t *testing.T) {
 	p.until("what is wrong", `document.querySelector("#problems").textContent.includes("not a duration")`)
 	p.accessible("mapping with a mistake")
 	p.set("#poll_interval", "")
+	p.until("that nothing is wrong", `document.querySelector("#problems").textContent === ""`)
 	p.set("#filter", "billing")
 	p.until("what the filter leaves", `[...document.querySelectorAll(".fields tbody tr")].filter((r) => !r.hidden).every((r) => /billing/i.test(r.textContent))`)
 
