@@ -103,6 +103,22 @@ func (w *world) send(id, field string, value any) {
 	w.must(w.bridge.Update("Account", id, map[string]any{field: value}))
 }
 
+// anotherRow has the app delete its row and a person take its record back, and the app
+// change the row that it gets then.
+func (w *world) anotherRow() {
+	w.Helper()
+	w.set("4")
+	w.send(w.ours, "Phone", "4")
+	w.must(w.app.Delete(w.Context(), "Account", 2))
+	w.must(w.bridge.Delete("Account", w.ours))
+	w.must(w.sf.Undelete("Account", w.ours))
+	w.exec(`INSERT INTO salesforce.account (id, name) VALUES (50, 'back')`)
+	w.pull(50, w.ours)
+	w.must(w.app.Update(w.Context(), "Account", 50, map[string]any{"phone": "7"}))
+	w.send(w.ours, "Phone", "7")
+	w.pull(50, w.ours)
+}
+
 // pull makes a row what its record is, as the bridge would.
 func (w *world) pull(row int, id string) {
 	w.Helper()
@@ -192,6 +208,12 @@ func TestFound(t *testing.T) {
 			w.send(w.ours, "Phone", "5")
 			w.send(w.ours, "Phone", "4")
 			w.pull(2, w.ours)
+		}},
+		{"a row deleted, and another one of its record, which somebody took back", "", (*world).anotherRow},
+		{"the same, and a value of the first row again", "I6 I7", func(w *world) {
+			w.anotherRow()
+			w.send(w.ours, "Phone", "4")
+			w.pull(50, w.ours)
 		}},
 		{"two values in turn, for ever", "I7 I8", func(w *world) {
 			for range 3 {

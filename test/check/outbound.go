@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -68,6 +69,7 @@ func (l *look) outbound(ctx context.Context) error {
 		return err
 	}
 	meant := map[string]bool{} // records whose deletion the app has committed
+	rows := map[string][]rowKey{}
 	for k, writes := range history {
 		if l.org.Object(k.object) == nil {
 			continue // not among those that are looked at
@@ -85,9 +87,20 @@ func (l *look) outbound(ctx context.Context) error {
 			s = &story{}
 		}
 		l.reached(k, id, writes, s, excused)
-		l.ordered(k, id, writes, s)
+		rows[id] = append(rows[id], k)
 		for _, w := range writes {
 			meant[id] = meant[id] || w.kind == deleted
+		}
+	}
+	for id, of := range rows {
+		// One after the other, if the app has deleted a row and somebody took its record back.
+		var writes []write
+		for _, k := range of {
+			writes = append(writes, history[k]...)
+		}
+		slices.SortStableFunc(writes, func(x, y write) int { return cmp.Compare(x.tx, y.tx) })
+		if s := stories[id]; s != nil {
+			l.ordered(of, id, writes, s)
 		}
 	}
 	for id, s := range stories {
@@ -279,8 +292,9 @@ func (l *look) cleared(f *sobject.Field, id *string) bool {
 }
 
 // ordered are I7, and I8 as far as it is about records.
-func (l *look) ordered(k rowKey, id string, writes []write, s *story) {
-	ob := l.org.Object(k.object)
+func (l *look) ordered(rows []rowKey, id string, writes []write, s *story) {
+	object := rows[0].object
+	ob := l.org.Object(object)
 	at := map[string]int{} // by column, the write whose value came last
 	changes := 0
 	for _, c := range s.changes {
@@ -305,7 +319,7 @@ func (l *look) ordered(k rowKey, id string, writes []write, s *story) {
 				}
 			}
 			if !found {
-				l.add("I7", k.object, id, "the bridge has set %s to %v in transaction %d, which the app did not commit then or later in row %d", f.Name, value, c.Tx, k.row)
+				l.add("I7", object, id, "the bridge has set %s to %v in transaction %d, which the app did not commit then or later in %v", f.Name, value, c.Tx, rows)
 			}
 		}
 		if mine {
@@ -313,7 +327,7 @@ func (l *look) ordered(k rowKey, id string, writes []write, s *story) {
 		}
 	}
 	if changes > len(writes) {
-		l.add("I8", k.object, id, "the bridge has changed it %d times, the app %d times", changes, len(writes))
+		l.add("I8", object, id, "the bridge has changed it %d times, the app %d times", changes, len(writes))
 	}
 }
 
