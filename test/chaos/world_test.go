@@ -214,6 +214,14 @@ func (w *world) calm() {
 	if w.plan.ages {
 		age = func() {
 			w.toOrg.cut()
+			w.toPG.cut()
+			// What Postgres does for the dead it does to the end.
+			w.Until("the sessions of the dead to end", within, func() error {
+				if n := w.Count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'hcbridge'"); n > 0 {
+					return fmt.Errorf("%d sessions", n)
+				}
+				return nil
+			})
 			w.sql("UPDATE salesforce._trigger_log SET processed_at = processed_at - interval '15 minutes' WHERE state = 'PENDING'")
 		}
 	}
