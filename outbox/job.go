@@ -145,48 +145,38 @@ func (w *Worker) startJob(ctx context.Context, c *call) (n int, err error) {
 	return w.settle(ctx, s)
 }
 
-// lighten forgets what a job's items need no more: all values but those that
-// tell what depends on them.
+// lighten forgets what a job's items need no more: all values but those by which
+// records are named, in one of the fields named or by their external id, or name
+// others. Of what an update leaves as it is only its external id matters.
 func (j *job) lighten(named map[string]bool) {
 	for _, i := range j.items {
 		i.jobKey = i.bulkKey()
 		for _, e := range i.entries {
 			e.values, e.old = nil, nil
 		}
-		if i.op != Delete { // only what it takes out is asked for
-			i.old = changed(i.table, i.old, i.values)
-		}
-		i.values, i.old = i.table.names(i.values, named), i.table.names(i.old, named)
-		i.hard, i.soft = nil, nil
-	}
-}
-
-// changed are the old values of what an item changes, and of the external id.
-func changed(t *Table, old, values map[string]*string) map[string]*string {
-	own := t.external()
-	kept := map[string]*string{}
-	for column, v := range old {
-		if _, is := values[column]; is || own != nil && own.Name == column {
-			kept[column] = v
-		}
-	}
-	return kept
-}
-
-// names keeps the values by which records are named, in one of the fields named or as
-// their external id, or name others.
-func (t *Table) names(values map[string]*string, named map[string]bool) map[string]*string {
-	var kept map[string]*string
-	for _, c := range t.Columns {
-		if v := values[c.Name]; set(v) && (c.reference() || c.Relationship != "" || named[strings.ToLower(c.Field)] || c.Field == t.ExternalID) {
-			if kept == nil {
-				kept = map[string]*string{}
+		own, values, old := i.table.external(), map[string]*string{}, map[string]*string{}
+		for n := range i.table.Columns {
+			c := &i.table.Columns[n]
+			if c != own && !c.reference() && c.Relationship == "" && !named[strings.ToLower(c.Field)] {
+				continue
 			}
-			own := strings.Clone(*v) // of the entry's text no more is kept
-			kept[c.Name] = &own
+			v, changed := i.values[c.Name]
+			keep(values, c.Name, v)
+			if changed || c == own || i.op == Delete {
+				keep(old, c.Name, i.old[c.Name])
+			}
 		}
+		i.values, i.old, i.hard, i.soft = values, old, nil, nil
 	}
-	return kept
+}
+
+// keep puts a copy of a value into a map: of the text that it was part of no more is
+// kept.
+func keep(into map[string]*string, column string, v *string) {
+	if set(v) {
+		own := strings.Clone(*v)
+		into[column] = &own
+	}
 }
 
 // bulkKey is what tells the item's record apart in a job's results.

@@ -249,3 +249,39 @@ func (j *fakeJobs) Find(_ context.Context, _, _ string, attempts []Attempt) ([]C
 func (j *fakeJobs) Undone(_ context.Context, _ string, values []Successive) ([]bool, error) {
 	return make([]bool, len(values)), nil
 }
+
+// Of the values of what is under way those are kept by which others wait for it, and no
+// others: the external id, whatever its case in the settings, fields by which parents are
+// named, parents, and of the old ones what is taken out.
+func TestLighten(t *testing.T) {
+	t.Parallel()
+	table := &testTables()[0]
+	table.ExternalID = "EXTERNAL_ID__C"
+	row := func(n string) map[string]*string {
+		values := map[string]*string{}
+		for _, c := range []string{"name", "industry", "external_id__c", "parentid", "seen__c"} {
+			v := c + n
+			values[c] = &v
+		}
+		return values
+	}
+	for _, c := range []struct {
+		op          Op
+		changed     []string
+		values, old string
+	}{
+		{Update, []string{"name"}, "[]", "[external_id__c=external_id__c1]"},
+		{Update, []string{"name", "parentid"}, "[parentid=parentid2]", "[external_id__c=external_id__c1 parentid=parentid1]"},
+		{Update, []string{"seen__c", "external_id__c"}, "[external_id__c=external_id__c2 seen__c=seen__c2]", "[external_id__c=external_id__c1 seen__c=seen__c1]"},
+		{Delete, nil, "[]", "[external_id__c=external_id__c1 parentid=parentid1 seen__c=seen__c1]"},
+	} {
+		i := &item{table: table, op: c.op, entries: []*entry{{}}, values: map[string]*string{}, old: row("1")}
+		for _, column := range c.changed {
+			i.values[column] = row("2")[column]
+		}
+		(&job{items: []*item{i}}).lighten(map[string]bool{"seen__c": true})
+		if got, old := text(i.values), text(i.old); got != c.values || old != c.old {
+			t.Errorf("of a %s of %v: %s and before %s, want %s and %s", c.op, c.changed, got, old, c.values, c.old)
+		}
+	}
+}

@@ -2,10 +2,10 @@ package pgtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"time"
 
 	"hcbridge/test/freeport"
 )
@@ -76,17 +76,24 @@ func (s *Server) Has(ctx context.Context, primary *Server) error {
 	return s.await(ctx, "pg_last_wal_replay_lsn() >= '"+lsn+"'")
 }
 
-// await waits until a condition holds.
+// await waits until a condition holds, as long as a start may take.
 func (s *Server) await(ctx context.Context, condition string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.options.ReadyIn, fmt.Errorf("not within %s", s.options.ReadyIn))
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		answer, err := text(ctx, s.URL(), "SELECT ("+condition+")::text")
-		switch {
-		case err != nil:
+		if err != nil {
 			return fmt.Errorf("pgtest: %s: %w", condition, err)
-		case answer == "true":
+		}
+		if answer == "true" {
 			return nil
-		case ctx.Err() != nil:
-			return fmt.Errorf("pgtest: %s: %w", condition, errors.Join(context.Cause(ctx), errors.New("it is not so")))
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("pgtest: %s: %w", condition, context.Cause(ctx))
+		case <-tick.C:
 		}
 	}
 }
