@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +35,10 @@ var (
 // back by less than that is not told apart from one that was not.
 const epochEvery = time.Hour
 
+// failOverLoss is how much of its past a database may lose to a fail-over without
+// being taken for one that was set back.
+const failOverLoss = time.Minute
+
 // identity tells a copy of the database from the database, and one that was set
 // back from one that was not. What it finds is written down, and lasts until a
 // person adopts the database: outbound stands still meanwhile, since rows of a
@@ -43,7 +48,8 @@ const epochEvery = time.Hour
 // both. How far it has come is the epoch: a number that grows while writes are
 // sent, and is noted in the Description of one of our PushTopics. If Salesforce
 // knows a later one than the database, the database was set back, or a copy of it
-// was at work. Where there is no topic, only the first is checked.
+// was at work; or a fail-over has lost the commit of an epoch, which this process
+// knows if it began that epoch. Where there is no topic, only the first is checked.
 //
 // All of it is looked at when a session begins, with each new epoch, and each full
 // hour, when polls are due as well and the question travels with theirs.
@@ -56,6 +62,36 @@ type identity struct {
 // due reports whether a span of length every has begun since the last check.
 func (i *identity) due(now time.Time, every time.Duration) bool {
 	return i.checked.Before(now.Truncate(every))
+}
+
+// begun is the epoch that this process began last, and for how long the server that
+// committed it was seen after that. Safe for concurrent use.
+type begun struct {
+	mu       sync.Mutex
+	epoch    int64
+	at, seen time.Time
+}
+
+func (b *begun) begin(epoch int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.epoch, b.at = epoch, time.Now()
+	b.seen = b.at
+}
+
+// see notes that the server was there.
+func (b *begun) see() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.seen = time.Now()
+}
+
+// lost reports whether a database that does not know epoch is explained by a
+// fail-over: it was begun here, shortly before the server was seen last.
+func (b *begun) lost(epoch int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return epoch == b.epoch && b.seen.Sub(b.at) < failOverLoss
 }
 
 // check compares the database with what it was and what Salesforce remembers of
@@ -74,9 +110,14 @@ func (s *session) checkIdentity(ctx context.Context) (unsafe string, err error) 
 	case err != nil:
 		return "", err
 	case noted > epoch:
-		err = s.pool.QueryRow(ctx, unsafeSQL, s.cfg.Schema, noted,
-			fmt.Sprintf("topic %s in Salesforce knows a later state of this database than the database itself: it was set back, or a copy of it was at work", name)).Scan(&unsafe)
-		if err != nil {
+		var reason *string
+		if s.begun.lost(noted) {
+			s.log.Warn().Str("component", "bridge").Str("event", "epoch_lost").Int64("epoch", noted).Int64("database", epoch).
+				Msg("Postgres has lost the number of this hour, which this process began; writes go on")
+		} else {
+			reason = new(fmt.Sprintf("topic %s in Salesforce knows a later state of this database than the database itself: it was set back, or a copy of it was at work", name))
+		}
+		if err := s.pool.QueryRow(ctx, unsafeSQL, s.cfg.Schema, noted, reason).Scan(&unsafe); err != nil {
 			return "", fmt.Errorf("identity of the database: %w", err)
 		}
 	}
@@ -154,6 +195,7 @@ func (s *session) beginEpoch(ctx context.Context) error {
 	if err := s.pool.QueryRow(ctx, epochSQL, s.cfg.Schema).Scan(&epoch); err != nil {
 		return fmt.Errorf("next epoch: %w", err)
 	}
+	s.begun.begin(epoch)
 	if err := s.pool.QueryRow(ctx, bridgeNameSQL, s.cfg.Schema).Scan(&name); err != nil {
 		return fmt.Errorf("name of the bridge: %w", err)
 	}

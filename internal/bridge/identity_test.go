@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -20,4 +21,30 @@ func TestIdentityIsDueEachHour(t *testing.T) {
 	if got := len(checks); got != 3 || checks[0] != "11:00:00" {
 		t.Errorf("checked at %v", checks)
 	}
+}
+
+// A fail-over loses moments, and only of what this process has begun is known that
+// it was moments (fault 89).
+func TestEpochLostByAFailOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var b begun
+		if b.lost(1) {
+			t.Error("an epoch that another process began")
+		}
+		b.begin(2)
+		if !b.lost(2) || b.lost(3) || b.lost(1) {
+			t.Error("of all epochs the one begun here may be lost")
+		}
+		time.Sleep(50 * time.Second)
+		b.see()
+		time.Sleep(time.Hour) // until another server takes over
+		if !b.lost(2) {
+			t.Error("50 seconds are no fail-over")
+		}
+		b.see()
+		if b.lost(2) {
+			t.Error("an hour is a fail-over")
+		}
+	})
 }

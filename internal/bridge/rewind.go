@@ -62,7 +62,11 @@ func (s *session) watchServer(ctx context.Context) error {
 // is another one. If the database cannot tell, the next look does.
 func (s *session) otherServer(ctx context.Context) bool {
 	started, err := serverStart(ctx, s.pool)
-	if err != nil || started.Equal(s.server) {
+	switch {
+	case err != nil:
+		return false
+	case started.Equal(s.server):
+		s.begun.see()
 		return false
 	}
 	s.log.Warn().Str("component", "bridge").Str("event", "server_changed").Time("started", started).

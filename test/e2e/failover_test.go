@@ -38,6 +38,7 @@ func failOver(t *testing.T, mode string) {
 	r.Env["DATABASE_URL"] = both(t, address, standby.DatabaseURL("failover"))
 	b := r.Start()
 	r.Synced()
+	epoch := r.SF.Fault(org.Fault{Path: `/query.*FROM.PushTopic`, Verb: org.Hold, Before: true})
 	old := r.Insert("Account", map[string]any{"Name": "old"})
 	r.arrived("account", 1)
 	for i := range 6 { // after some calls more go side by side
@@ -45,7 +46,8 @@ func failOver(t *testing.T, mode string) {
 		r.Equal("Account", "Contact")
 	}
 
-	// The standby gets the claims, and nothing of what comes after.
+	// The standby gets the claims, and nothing of what comes after, such as how far
+	// the database has come, which Salesforce is told of.
 	held := r.SF.Fault(org.Fault{Path: "/composite/sobjects", Verb: org.Hold})
 	r.Exec(`DO $$ BEGIN
 		INSERT INTO salesforce.contact (lastname, external_id__c) SELECT 'key ' || n, 'key ' || n FROM generate_series(1, 20) AS n;
@@ -61,6 +63,10 @@ func failOver(t *testing.T, mode string) {
 	r.Must(standby.Has(t.Context(), primary))
 	r.Must(standby.Lag(t.Context()))
 	held.Release()
+	epoch.Release()
+	if mode == "streaming" { // else there is no topic to tell it
+		r.toldEpoch(1)
+	}
 	theirs := r.Insert("Account", map[string]any{"Name": "theirs"})
 	r.Exec("INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ('forgotten', 'forgotten')")
 	r.arrived("account", 22)

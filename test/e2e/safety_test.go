@@ -126,6 +126,19 @@ func TestClone(t *testing.T) {
 	r.ran("nothing to confirm", "adopt")
 }
 
+// toldEpoch waits until Salesforce knows how far the database has come.
+func (r *rig) toldEpoch(n int) {
+	r.T.Helper()
+	r.Promised("epoch in Salesforce", 20*time.Second, func() error {
+		for _, topic := range r.SF.Records("PushTopic") {
+			if d, _ := r.value("PushTopic", topic, "Description").(string); strings.Contains(d, fmt.Sprintf("epoch %d", n)) {
+				return nil
+			}
+		}
+		return errors.New("no topic bears it")
+	})
+}
+
 // A database that was set back does not send what it sent once already (fault 99).
 // What it holds may be dismissed; then Salesforce's values are taken.
 func TestSetBack(t *testing.T) {
@@ -135,14 +148,7 @@ func TestSetBack(t *testing.T) {
 	b := r.Start()
 	r.Synced()
 	r.Exec("UPDATE salesforce.account SET industry = 'Banking'")
-	r.Promised("epoch in Salesforce", 20*time.Second, func() error {
-		for _, topic := range r.SF.Records("PushTopic") {
-			if d, _ := r.value("PushTopic", topic, "Description").(string); strings.Contains(d, "epoch 1") {
-				return nil
-			}
-		}
-		return errors.New("no topic bears it")
-	})
+	r.toldEpoch(1)
 	r.Equal("Account")
 	b.End(15)
 	r.Must(r.SF.Update("Account", id, map[string]any{"Industry": "Energy"}))

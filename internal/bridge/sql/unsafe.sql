@@ -1,5 +1,6 @@
--- Notes for reason $3 that nothing may be sent from schema $1, and that Salesforce
--- knows epoch $2, so that an adopted database goes on from there.
-UPDATE hcbridge.instance SET unsafe = COALESCE(unsafe, $3), epoch = GREATEST(epoch, $2)
+-- Notes that Salesforce knows epoch $2 of schema $1, so that the database goes on from
+-- there, and for reason $3, NULL without one, that nothing may be sent until it is
+-- adopted.
+UPDATE hcbridge.instance SET unsafe = COALESCE(unsafe, $3::text), epoch = GREATEST(epoch, $2)
 WHERE schema = $1
-RETURNING unsafe
+RETURNING COALESCE(unsafe, '')
