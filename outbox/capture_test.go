@@ -79,6 +79,8 @@ func TestCapture(t *testing.T) {
 		b.want("a result", lastOp(), "FAILED|1")
 		b.hex(`UPDATE salesforce.account SET _hc_lastop = 'FAILED', _hc_err = '2'`)
 		b.want("the same result with another error", lastOp(), "FAILED|2")
+		b.hex(`SET LOCAL hcbridge.tells = 'on'; UPDATE salesforce.account SET name = 'theirs'`)
+		b.want("the bridge, of a refusal that stays", lastOp(), "FAILED|2")
 		b.hex(`UPDATE salesforce.account SET name = 'c'`)
 		b.want("no result", lastOp(), "SYNCED|-")
 		b.hex(`UPDATE salesforce.account SET _hc_lastop = 'SYNCED', name = 'c2'`)

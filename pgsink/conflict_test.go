@@ -188,6 +188,26 @@ func TestConflicts(t *testing.T) {
 		b.wantConflicts("name: base, ours, theirs, salesforce")
 	})
 
+	// Its row shows theirs, and goes on saying what was refused until that is dismissed.
+	t.Run("ARefusalStays", func(t *testing.T) {
+		t.Parallel()
+		for _, write := range []func(*bundle, int){
+			func(b *bundle, n int) { b.read(1, at(n), fmt.Sprint("theirs ", n)) },
+			func(b *bundle, n int) {
+				b.applyChanges(Result{Updated: 1}, b.change(Event, 1, at(n), "Name", fmt.Sprint("theirs ", n)))
+			},
+		} {
+			b := begin(t)
+			b.edit(1, "FAILED", "ours")
+			b.exec(`UPDATE salesforce.account SET _hc_lastop = 'FAILED', _hc_err = '{}'`)
+			write(b, 2)
+			b.want("theirs 2 FAILED {}", `SELECT concat_ws(' ', name, _hc_lastop, _hc_err) FROM salesforce.account`)
+			b.exec(`UPDATE salesforce._trigger_log SET state = 'IGNORED'`)
+			write(b, 3)
+			b.want("theirs 3 SYNCED", `SELECT concat_ws(' ', name, _hc_lastop, _hc_err) FROM salesforce.account`)
+		}
+	})
+
 	// A record that was deleted there while a change of it waited (fault 73).
 	t.Run("DeletedThere", func(t *testing.T) {
 		t.Parallel()

@@ -63,6 +63,11 @@
 // local change that was not sent is never overwritten, and a row that an app
 // holds locked is skipped and marked, not waited for.
 //
+// A row whose update Salesforce refused takes what Salesforce has, and stays FAILED
+// with the reason in _hc_err while the trigger log has it as FAILED. The status
+// trigger would make it SYNCED, as Heroku Connect's does with every write of the
+// bridge that says nothing new of the row, so transactions of ours say that they do.
+//
 // # Errors
 //
 // Records that Postgres refuses (a value, a constraint, the app's own trigger)

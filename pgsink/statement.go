@@ -254,8 +254,10 @@ func (t *Table) holds() []string {
 }
 
 // writeWrites locks and writes. _hc_lastop is set here too, because a table
-// may be without the status trigger. A record that comes back gets the id that
-// its row had, unless another row has taken it.
+// may be without the status trigger. A row of a refused update takes Salesforce's
+// values and goes on telling of the refusal, until that is retried or dismissed.
+// A record that comes back gets the id that its row had, unless another row has
+// taken it.
 func (t *Table) writeWrites(b *strings.Builder, columns []int, source string) {
 	var names, values, sets []string
 	for _, i := range columns {
@@ -270,9 +272,18 @@ func (t *Table) writeWrites(b *strings.Builder, columns []int, source string) {
 	if t.external >= 0 {
 		sets = append(sets, "sfid = m.sfid,\n        ")
 	}
+	refused, outcome := "", "_hc_lastop = 'SYNCED',\n        _hc_err = NULL"
+	if t.ReadWrite {
+		refused = fmt.Sprintf(`, t._hc_lastop = 'FAILED' AND EXISTS (
+        SELECT FROM %s AS l
+        WHERE l.table_name = %s AND l.state = 'FAILED' AND l.action = 'UPDATE' AND l.record_id = t.id) AS refused`,
+			quote(t.Schema, "_trigger_log"), literal(t.Name))
+		outcome = `_hc_lastop = CASE WHEN m.refused THEN t._hc_lastop ELSE 'SYNCED' END,
+        _hc_err = CASE WHEN m.refused THEN t._hc_err END`
+	}
 	fmt.Fprintf(b, `,
 locked AS MATERIALIZED (
-    SELECT m.* FROM %[1]s AS t JOIN m ON m.row_id = t.id
+    SELECT m.*%[5]s FROM %[1]s AS t JOIN m ON m.row_id = t.id
     WHERE m.verdict IN ('update', 'delete') AND t.xmin = m.row_version
     FOR NO KEY UPDATE OF t SKIP LOCKED
 ),
@@ -300,8 +311,7 @@ inserted AS (
 ),
 updated AS (
     UPDATE %[1]s AS t
-    SET %[4]s_hc_lastop = 'SYNCED',
-        _hc_err = NULL
+    SET %[4]s%[6]s
     FROM locked AS m
     WHERE m.verdict = 'update' AND t.id = m.row_id
     RETURNING m.sfid
@@ -311,7 +321,7 @@ deleted AS (
     USING locked AS m
     WHERE m.verdict = 'delete' AND t.id = m.row_id
     RETURNING m.sfid
-)`, t.ident(), strings.Join(names, ""), strings.Join(values, ""), strings.Join(sets, ""))
+)`, t.ident(), strings.Join(names, ""), strings.Join(values, ""), strings.Join(sets, ""), refused, outcome)
 }
 
 // consequencesSQL ends every apply statement: what was not written after all is

@@ -11,7 +11,7 @@ import (
 
 // quickSQL is ownSQL for a transaction that rather gives up than waits: the
 // other way of applying passes over a row that somebody has locked.
-const quickSQL = `SELECT set_config('xmlbinary', 'hex', true), set_config('datestyle', 'ISO, YMD', true), set_config('extra_float_digits', '1', true), set_config('lock_timeout', '50ms', true), set_config('idle_in_transaction_session_timeout', '5s', true), set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`
+const quickSQL = `SELECT set_config('xmlbinary', 'hex', true), set_config('hcbridge.tells', 'on', true), set_config('datestyle', 'ISO, YMD', true), set_config('extra_float_digits', '1', true), set_config('lock_timeout', '50ms', true), set_config('idle_in_transaction_session_timeout', '5s', true), set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`
 
 // upsertSQL writes events that are newer than their rows, and nothing else. It
 // costs about half of applySQL, and nearly every event is of this kind. What it
@@ -44,7 +44,7 @@ func (t *Table) upsertSQL(columns []int, first int) string {
 		strings.Join(sets, ", "), stamp, stamp, stamp)
 	if t.ReadWrite {
 		fmt.Fprintf(b, `
-    AND t._hc_lastop IS DISTINCT FROM 'UPDATED'
+    AND (t._hc_lastop IN ('UPDATED', 'FAILED')) IS NOT TRUE
     AND t.xmin = (SELECT r.xmin FROM %s AS r WHERE r.sfid = t.sfid)
     AND (SELECT l.id FROM %s AS l
         WHERE l.table_name = %s AND l.state IN ('NEW', 'PENDING') AND l.record_id = t.id

@@ -26,7 +26,8 @@ BEGIN
         NULL; -- as it would become below; most of what the bridge writes says so
     ELSIF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' AND NEW._hc_lastop IS NOT NULL
         AND (OLD._hc_lastop IS NULL OR NEW._hc_lastop::pg_catalog.text OPERATOR(pg_catalog.<>) OLD._hc_lastop::pg_catalog.text
-            OR NEW._hc_err IS NOT NULL AND (OLD._hc_err IS NULL OR NEW._hc_err OPERATOR(pg_catalog.<>) OLD._hc_err)) THEN
+            OR NEW._hc_err IS NOT NULL AND (OLD._hc_err IS NULL OR NEW._hc_err OPERATOR(pg_catalog.<>) OLD._hc_err)
+            OR pg_catalog.current_setting('hcbridge.tells', true) OPERATOR(pg_catalog.=) 'on') THEN
         NULL; -- the bridge says itself what became of the row
     ELSE
         NEW._hc_lastop := 'SYNCED';

@@ -50,7 +50,9 @@ m AS MATERIALIZED (
     LEFT JOIN "sales""force'\"."a""b'; drop table t; --" AS r ON r.id = coalesce(n.own_id, CASE n.claim WHEN 1 THEN n.free_id END)
 ),
 locked AS MATERIALIZED (
-    SELECT m.* FROM "sales""force'\"."a""b'; drop table t; --" AS t JOIN m ON m.row_id = t.id
+    SELECT m.*, t._hc_lastop = 'FAILED' AND EXISTS (
+        SELECT FROM "sales""force'\"."_trigger_log" AS l
+        WHERE l.table_name = 'a"b''; drop table t; --' AND l.state = 'FAILED' AND l.action = 'UPDATE' AND l.record_id = t.id) AS refused FROM "sales""force'\"."a""b'; drop table t; --" AS t JOIN m ON m.row_id = t.id
     WHERE m.verdict IN ('update', 'delete') AND t.xmin = m.row_version
     FOR NO KEY UPDATE OF t SKIP LOCKED
 ),
@@ -82,8 +84,8 @@ updated AS (
         "user" = m.v1,
         "systemmodstamp" = m.v2,
         sfid = m.sfid,
-        _hc_lastop = 'SYNCED',
-        _hc_err = NULL
+        _hc_lastop = CASE WHEN m.refused THEN t._hc_lastop ELSE 'SYNCED' END,
+        _hc_err = CASE WHEN m.refused THEN t._hc_err END
     FROM locked AS m
     WHERE m.verdict = 'update' AND t.id = m.row_id
     RETURNING m.sfid

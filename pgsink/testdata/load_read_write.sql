@@ -56,7 +56,9 @@ m AS MATERIALIZED (
     LEFT JOIN "salesforce"."account" AS r ON r.id = coalesce(n.own_id, CASE n.claim WHEN 1 THEN n.free_id END)
 ),
 locked AS MATERIALIZED (
-    SELECT m.* FROM "salesforce"."account" AS t JOIN m ON m.row_id = t.id
+    SELECT m.*, t._hc_lastop = 'FAILED' AND EXISTS (
+        SELECT FROM "salesforce"."_trigger_log" AS l
+        WHERE l.table_name = 'account' AND l.state = 'FAILED' AND l.action = 'UPDATE' AND l.record_id = t.id) AS refused FROM "salesforce"."account" AS t JOIN m ON m.row_id = t.id
     WHERE m.verdict IN ('update', 'delete') AND t.xmin = m.row_version
     FOR NO KEY UPDATE OF t SKIP LOCKED
 ),
@@ -90,8 +92,8 @@ updated AS (
         "systemmodstamp" = m.v3,
         "isdeleted" = m.v4,
         sfid = m.sfid,
-        _hc_lastop = 'SYNCED',
-        _hc_err = NULL
+        _hc_lastop = CASE WHEN m.refused THEN t._hc_lastop ELSE 'SYNCED' END,
+        _hc_err = CASE WHEN m.refused THEN t._hc_err END
     FROM locked AS m
     WHERE m.verdict = 'update' AND t.id = m.row_id
     RETURNING m.sfid

@@ -1,0 +1,94 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"hcbridge/test/org"
+	"hcbridge/test/org/sobject"
+)
+
+// A refused update is told at its row for as long as nobody has done anything
+// about it, although the row shows what Salesforce has whenever the record is read:
+// right after the refusal, as the row was written to just before, and days later,
+// as somebody edits it there. It ends with a value that Salesforce takes, with a
+// retry, and, once it is dismissed, with the next change.
+func TestRefusalStays(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"streaming", "polling"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_EXTERNAL_ID=External_Id__c", "HC_WRITE_ALGORITHM=merged",
+				"HC_OBJECT_ACCOUNT_FIELDS=Name,Phone,Industry,External_Id__c", "HC_OBJECT_ACCOUNT_MODE="+mode, "HC_POLL_INTERVAL=1s")
+			allowed := false
+			r.SF.Trigger(func(d *sobject.Draft) error {
+				if d.Get("Phone") == "none" && !allowed {
+					return sobject.ErrValidation("Who is it?", "Phone")
+				}
+				return nil
+			})
+			r.Start()
+			r.Synced()
+			keys := []string{"mended", "retried", "dismissed"}
+			r.Exec(`INSERT INTO salesforce.account (name, phone, external_id__c) SELECT k, '1', k FROM unnest($1::text[]) AS k`, keys)
+			shown := `concat_ws('|', phone, industry, _hc_lastop, _hc_err::json->>'message')`
+			all := func(row string) map[string]string {
+				return map[string]string{"mended": row, "retried": row, "dismissed": row}
+			}
+			r.rowsAre("account", shown, all("1|SYNCED"))
+			readBack := func() {
+				t.Helper()
+				r.Eventually("nothing to read back", 60*time.Second, func() error {
+					if n := r.Count("SELECT count(*) FROM hcbridge.mark"); n > 0 {
+						return fmt.Errorf("%d marks", n)
+					}
+					return nil
+				})
+			}
+			readBack()
+
+			// The first change of each is taken, and read back after the second.
+			reads := r.SF.Fault(org.Fault{Method: "POST", Path: "/composite/sobjects/Account", Verb: org.Hold, Before: true})
+			r.Exec(`UPDATE salesforce.account SET industry = 'Energy'`)
+			r.Eventually("the first change", 10*time.Second, func() error {
+				if n := r.Count("SELECT count(*) FROM salesforce._trigger_log"); n > 0 {
+					return fmt.Errorf("%d entries", n)
+				}
+				return nil
+			})
+			r.Exec(`UPDATE salesforce.account SET phone = 'none'`)
+			r.rowsAre("account", `_hc_lastop`, all("FAILED"))
+			reads.Release()
+			r.SF.ClearFaults()
+			readBack()
+			r.rowsAre("account", shown, all("1|Energy|FAILED|Who is it?"))
+
+			for _, record := range r.SF.Records("Account") {
+				r.Must(r.SF.Update("Account", record.ID, map[string]any{"Industry": "Media"}))
+			}
+			r.rowsAre("account", shown, all("1|Media|FAILED|Who is it?"))
+			r.Exec(`UPDATE salesforce.account SET phone = '2' WHERE name = 'mended'`)
+			if code, out, stderr := r.Command("ignore", fmt.Sprint(r.entry("dismissed"))); code != 0 || out != "1 dismissed\n" {
+				t.Errorf("ignore: %d, %s%s", code, out, stderr)
+			}
+			allowed = true
+			if code, out, stderr := r.Command("retry", fmt.Sprint(r.entry("retried"))); code != 0 || out != "1 requeued\n" {
+				t.Errorf("retry: %d, %s%s", code, out, stderr)
+			}
+			r.rowsAre("account", shown, map[string]string{"mended": "2|Media|SYNCED", "retried": "none|Media|SYNCED", "dismissed": "1|Media|FAILED|Who is it?"})
+			for _, record := range r.SF.Records("Account") {
+				r.Must(r.SF.Update("Account", record.ID, map[string]any{"Industry": "Retail"}))
+			}
+			r.rowsAre("account", shown, map[string]string{"mended": "2|Retail|SYNCED", "retried": "none|Retail|SYNCED", "dismissed": "1|Retail|SYNCED"})
+			r.Equal("Account")
+		})
+	}
+}
+
+// entry is the failed entry of the row with an external id.
+func (r *rig) entry(key string) int {
+	r.T.Helper()
+	return r.Count(`SELECT l.id FROM salesforce._trigger_log AS l JOIN salesforce.account AS a ON a.id = l.record_id
+		WHERE l.state = 'FAILED' AND a.external_id__c = $1`, key)
+}
