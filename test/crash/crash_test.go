@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -83,7 +84,7 @@ func TestPoints(t *testing.T) {
 		side, abreast = 1, together/2 // beside other tests
 	}
 	worlds := &worlds{server: server, free: map[string][]*world{}}
-	defer worlds.close()
+	defer worlds.keep(nil)
 	var total tally
 	began := time.Now()
 	var running errgroup.Group
@@ -110,6 +111,9 @@ func TestPoints(t *testing.T) {
 			workers.Wait()
 			sum.took = time.Since(start)
 			t.Logf("%-16s %s", s.name, &sum)
+			if abreast == 1 {
+				worlds.keep(chosen[i+1:])
+			}
 			if sum.killed == 0 {
 				t.Errorf("%s: nothing was killed", s.name)
 			}
@@ -224,11 +228,19 @@ func (l *worlds) put(s scenario, w *world) {
 	l.free[s.wants()] = append(l.free[s.wants()], w)
 }
 
-func (l *worlds) close() {
-	for _, list := range l.free {
+// keep closes those that none of the scenarios wants: each has connections, and a
+// bridge at work.
+func (l *worlds) keep(scenarios []scenario) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for wants, list := range l.free {
+		if slices.ContainsFunc(scenarios, func(s scenario) bool { return s.wants() == wants }) {
+			continue
+		}
 		for _, w := range list {
 			w.close()
 		}
+		delete(l.free, wants)
 	}
 }
 
