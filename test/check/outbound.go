@@ -327,8 +327,29 @@ func (l *look) ordered(rows []rowKey, id string, writes []write, s *story) {
 		}
 	}
 	if changes > len(writes) {
-		l.add("I8", object, id, "the bridge has changed it %d times, the app %d times", changes, len(writes))
+		l.add("I8", object, id, "the bridge has changed it %d times, the app %d times: %s", changes, len(writes), l.history(ob, writes, s))
 	}
+}
+
+// history tells what was done to a record in the fields that writes name, oldest
+// first: transaction, by whom, and the values.
+func (l *look) history(ob *sobject.Object, writes []write, s *story) string {
+	var told []string
+	for _, c := range s.changes {
+		line := fmt.Sprintf("%d others", c.Tx)
+		if c.User == l.org.User {
+			line = fmt.Sprintf("%d bridge", c.Tx)
+		}
+		for _, column := range columns(writes) {
+			if f := ob.Field(column); f != nil {
+				if value, changed := c.Changed(f.Name); changed {
+					line += fmt.Sprintf(" %s=%v", f.Name, value)
+				}
+			}
+		}
+		told = append(told, line)
+	}
+	return strings.Join(told, ", ")
 }
 
 // columns are those that writes name.
