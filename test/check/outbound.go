@@ -336,20 +336,20 @@ func (l *look) ordered(rows []rowKey, id string, writes []write, s *story) {
 func (l *look) history(ob *sobject.Object, writes []write, s *story) string {
 	var told []string
 	for _, c := range s.changes {
-		line := fmt.Sprintf("%d others", c.Tx)
+		who := "others"
 		if c.User == l.org.User {
-			line = fmt.Sprintf("%d bridge", c.Tx)
+			who = "the bridge"
 		}
+		told = append(told, fmt.Sprintf("%d by %s", c.Tx, who))
 		for _, column := range columns(writes) {
 			if f := ob.Field(column); f != nil {
 				if value, changed := c.Changed(f.Name); changed {
-					line += fmt.Sprintf(" %s=%v", f.Name, value)
+					told = append(told, fmt.Sprintf("%s=%v", f.Name, value))
 				}
 			}
 		}
-		told = append(told, line)
 	}
-	return strings.Join(told, ", ")
+	return strings.Join(told, " ")
 }
 
 // columns are those that writes name.
