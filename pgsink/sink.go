@@ -63,10 +63,10 @@ func (s *Sink) Tx(ctx context.Context, fn func(tx pgx.Tx) error) error {
 }
 
 // ownSQL tells the triggers that the change is not a user's and says itself what becomes
-// of the row, has values written as the trigger log has them, and bounds the wait for a table that somebody is altering
-// and the time that apps wait for a process of ours which stands still, with rows
-// locked, because its machine does. All end with the transaction: a pooled connection
-// must not keep them.
+// of the row, has values written as the trigger log has them, and bounds the wait for a
+// table that somebody is altering and the time that apps wait for a process of ours
+// which stands still, with rows locked, because its machine does. All end with the
+// transaction: a pooled connection must not keep them.
 const ownSQL = `SELECT set_config('xmlbinary', 'hex', true), set_config('hcbridge.tells', 'on', true), set_config('datestyle', 'ISO, YMD', true), set_config('extra_float_digits', '1', true), set_config('lock_timeout', '2s', true), set_config('idle_in_transaction_session_timeout', '5s', true), set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`
 
 // atEase ends an Apply's settings. Postgres writes its log in order, so whatever

@@ -42,7 +42,7 @@ type Bridge struct {
 	inDoubt time.Duration // see outbox.Config; only tests set it
 	refused atomic.Int64  // transactions that were fenced
 	doubt   chan struct{} // capacity 1: the lease may be lost
-	begun   begun
+	begun   begun         // outlasts the sessions
 }
 
 // New returns a bridge for cfg. It does no I/O.

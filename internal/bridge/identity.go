@@ -94,7 +94,7 @@ func (b *begun) lost(epoch int64) bool {
 	return epoch == b.epoch && b.seen.Sub(b.at) < failOverLoss
 }
 
-// check compares the database with what it was and what Salesforce remembers of
+// checkIdentity compares the database with what it was and what Salesforce remembers of
 // it, and returns why nothing may be sent, "" if it may.
 func (s *session) checkIdentity(ctx context.Context) (unsafe string, err error) {
 	system, err := systemIdentifier(ctx, s.pool)

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,9 +22,9 @@ func TestRefusalStays(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_EXTERNAL_ID=External_Id__c", "HC_WRITE_ALGORITHM=merged",
 				"HC_OBJECT_ACCOUNT_FIELDS=Name,Phone,Industry,External_Id__c", "HC_OBJECT_ACCOUNT_MODE="+mode, "HC_POLL_INTERVAL=1s")
-			allowed := false
+			var allowed atomic.Bool
 			r.SF.Trigger(func(d *sobject.Draft) error {
-				if d.Get("Phone") == "none" && !allowed {
+				if d.Get("Phone") == "none" && !allowed.Load() {
 					return sobject.ErrValidation("Who is it?", "Phone")
 				}
 				return nil
@@ -72,7 +73,7 @@ func TestRefusalStays(t *testing.T) {
 			if code, out, stderr := r.Command("ignore", fmt.Sprint(r.entry("dismissed"))); code != 0 || out != "1 dismissed\n" {
 				t.Errorf("ignore: %d, %s%s", code, out, stderr)
 			}
-			allowed = true
+			allowed.Store(true)
 			if code, out, stderr := r.Command("retry", fmt.Sprint(r.entry("retried"))); code != 0 || out != "1 requeued\n" {
 				t.Errorf("retry: %d, %s%s", code, out, stderr)
 			}
