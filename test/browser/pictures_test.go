@@ -131,7 +131,7 @@ func example(t *testing.T) string {
 		busy := 1.2 + math.Sin(float64(at.UTC().Hour())/24*2*math.Pi-2) + 0.5*math.Sin(float64(minute)/7)
 		board.Object("Contact", func(o *status.Object) {
 			o.Counters.RowsWritten += int64(40 * max(busy, 0.1))
-			o.Counters.WritesSent += int64(18 * max(busy+0.3*math.Cos(float64(minute)/5), 0))
+			o.Counters.WritesSent += int64(18 * max(busy+0.3*math.Cos(float64(minute)/5), 0.1))
 			if minute%9 == 4 {
 				o.Counters.WritesFailed++
 			}

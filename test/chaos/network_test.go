@@ -1,10 +1,13 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,25 +19,37 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// wire is a way that can be spoilt, from an address of its own to a server.
+// wire is a way that can be spoilt, from an address of its own to a server. It leads
+// through one proxy for each toxic that there may be at a time: toxiproxy loses count
+// of a connection's toxics when one that has ended it is removed before the next has
+// noticed, and panics at the one after.
 type wire struct {
 	t  *testing.T
 	mu sync.Mutex
-	p  *toxiproxy.Proxy
+	// proxies lead from the bridge, first, to the server.
+	proxies []*toxiproxy.Proxy
+	holds   []string // each proxy's toxic; "" if none
 }
+
+// atOnce is how many toxics a wire may have at a time.
+const atOnce = 6
 
 func newWire(t *testing.T, name, upstream string) *wire {
 	t.Helper()
+	w := &wire{t: t, proxies: make([]*toxiproxy.Proxy, atOnce), holds: make([]string, atOnce)}
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
-	w := &wire{t: t, p: toxiproxy.NewProxy(server, name, "127.0.0.1:0", upstream)}
-	if err := w.p.Start(); err != nil {
-		t.Fatal(err)
+	for i := range slices.Backward(w.proxies) {
+		p := toxiproxy.NewProxy(server, fmt.Sprint(name, i), "127.0.0.1:0", upstream)
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(p.Stop)
+		w.proxies[i], upstream = p, p.Listen
 	}
-	t.Cleanup(w.p.Stop)
 	return w
 }
 
-func (w *wire) addr() string { return w.p.Listen }
+func (w *wire) addr() string { return w.proxies[0].Listen }
 
 // toxic is one way to spoil a wire, as toxiproxy takes it.
 type toxic struct {
@@ -45,6 +60,8 @@ type toxic struct {
 	Attributes map[string]any `json:"attributes"`
 }
 
+// add spoils the wire, nearest to the bridge where nothing else does; a wire that is
+// spoilt in every place stays as it is.
 func (w *wire) add(x toxic) {
 	body, err := json.Marshal(x)
 	if err != nil {
@@ -53,30 +70,46 @@ func (w *wire) add(x toxic) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if _, err := w.p.Toxics.AddToxicJson(strings.NewReader(string(body))); err != nil {
-		w.t.Errorf("toxic %s: %v", body, err)
+	i := slices.Index(w.holds, "")
+	if i < 0 {
+		w.t.Logf("one toxic too many: %s", body)
+		return
 	}
+	if _, err := w.proxies[i].Toxics.AddToxicJson(bytes.NewReader(body)); err != nil {
+		w.t.Errorf("toxic %s: %v", body, err)
+		return
+	}
+	w.holds[i] = x.Name
 }
 
 func (w *wire) remove(name string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.p.Toxics.RemoveToxic(context.Background(), name); err != nil {
+	i := slices.Index(w.holds, name)
+	if i < 0 {
+		return
+	}
+	if err := w.proxies[i].Toxics.RemoveToxic(context.Background(), name); err != nil {
 		w.t.Errorf("toxic %s: %v", name, err)
 	}
+	w.holds[i] = ""
 }
 
 // cut closes all connections and takes new ones at once.
 func (w *wire) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.p.Stop()
-	err := w.p.Start()
-	for deadline := time.Now().Add(10 * time.Second); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(deadline); err = w.p.Start() {
-		time.Sleep(10 * time.Millisecond) // somebody's connection has got the port for a moment
+	for _, p := range w.proxies {
+		p.Stop()
 	}
-	if err != nil {
-		w.t.Errorf("restart of the proxy: %v", err)
+	for _, p := range slices.Backward(w.proxies) {
+		err := p.Start()
+		for deadline := time.Now().Add(10 * time.Second); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(deadline); err = p.Start() {
+			time.Sleep(10 * time.Millisecond) // somebody's connection has got the port for a moment
+		}
+		if err != nil {
+			w.t.Errorf("restart of a proxy: %v", err)
+		}
 	}
 }
 
