@@ -11,7 +11,7 @@ import (
 // at that connection's end: with all three in one proxy it panics.
 func TestToxicsOfADyingConnection(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestToxicsOfADyingConnection(t *testing.T) {
 	// says sends hello and wants so much of it back; the connection stays.
 	says := func(want string) {
 		t.Helper()
-		c, err := net.Dial("tcp", w.addr())
+		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", w.addr())
 		if err != nil {
 			t.Fatal(err)
 		}
