@@ -80,6 +80,14 @@
 // which nothing waits for. Their entries stay PENDING with the job's id, by which
 // a restart asks what became of them; what a job did not do goes by calls.
 //
+// # What Postgres believes of the log
+//
+// The log is empty most of the time, also when autovacuum counts what is in it. From
+// then on Postgres takes any plan for as good, and a statement on a full log would take
+// seconds, for which the app waits where rows are locked. So a run that finds more than
+// a few entries has it counted anew where the statistics are wrong ([pgstats.Correct]).
+// What a burst leaves in the indexes is vacuumed after it (sweep.go).
+//
 // # API calls
 //
 // Each call costs one of the org's daily allowance, whatever it carries. Plans are

@@ -7,8 +7,11 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 func calls(n, batch int) func(*Config) {
@@ -50,6 +53,45 @@ func TestCallsSideBySide(t *testing.T) {
 	b.exec(`UPDATE salesforce.account SET industry = 'i'`)
 	b.run()
 	b.want("log", b.live(), "")
+}
+
+// While what the caller stores with one call's answer is written, and that is done for
+// one call at a time, the answer to another goes to its row.
+func TestAnswersSideBySide(t *testing.T) {
+	t.Parallel()
+	var b *bundle
+	var within, longest, calledFor atomic.Int32
+	b = setup(t, calls(2, 1), func(c *Config) {
+		c.Settle = func(ctx context.Context, tx pgx.Tx, _ []Settled) error {
+			longest.Store(max(longest.Load(), within.Add(1)))
+			defer within.Add(-1)
+			if calledFor.Add(1) > 1 {
+				return nil
+			}
+			for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+				var free, ready int
+				err := b.pool.QueryRow(ctx, "SELECT count(*) FROM (SELECT FROM salesforce.account FOR UPDATE SKIP LOCKED) AS r").Scan(&free)
+				if err != nil {
+					return err
+				}
+				// Both have written what they have to, this one and the one that waits for it.
+				err = b.pool.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'").Scan(&ready)
+				if err != nil || free == 0 && ready == 2 {
+					return err
+				}
+				if time.Now().After(deadline) {
+					return fmt.Errorf("%d rows are written to by nobody meanwhile, %d transactions have written", free, ready)
+				}
+			}
+		}
+	})
+	b.accounts(2)
+	b.exec(`UPDATE salesforce.account SET industry = 'i'`)
+	b.run()
+	b.want("log", b.live(), "")
+	if calledFor.Load() != 2 || longest.Load() != 1 {
+		t.Errorf("called %d times, up to %d at a time", calledFor.Load(), longest.Load())
+	}
 }
 
 // What depends on a call waits for it, and for no other run.

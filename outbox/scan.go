@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
+
+	"hcbridge/internal/pgstats"
 )
 
 // How much one run looks at.
@@ -55,6 +57,11 @@ func (w *Worker) scan(ctx context.Context) (keys []key, full bool, err error) {
 		return nil, false, err
 	}
 	full, w.short = next > 0 || s.heavy, next == 0 && s.read < glanceMost
+	if !w.short {
+		if _, err := pgstats.Correct(ctx, w.pool, w.sql.log, s.read); err != nil {
+			return nil, full, err //nolint:wrapcheck // wrapped by load
+		}
+	}
 	w.window.more = false
 	if next == 0 || s.enough() { // the usual case
 		w.window = window{}

@@ -68,13 +68,13 @@ type written struct {
 
 // write writes results down: rows, log, archive and whatever Config.Settle adds,
 // all or nothing. It touches nothing but the database and what belongs to the
-// results, so that calls can do it by themselves, one at a time.
+// results, so that calls can do it by themselves, writersMost at a time.
 func (w *Worker) write(ctx context.Context, s *settlement) (x written) {
 	if len(s.results) == 0 && s.attempt == 0 {
 		return x
 	}
-	w.writing.Lock()
-	defer w.writing.Unlock()
+	w.writing <- struct{}{}
+	defer func() { <-w.writing }()
 	// An answer is worth more than the deadline that it came in under.
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), 15*time.Second, errors.New("results not written within 15s"))
 	defer cancel()
@@ -92,8 +92,21 @@ func (w *Worker) write(ctx context.Context, s *settlement) (x written) {
 	return x
 }
 
-// tryWrite writes a settlement in one transaction.
+// writersMost is how many calls write their results down at a time: while one waits
+// for the disk, or for its turn in Config.Settle, the server works on the other. More
+// would take from the app what they gain.
+const writersMost = 2
+
+// tryWrite writes a settlement in one transaction. Config.Settle comes last, alone, and
+// what it wrote is committed before it is called again: so none waits in it for what
+// another has locked.
 func (w *Worker) tryWrite(ctx context.Context, s *settlement) (x written) {
+	alone := false
+	defer func() {
+		if alone {
+			w.settling.Unlock()
+		}
+	}()
 	x.err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) (err error) {
 		if x.now, x.later, err = w.lockRows(ctx, tx, s.results); err != nil {
 			return fmt.Errorf("lock: %w", err)
@@ -105,6 +118,8 @@ func (w *Worker) tryWrite(ctx context.Context, s *settlement) (x written) {
 			return err
 		}
 		if list := report(x.now); w.cfg.Settle != nil && len(list) > 0 {
+			w.settling.Lock()
+			alone = true
 			return w.cfg.Settle(ctx, tx, list)
 		}
 		return nil

@@ -11,7 +11,8 @@ type statements struct {
 	changes, open, lost, inflight, claim, archive, mark, answered, revive, enlist string
 	tidyFailed, tidyArchive, tidyRequeue, tidyPurge                               string
 	attempted, handled, repeated, undone, resend, unanswered                      string
-	attempt, attemptOver, attemptLeft, attemptKept                                string
+	attempt, attemptOver, attemptLeft, attemptKept, sweep                         string
+	log                                                                           string // its name
 
 	sfids, lock, row, known map[string]string // by table
 }
@@ -19,8 +20,9 @@ type statements struct {
 // statementsFor renders them. Pure.
 func statementsFor(schema string, tables []Table) (statements, error) {
 	s := statements{sfids: map[string]string{}, lock: map[string]string{}, row: map[string]string{}, known: map[string]string{}}
+	s.log = ident(schema, "_trigger_log")
 	logData := map[string]any{
-		"Log": ident(schema, "_trigger_log"), "Archive": ident(schema, "_trigger_log_archive"), "Attempt": ident(schema, attemptTable),
+		"Log": s.log, "Archive": ident(schema, "_trigger_log_archive"), "Attempt": ident(schema, attemptTable),
 		"Records": "unnest($1::text[], $2::bigint[])", "Most": "$3",
 	}
 	for file, into := range map[string]*string{
@@ -29,7 +31,7 @@ func statementsFor(schema string, tables []Table) (statements, error) {
 		"archive": &s.archive, "mark": &s.mark, "answered": &s.answered, "revive": &s.revive, "enlist": &s.enlist,
 		"tidy_failed": &s.tidyFailed, "tidy_archive": &s.tidyArchive, "tidy_requeue": &s.tidyRequeue, "tidy_purge": &s.tidyPurge,
 		"attempted": &s.attempted, "handled": &s.handled, "repeated": &s.repeated, "undone": &s.undone, "resend": &s.resend, "unanswered": &s.unanswered,
-		"attempt": &s.attempt, "attempt_over": &s.attemptOver, "attempt_left": &s.attemptLeft, "attempt_kept": &s.attemptKept,
+		"attempt": &s.attempt, "attempt_over": &s.attemptOver, "attempt_left": &s.attemptLeft, "attempt_kept": &s.attemptKept, "sweep": &s.sweep,
 	} {
 		sql, err := render(file+".sql.tmpl", logData)
 		if err != nil {

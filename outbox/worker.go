@@ -29,7 +29,8 @@ type Worker struct {
 	governor  governor
 	turns     turns
 	pace      pace
-	writing   sync.Mutex // held while results are written down
+	writing   chan struct{} // has one for each call that writes results down
+	settling  sync.Mutex    // of Config.Settle, until what it wrote is committed
 	window    window
 	short     bool // so was the log when it was last looked at
 	jobs      map[string]*job
@@ -79,7 +80,7 @@ func New(pool Pool, cfg Config) (*Worker, error) {
 	w := &Worker{
 		pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, naming: map[string][]string{}, retries: map[key]retry{}, doubts: map[int64]*doubt{}, lates: map[key]*late{},
 		jobs: map[string]*job{}, jobPace: jobPace, noBulk: map[string]time.Time{},
-		pace:  newPace(cfg.Calls),
+		pace: newPace(cfg.Calls), writing: make(chan struct{}, writersMost),
 		guard: guard{gate: cfg.Gate, limits: cfg.Limits, sent: map[string][]sentIn{}}, governor: governor{budget: cfg.Budget},
 	}
 	w.governor.resume(time.Now(), cfg.Purse)
@@ -197,8 +198,9 @@ func (w *Worker) finish(ctx context.Context) (n int, err error) {
 // transactions that were not yet committed then, and every Config.IdlePoll. While
 // changes keep coming it looks every few milliseconds, so that they share calls.
 func (w *Worker) Run(ctx context.Context) error {
-	r := runner{Worker: w, timer: time.NewTimer(0)}
+	r := runner{Worker: w, timer: time.NewTimer(0), sweeper: newSweeper()}
 	defer r.timer.Stop()
+	defer r.sweeper.group.Wait()
 	for r.wait(ctx) {
 		r.step(ctx)
 	}
@@ -217,6 +219,7 @@ type runner struct {
 	recovered bool
 	failures  int
 	since     time.Time
+	sweeper   sweeper
 }
 
 // wait blocks until it is time to look, and reports whether to go on.
@@ -258,6 +261,7 @@ func (r *runner) step(ctx context.Context) {
 	if err == nil {
 		n, err = r.RunOnce(ctx)
 	}
+	r.sweeper.gone += n
 	r.held = false
 	switch {
 	case ctx.Err() != nil:
@@ -266,6 +270,9 @@ func (r *runner) step(ctx context.Context) {
 	default:
 		r.flowing()
 		r.held = n > 0 && n < r.cfg.BatchSize && !r.window.more
+		if n == 0 {
+			r.sweepIfDue(ctx)
+		}
 		r.timer.Reset(r.next(n))
 	}
 }

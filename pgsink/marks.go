@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"hcbridge/internal/pgstats"
 )
 
 //go:embed sql/mark.sql
@@ -63,8 +65,16 @@ func (s *Sink) DueMarks(ctx context.Context, object string, limit int) ([]Mark, 
 	if err != nil {
 		return nil, fmt.Errorf("pgsink: due marks of %s: %w", object, err)
 	}
+	if len(marks) >= manyMarks { // each is looked up by what reads them
+		if _, err := pgstats.Correct(ctx, s.pool, "hcbridge.mark", len(marks)); err != nil {
+			return nil, fmt.Errorf("pgsink: due marks of %s: %w", object, err)
+		}
+	}
 	return marks, nil
 }
+
+// manyMarks are more than may be compared all with all.
+const manyMarks = 50
 
 // DueObjects returns those of objects that have marks whose time has come.
 func (s *Sink) DueObjects(ctx context.Context, objects []string) ([]string, error) {

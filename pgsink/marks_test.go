@@ -53,6 +53,25 @@ func TestMarks(t *testing.T) {
 		b.want("0", `SELECT attempts FROM hcbridge.mark WHERE sfid = $1`, id(2))
 	})
 
+	// Marks that went when there were thousands leave statistics by which Postgres
+	// would compare each new one with each record that is read.
+	t.Run("AreCountedAnew", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		fill := `INSERT INTO hcbridge.mark (schema, object, sfid, reason)
+			SELECT 'salesforce', 'Account', '001' || lpad(n::text, 15, '0'), 'r' FROM generate_series(1, 2000) AS n`
+		b.exec("ALTER TABLE hcbridge.mark SET (autovacuum_enabled = off)")
+		b.exec(fill)
+		b.exec("DELETE FROM hcbridge.mark")
+		b.exec("VACUUM (TRUNCATE FALSE) hcbridge.mark")
+		b.exec(fill)
+		b.want("0", "SELECT reltuples FROM pg_class WHERE oid = 'hcbridge.mark'::regclass")
+		if marks, err := b.sink.DueMarks(t.Context(), "Account", 200); err != nil || len(marks) != 200 {
+			t.Fatalf("%d marks, %v", len(marks), err)
+		}
+		b.want("2000", "SELECT reltuples FROM pg_class WHERE oid = 'hcbridge.mark'::regclass")
+	})
+
 	// Salesforce names a deleted record once. What holds its row up meanwhile, a
 	// foreign key, an unsent change or an event, must not make that forgotten.
 	t.Run("KeepThatTheRecordIsGone", func(t *testing.T) {

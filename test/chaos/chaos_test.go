@@ -21,8 +21,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// The proxy leaves what copies until its connections notice.
-	os.Exit(rig.Main(m, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"), goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).write")))
+	// The proxy leaves what copies until its connections notice, or for good.
+	proxy := "github.com/Shopify/toxiproxy/v2"
+	os.Exit(rig.Main(m, goleak.IgnoreAnyFunction(proxy+"/toxics.(*ToxicStub).Run"), goleak.IgnoreAnyFunction(proxy+".(*ToxicLink).write"),
+		goleak.IgnoreAnyFunction(proxy+".(*ToxicLink).read")))
 }
 
 // within is how long after the last fault both sides may differ.

@@ -1,0 +1,57 @@
+package pgstats
+
+import (
+	"context"
+	"os"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"hcbridge/test/pgtest"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+func exec(t *testing.T, pool *pgxpool.Pool, sql string) {
+	t.Helper()
+	if _, err := pool.Exec(t.Context(), sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCorrect(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.New(t)
+	want := func(what string, seen int, want bool) {
+		t.Helper()
+		if got, err := Correct(t.Context(), pool, `public."a queue"`, seen); err != nil || got != want {
+			t.Errorf("%s: %t, %v", what, got, err)
+		}
+	}
+	exec(t, pool, `CREATE TABLE "a queue" (id bigint PRIMARY KEY, name text) WITH (autovacuum_enabled = off)`)
+	want("never counted", 1000, false)
+	fill := `INSERT INTO "a queue" SELECT n, 'n' FROM generate_series(1, 1000) AS n`
+	exec(t, pool, fill)
+	exec(t, pool, `DELETE FROM "a queue"`)
+	exec(t, pool, `VACUUM (TRUNCATE FALSE) "a queue"`) // as when somebody has the table in hand
+	want("empty", 0, false)
+	exec(t, pool, fill)
+
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE "a queue" IN SHARE UPDATE EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	want("full again, but somebody works on it", 1000, true)
+	if err := tx.Rollback(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	want("full again", 1000, true)
+	want("corrected", 1000, false)
+	want("a few more", 1900, false)
+	if _, err := Correct(t.Context(), pool, "public.none", 1); err == nil {
+		t.Error("no error without a table")
+	}
+}
