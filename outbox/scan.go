@@ -58,9 +58,7 @@ func (w *Worker) scan(ctx context.Context) (keys []key, full bool, err error) {
 	}
 	full, w.short = next > 0 || s.heavy, next == 0 && s.read < glanceMost
 	if !w.short {
-		if _, err := pgstats.Correct(ctx, w.pool, w.sql.log, s.read); err != nil {
-			return nil, full, err //nolint:wrapcheck // wrapped by load
-		}
+		pgstats.Correct(ctx, w.pool, w.log, w.sql.log, s.read)
 	}
 	w.window.more = false
 	if next == 0 || s.enough() { // the usual case

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -43,9 +44,19 @@ func (r *runner) sweepIfDue(ctx context.Context) {
 	s.group.Go(func() {
 		defer func() { <-s.busy }()
 		began := time.Now()
-		_, err := r.pool.Exec(ctx, r.sql.sweep, pgx.QueryExecModeSimpleProtocol)
+		err := r.sweep(ctx)
 		if ctx.Err() == nil {
 			r.log.Debug().AnErr("error", err).Str("event", "swept").Int("rows", entries).Dur("took_ms", time.Since(began)).Msg("vacuumed the log")
 		}
 	})
+}
+
+func (r *runner) sweep(ctx context.Context) error {
+	conn, err := r.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("sweep: %w", err)
+	}
+	defer conn.Release()
+	_, err = conn.Exec(ctx, r.sql.sweep, pgx.QueryExecModeSimpleProtocol)
+	return err //nolint:wrapcheck // for the log
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
 )
 
@@ -69,6 +70,9 @@ type Pool interface {
 	Begin(ctx context.Context) (pgx.Tx, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+	// Acquire gives a connection on which nothing is refused, for what no transaction
+	// may surround.
+	Acquire(ctx context.Context) (*pgxpool.Conn, error)
 }
 
 // New makes a worker; it does no I/O. Install must have run for the schema.

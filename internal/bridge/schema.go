@@ -319,12 +319,19 @@ func (s *session) ensure(ctx context.Context, m *mapping) error {
 // right to create one even where there is nothing to do, which a role that was
 // given its schemas does not have.
 func makeSchema(ctx context.Context, tx pgx.Tx, schema string) error {
-	var found bool
-	if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema).Scan(&found); err != nil || found {
+	there := func() (found bool, err error) {
+		err = tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema).Scan(&found)
+		return found, err
+	}
+	if found, err := there(); err != nil || found {
 		return err
 	}
 	// Several tables are made at a time, and two of us could both find none.
 	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended('hcbridge.schema ' || $1, 0))", schema); err != nil {
+		return err
+	}
+	// CREATE itself would go by what the session remembers from before it waited.
+	if found, err := there(); err != nil || found {
 		return err
 	}
 	_, err := tx.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+pgx.Identifier{schema}.Sanitize())

@@ -11,16 +11,16 @@ package pgstats
 import (
 	"context"
 	_ "embed"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/rs/zerolog"
 )
 
 //go:embed expected.sql
 var expectedSQL string
 
-// DB is a pool or a connection that is in no transaction.
+// DB is a pool or a connection.
 type DB interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
@@ -29,17 +29,18 @@ type DB interface {
 // Correct has Postgres count the rows of a table, a quoted name, if it expects less
 // than half of those that were seen in it, and reports whether it did. It waits for
 // nobody: where another vacuum, or whoever alters the table, is at work, or the role
-// does not own it, Postgres only warns.
-func Correct(ctx context.Context, db DB, table string, seen int) (bool, error) {
+// does not own it, Postgres only warns. It is a courtesy: an error is passed over.
+func Correct(ctx context.Context, db DB, log zerolog.Logger, table string, seen int) bool {
 	var expected *float64
-	if err := db.QueryRow(ctx, expectedSQL, table).Scan(&expected); err != nil {
-		return false, fmt.Errorf("pgstats: %s: %w", table, err)
+	err := db.QueryRow(ctx, expectedSQL, table).Scan(&expected)
+	if err == nil && (expected == nil || *expected >= float64(seen)/2) {
+		return false
 	}
-	if expected == nil || *expected >= float64(seen)/2 {
-		return false, nil
+	if err == nil {
+		_, err = db.Exec(ctx, "ANALYZE (SKIP_LOCKED) "+table)
 	}
-	if _, err := db.Exec(ctx, "ANALYZE (SKIP_LOCKED) "+table, pgx.QueryExecModeSimpleProtocol); err != nil {
-		return false, fmt.Errorf("pgstats: analyze %s: %w", table, err)
+	if err != nil && ctx.Err() == nil {
+		log.Debug().Str("event", "analyze_skipped").Str("table", table).Err(err).Msg("statistics are left to autovacuum")
 	}
-	return true, nil
+	return err == nil
 }

@@ -120,8 +120,10 @@ func TestPooler(t *testing.T) {
 				t.Errorf("reload: %s%s", out, stderr)
 			}
 			r.Equal("Account", "Contact")
-			if log := b.Log.String(); strings.Contains(log, "prepared statement") {
-				t.Error("something was prepared")
+			for line := range strings.Lines(b.Log.String()) {
+				if strings.Contains(line, "prepared statement") {
+					t.Errorf("something was prepared: %s", line)
+				}
 			}
 		})
 	}
