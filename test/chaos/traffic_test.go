@@ -93,6 +93,7 @@ func (w *world) people(ctx context.Context) {
 			continue
 		}
 		id, other := ids[random.IntN(len(ids))], ids[random.IntN(len(ids))]
+		w.several.Store(what < 24)
 		switch {
 		case what < 16:
 			_ = by.Delete(k.object, id)
@@ -108,6 +109,7 @@ func (w *world) people(ctx context.Context) {
 			}
 			_ = by.Update(k.object, id, map[string]any{field: k.value(random, field)})
 		}
+		w.several.Store(false)
 	}
 }
 

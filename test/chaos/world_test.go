@@ -37,6 +37,9 @@ type world struct {
 	ahead  atomic.Int64 // of the org's clock, nanoseconds
 	late   atomic.Int64 // how much older than its commit the stamp of a change is
 	refuse atomic.Int64 // every nth record is locked; 0 = none
+	// several says that what people do is to more than one record. Each would have
+	// waited for a lock on it, so that none of them bears an older stamp than before.
+	several atomic.Bool
 
 	database sync.RWMutex // held for writing while the app rests
 	process  sync.Mutex   // of what is done to the bridge
@@ -122,7 +125,7 @@ func (w *world) trigger(d *sobject.Draft) error {
 	if d.Kind != sobject.Insert {
 		stamp, _ = d.Before.Get(d.Object, "SystemModstamp").(time.Time)
 	}
-	if late := time.Duration(w.late.Load()); late > 0 && d.Tx.Origin.API == "ui" && stamp.Before(d.Tx.At.Add(-late)) {
+	if late := time.Duration(w.late.Load()); late > 0 && !w.several.Load() && d.Tx.Origin.API == "ui" && stamp.Before(d.Tx.At.Add(-late)) {
 		d.Tx.At = d.Tx.At.Add(-late)
 		w.late.Store(0) // of each fault one transaction
 	}
