@@ -254,7 +254,8 @@ SELECT ord, id, differs, have FROM d WHERE id = 0 OR true = ANY (differs) ORDER 
 // Rest calls fn with the rows that belong to no record that was compared, those
 // without a Salesforce id last, at most 2,000 at a time.
 func (c *Comparison) Rest(ctx context.Context, fn func([]Difference) error) error {
-	c.counted(ctx)
+	// Between two comparisons nothing is noted: each row would be compared with each id.
+	pgstats.Correct(ctx, c.sink.pool, c.sink.log, "hcbridge.seen", c.noted)
 	strays := fmt.Sprintf(`SELECT t.sfid::text, t.id FROM %s AS t
 		WHERE t.sfid > $2 AND NOT EXISTS (SELECT FROM hcbridge.seen AS s WHERE s.run = $1 AND s.sfid = t.sfid COLLATE "C")
 		ORDER BY t.sfid LIMIT %d`, c.table.ident(), compareBatch)
@@ -264,12 +265,6 @@ func (c *Comparison) Rest(ctx context.Context, fn func([]Difference) error) erro
 		return err
 	}
 	return c.page(ctx, unsent, DiffUnsent, int64(0), func(d Difference) any { return d.RowID }, fn)
-}
-
-// counted sees to it that Postgres knows of what was noted: between two comparisons it
-// is nothing, and then each row would be compared with each id.
-func (c *Comparison) counted(ctx context.Context) {
-	pgstats.Correct(ctx, c.sink.pool, c.sink.log, "hcbridge.seen", c.noted)
 }
 
 func (c *Comparison) page(ctx context.Context, sql string, kind DiffKind, after any, key func(Difference) any, fn func([]Difference) error) error {

@@ -64,7 +64,6 @@ func (s *Sink) Reappeared(ctx context.Context, object string, ids []string) erro
 // Reappeared does the same for all records that a comparison has seen, and takes
 // back what was noted of rows that are gone.
 func (c *Comparison) Reappeared(ctx context.Context) error {
-	c.counted(ctx)
 	rows, err := c.sink.pool.Query(ctx, `SELECT i.sfid::text FROM hcbridge.invisible AS i
 		JOIN hcbridge.seen AS s ON s.run = $1 AND s.sfid = i.sfid
 		WHERE i.schema = $2 AND i.object = $3`, c.run, c.sink.schema, c.table.Object)

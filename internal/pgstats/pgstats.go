@@ -27,14 +27,14 @@ type DB interface {
 }
 
 // Correct has Postgres count the rows of a table, a quoted name, if it expects less
-// than half of those that were seen in it, and reports whether it did. It waits for
-// nobody: where another vacuum, or whoever alters the table, is at work, or the role
-// does not own it, Postgres only warns. It is a courtesy: an error is passed over.
-func Correct(ctx context.Context, db DB, log zerolog.Logger, table string, seen int) bool {
+// than half of those that were seen in it. It waits for nobody: where another vacuum, or
+// whoever alters the table, is at work, or the role does not own it, Postgres only
+// warns. It is a courtesy: an error is passed over.
+func Correct(ctx context.Context, db DB, log zerolog.Logger, table string, seen int) {
 	var expected *float64
 	err := db.QueryRow(ctx, expectedSQL, table).Scan(&expected)
 	if err == nil && (expected == nil || *expected >= float64(seen)/2) {
-		return false
+		return
 	}
 	if err == nil {
 		_, err = db.Exec(ctx, "ANALYZE (SKIP_LOCKED) "+table)
@@ -42,5 +42,4 @@ func Correct(ctx context.Context, db DB, log zerolog.Logger, table string, seen 
 	if err != nil && ctx.Err() == nil {
 		log.Debug().Str("event", "analyze_skipped").Str("table", table).Err(err).Msg("statistics are left to autovacuum")
 	}
-	return err == nil
 }
