@@ -38,6 +38,11 @@ const (
 // deleted: if it cannot be found any more, it was deleted for good.
 const ReasonGone = "gone"
 
+// ReasonRemoved is the reason of a mark for a record that this bridge deleted, as
+// Salesforce confirmed: only the rows that refer to it must be looked after. With any
+// other mark of the record it becomes ReasonGone, and the record is read.
+const ReasonRemoved = "removed"
+
 // Mark says that a record must be read back from Salesforce.
 type Mark struct {
 	Object string

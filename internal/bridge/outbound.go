@@ -147,7 +147,7 @@ func (s *session) settled(ctx context.Context, tx pgx.Tx, done []outbox.Settled)
 		if d.Op == outbox.Delete {
 			deleted[o.cfg.Name] = append(deleted[o.cfg.Name], d.SFID)
 			if len(o.poll.Children) > 0 { // the hydrator looks after them: no row tells a poll of this delete
-				marks = append(marks, pgsink.Mark{Object: o.cfg.Name, SFID: d.SFID, Reason: pgsink.ReasonGone})
+				marks = append(marks, pgsink.Mark{Object: o.cfg.Name, SFID: d.SFID, Reason: pgsink.ReasonRemoved})
 			}
 			continue
 		}

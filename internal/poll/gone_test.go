@@ -168,6 +168,58 @@ func TestCascade(t *testing.T) {
 	}
 }
 
+// Of a record that the bridge itself deleted nothing is read, but its children are
+// looked after. Where anything else is known of it, it is read all the same: somebody
+// may have brought it back.
+func TestRemoved(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	account, a, child := b.family()
+	b.load()
+	b.must(b.r.Load(t.Context(), account, func(int64, int64) {}))
+	b.clock.move(time.Minute)
+	b.must(b.sf.AsBulk("loader@example.com").Delete("Account", a))
+	_, err := b.pool.Exec(t.Context(), "DELETE FROM salesforce.account WHERE sfid = $1", a)
+	b.must(err)
+	removed := []pgsink.Mark{{Object: "Account", SFID: a, Reason: pgsink.ReasonRemoved}}
+	hydrate := func(wantCalls int) {
+		t.Helper()
+		before := b.sf.Calls()
+		n, _, err := b.r.Hydrate(t.Context(), account)
+		b.must(err)
+		calls := 0
+		for kind, all := range b.sf.Calls() {
+			calls += all - before[kind]
+		}
+		if n != 1 || calls != wantCalls {
+			t.Errorf("%d marks taken up by %d calls, want 1 by %d", n, calls, wantCalls)
+		}
+	}
+	b.must(b.r.mark(t.Context(), removed))
+	hydrate(0)
+	if left := b.marks(); left != 1 {
+		t.Errorf("%d marks are left, want the child's", left)
+	}
+	b.hydrate(account)
+	if v := b.value("contact", "lastname", child); v != "" {
+		t.Errorf("the child's row stays: %q", v)
+	}
+
+	b.must(b.sf.AsBulk("loader@example.com").Undelete("Account", a))
+	back := []pgsink.Mark{{Object: "Account", SFID: a, Reason: "undeleted"}}
+	for _, order := range [][][]pgsink.Mark{{removed, back}, {back, removed}} {
+		for _, marks := range order {
+			b.must(b.r.mark(t.Context(), marks))
+		}
+		hydrate(1)
+		if v := b.value("account", "name", a); v != "Parent" {
+			t.Errorf("the row that came back is %q", v)
+		}
+		_, err := b.pool.Exec(t.Context(), "DELETE FROM salesforce.account WHERE sfid = $1", a)
+		b.must(err)
+	}
+}
+
 // A record comes back, and its children with it (fault 40): one row each, with
 // the values of now and the local id of before, however the polls fall between
 // delete and undelete.

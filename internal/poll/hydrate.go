@@ -37,6 +37,13 @@ func (r *Reader) Hydrate(ctx context.Context, o Object) (n int, res pgsink.Resul
 	if err != nil || len(marks) == 0 {
 		return 0, res, err
 	}
+	ours, marks := apart(marks)
+	for chunk := range slices.Chunk(ours, readBack) {
+		if err := r.lookAfter(ctx, o, chunk); err != nil {
+			return n, res, err
+		}
+		n += len(chunk)
+	}
 	parts := make([]reading, 0, readParts)
 	for chunk := range slices.Chunk(marks, readBack) {
 		parts = append(parts, reading{marks: chunk, since: r.sf.ServerTime()})
@@ -60,8 +67,37 @@ func (r *Reader) Hydrate(ctx context.Context, o Object) (n int, res pgsink.Resul
 		}
 		p.records = nil
 	}
-	r.batch.learn(o.Name, len(marks), bytes/max(1, found), err)
+	if len(marks) > 0 {
+		r.batch.learn(o.Name, len(marks), bytes/max(1, found), err)
+	}
 	return n, res, err
+}
+
+// apart divides marks into those of records that this bridge deleted and those of
+// records that must be read.
+func apart(marks []pgsink.Mark) (ours, others []pgsink.Mark) {
+	for _, m := range marks {
+		if m.Reason == pgsink.ReasonRemoved {
+			ours = append(ours, m)
+		} else {
+			others = append(others, m)
+		}
+	}
+	return ours, others
+}
+
+// lookAfter takes up marks of records that this bridge deleted, of which nothing
+// needs to be read.
+func (r *Reader) lookAfter(ctx context.Context, o Object, marks []pgsink.Mark) (err error) {
+	var b pgsink.Batch
+	for _, m := range marks {
+		b.Done = append(b.Done, pgsink.Done{Object: m.Object, SFID: m.SFID, Seq: m.Seq})
+	}
+	if b.Marks, err = r.orphans(ctx, o, ids(marks)); err != nil {
+		return err
+	}
+	_, err = r.sink.Apply(ctx, b)
+	return err //nolint:wrapcheck // names the table
 }
 
 // Most returns how many records of o the next reading back takes up at most.

@@ -2,12 +2,17 @@
 --
 -- A mark that exists gets a new seq: a read that began before now is too old
 -- to answer it. That Salesforce has named the record as deleted is not forgotten:
--- it does so once.
+-- it does so once. What this bridge removed may be back where something else marks it,
+-- too.
 INSERT INTO hcbridge.mark AS k (schema, object, sfid, reason, due_at)
 SELECT $1, u.object, u.sfid, u.reason, now() + u.delay * interval '1 second'
 FROM unnest($2::text[], $3::text[], $4::text[], $5::double precision[]) AS u (object, sfid, reason, delay)
 ON CONFLICT (schema, object, sfid) DO UPDATE
 SET seq = nextval('hcbridge.mark_seq'),
-    reason = CASE k.reason WHEN 'gone' THEN k.reason ELSE excluded.reason END,
+    reason = CASE
+        WHEN k.reason = 'gone' THEN 'gone'
+        WHEN k.reason <> excluded.reason AND 'removed' IN (k.reason, excluded.reason) THEN 'gone'
+        ELSE excluded.reason
+    END,
     due_at = excluded.due_at,
     attempts = 0

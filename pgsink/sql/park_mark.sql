@@ -4,6 +4,6 @@ INSERT INTO hcbridge.mark AS k (schema, object, sfid, reason, due_at)
 VALUES ($1, $2, $3, $4, now() + $5::double precision * interval '1 second')
 ON CONFLICT (schema, object, sfid) DO UPDATE
 SET seq = nextval('hcbridge.mark_seq'),
-    reason = CASE k.reason WHEN 'gone' THEN k.reason ELSE excluded.reason END, -- as Mark does
+    reason = CASE WHEN k.reason IN ('gone', 'removed') THEN 'gone' ELSE excluded.reason END, -- as Mark does
     due_at = now() + least($5::double precision * interval '1 second' * 2 ^ least(k.attempts + 1, 12), interval '1 hour'),
     attempts = k.attempts + 1

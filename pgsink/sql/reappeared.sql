@@ -10,6 +10,6 @@ INSERT INTO hcbridge.mark AS k (schema, object, sfid, reason)
 SELECT $1, $2, back.sfid, 'reappeared' FROM back ORDER BY back.sfid
 ON CONFLICT (schema, object, sfid) DO UPDATE
 SET seq = nextval('hcbridge.mark_seq'),
-    reason = CASE k.reason WHEN 'gone' THEN k.reason ELSE excluded.reason END,
+    reason = CASE WHEN k.reason IN ('gone', 'removed') THEN 'gone' ELSE excluded.reason END,
     due_at = now(),
     attempts = 0

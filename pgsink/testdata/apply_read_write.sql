@@ -119,7 +119,7 @@ marked AS (
     ORDER BY o.sfid
     ON CONFLICT (schema, object, sfid) DO UPDATE
     SET seq = nextval('hcbridge.mark_seq'),
-        reason = CASE k.reason WHEN 'gone' THEN k.reason ELSE excluded.reason END, -- as Mark does
+        reason = CASE WHEN k.reason IN ('gone', 'removed') THEN 'gone' ELSE excluded.reason END, -- as Mark does
         due_at = CASE excluded.reason
             WHEN 'held' THEN now() + interval '250 milliseconds' * 2 ^ least(k.attempts + 1, 8)
             ELSE excluded.due_at
