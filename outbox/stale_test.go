@@ -59,6 +59,35 @@ func TestOldStatistics(t *testing.T) {
 	}
 }
 
+// So are those that are claimed, or whose rows an app has locked, where all that Postgres
+// knows of was dismissed: else it would read all NEW ones for each claim.
+func TestOldStatisticsOfAClaim(t *testing.T) {
+	t.Parallel()
+	for name, statement := range map[string]func(statements) string{
+		"claim":        func(s statements) string { return s.claim },
+		"attempt kept": func(s statements) string { return s.attemptKept },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, merged)
+			b.exec("ALTER TABLE salesforce._trigger_log SET (autovacuum_enabled = off)")
+			b.exec(`INSERT INTO salesforce._trigger_log (state, action, table_name, record_id) SELECT 'IGNORE', 'UPDATE', 'account', 1 FROM generate_series(1, 5000)`)
+			b.exec("ANALYZE salesforce._trigger_log")
+			b.exec(`INSERT INTO salesforce._trigger_log (state, action, table_name, record_id) SELECT 'NEW', 'UPDATE', 'account', n FROM generate_series(1, 30000) AS n`)
+			var ids []int64
+			for id := range int64(200) {
+				ids = append(ids, 6000+100*id)
+			}
+			before := b.entriesRead()
+			b.exec(statement(b.worker.sql), ids)
+			if read := b.entriesRead() - before; read > 1000 {
+				t.Errorf("%d entries read to claim %d", read, len(ids))
+			}
+			b.want("claimed", b.one("SELECT count(*) FROM salesforce._trigger_log WHERE state = 'PENDING'"), "200")
+		})
+	}
+}
+
 // entriesRead is how many entries of the log all sessions have read so far.
 func (b *bundle) entriesRead() (n int64) {
 	b.Helper()

@@ -1,15 +1,19 @@
 package outbox
 
 import (
+	"bytes"
 	"testing"
 	"time"
+
+	"github.com/rs/zerolog"
 )
 
 // A burst leaves nothing behind that later looks at the log would have to walk; and
 // nothing waits for whoever works on the table meanwhile.
 func TestSweep(t *testing.T) {
 	t.Parallel()
-	b := setup(t, merged)
+	swept := make(sweeps, 100)
+	b := setup(t, merged, func(c *Config) { c.Log = zerolog.New(swept) })
 	b.exec("ALTER TABLE salesforce._trigger_log SET (autovacuum_enabled = off)")
 	b.accounts(1)
 	burst := func() {
@@ -24,15 +28,20 @@ func TestSweep(t *testing.T) {
 			}
 		}
 	}
-	sweeps := "SELECT vacuum_count FROM pg_stat_all_tables WHERE relid = 'salesforce._trigger_log'::regclass"
+	vacuums := "SELECT vacuum_count FROM pg_stat_all_tables WHERE relid = 'salesforce._trigger_log'::regclass"
 	stop := b.runs()
 	defer stop()
-	until("sweeps of what another process left", sweeps, "1")
+	until("sweeps of what another process left", vacuums, "1")
 	burst()
-	until("sweeps", sweeps, "2")
+	until("sweeps", vacuums, "2")
 	until("dead entries", "SELECT n_dead_tup FROM pg_stat_all_tables WHERE relid = 'salesforce._trigger_log'::regclass", "0")
 	stop()
+	if size := b.one("SELECT pg_relation_size('salesforce._trigger_log')"); size == "0" {
+		t.Error("the log was cut short, for which it has to be locked")
+	}
+	swept.drop()
 
+	// While somebody else is at work on the table nothing waits, the sweep neither.
 	tx, err := b.pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -45,10 +54,37 @@ func TestSweep(t *testing.T) {
 	defer stop()
 	burst()
 	until("entries", "SELECT count(*) FROM salesforce._trigger_log", "0")
+	swept.await(t)
 	burst() // what comes next is sent, too
 	until("entries", "SELECT count(*) FROM salesforce._trigger_log", "0")
 	stop()
-	if n := b.one(sweeps); n != "2" {
+	if n := b.one(vacuums); n != "2" {
 		t.Errorf("%s sweeps, want 2", n)
+	}
+}
+
+// sweeps is a log that passes on each sweep that is over.
+type sweeps chan struct{}
+
+func (s sweeps) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte(`"event":"swept"`)) {
+		s <- struct{}{}
+	}
+	return len(line), nil
+}
+
+// drop forgets those until now.
+func (s sweeps) drop() {
+	for len(s) > 0 {
+		<-s
+	}
+}
+
+func (s sweeps) await(t *testing.T) {
+	t.Helper()
+	select {
+	case <-s:
+	case <-time.After(20 * time.Second):
+		t.Fatal("no sweep came to its end")
 	}
 }

@@ -107,6 +107,7 @@ func TestComparison(t *testing.T) {
 		if err != nil || stray != 1000 {
 			t.Errorf("%d rows without a record, want 1000; %v", stray, err)
 		}
+		b.want("59000", "SELECT reltuples FROM pg_class WHERE oid = 'hcbridge.seen'::regclass")
 	})
 
 	t.Run("FindChangesNothing", func(t *testing.T) {
