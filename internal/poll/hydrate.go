@@ -31,7 +31,8 @@ const reasonMerged = "merged"
 // are due: up to 10,000, or fewer while they are large or Salesforce finds that too
 // many. It writes their rows, 2,000 in a transaction, and returns how many marks it
 // took up; zero means that none was due. If some could not be read, the others are
-// written all the same and err tells why.
+// written all the same and err tells why. Records that the bridge itself deleted
+// ([pgsink.ReasonRemoved]) are not read: who refers to them is marked.
 func (r *Reader) Hydrate(ctx context.Context, o Object) (n int, res pgsink.Result, err error) {
 	marks, err := r.sink.DueMarks(ctx, o.Name, r.Most(o))
 	if err != nil || len(marks) == 0 {
