@@ -200,8 +200,10 @@ type fakeOrg struct {
 	objects map[string]string         // id → object
 	history map[string][]string       // id → what was done to it
 	next    int
-	looks   int             // of Find
-	foreign map[string]bool // ids of records that others have made
+	looks   int                      // of Find
+	foreign map[string]bool          // ids of records that others have made, or were the last to change
+	ages    map[string]time.Duration // since the last change, by id; 0 = this very moment
+	blind   error                    // of Compare
 	bin     map[string]map[string]any
 
 	// hook sees a call first. outcomes or err not nil replace the answer;
@@ -210,7 +212,7 @@ type fakeOrg struct {
 }
 
 func newFakeOrg() *fakeOrg {
-	return &fakeOrg{records: map[string]map[string]any{}, objects: map[string]string{}, history: map[string][]string{}, foreign: map[string]bool{}, bin: map[string]map[string]any{}}
+	return &fakeOrg{records: map[string]map[string]any{}, objects: map[string]string{}, history: map[string][]string{}, foreign: map[string]bool{}, ages: map[string]time.Duration{}, bin: map[string]map[string]any{}}
 }
 
 func (o *fakeOrg) Send(ctx context.Context, c Call) ([]Outcome, error) {

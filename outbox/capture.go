@@ -33,6 +33,7 @@ func logSQL(schema, hstore string) (string, error) {
 		"Log":        ident(schema, "_trigger_log"),
 		"Archive":    ident(schema, "_trigger_log_archive"),
 		"Attempt":    ident(schema, attemptTable),
+		"Echo":       ident(schema, echoTable),
 		"Meta":       ident(schema, "_hcmeta"),
 		"HStore":     ident(hstore),
 		"Channel":    Channel(schema),

@@ -198,6 +198,9 @@ func addIDs(set map[int64]bool, rows pgx.Rows) error {
 // send makes the request and judges the answer of every record.
 func (w *Worker) send(ctx context.Context, f *flight) {
 	began := time.Now()
+	if f.request.Op == Update {
+		w.sent.begin(f.ready, began)
+	}
 	outcomes, err := w.cfg.Sender.Send(ctx, f.request)
 	f.took = time.Since(began)
 	if err == nil && len(outcomes) != len(f.ready) {
@@ -213,7 +216,7 @@ func (w *Worker) send(ctx context.Context, f *flight) {
 			o = outcomes[n]
 		}
 		r := w.judge(i, f.request.Op, i.mayOverlap(f.request.Op, o))
-		r.sent = began
+		r.sent, r.late = began, w.lateUntil(began)
 		if o.Failure != nil && o.Failure.Class == Limit {
 			f.whole = o.Failure // nothing else will get through either
 		}
@@ -278,10 +281,11 @@ func (w *Worker) judge(i *item, op Op, o Outcome) *result {
 	return r
 }
 
-// doubt repeats what can be repeated. What became of a creation is looked up
-// first; where nobody can, a plain insert is parked.
+// doubt repeats a delete, and an update of a job, which keeps no values to compare. What
+// became of anything else is looked up first; where nobody can, a plain insert is
+// parked and the others are repeated.
 func (w *Worker) doubt(r *result) *result {
-	if r.op.creates() && w.cfg.Finder != nil {
+	if w.cfg.Finder != nil && (r.op.creates() || r.op == Update && r.item.jobKey == "") {
 		r.outcome = unknown
 		return r
 	}

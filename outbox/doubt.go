@@ -15,14 +15,16 @@ import (
 // attempt; it doubles.
 const firstLook = time.Second
 
-// doubt is a creation whose answer was lost. Its entries stay PENDING, so that
-// the record's later changes wait, and whatever comes in without a row is held,
-// until it is known whether there is a record.
+// doubt is a creation or update whose answer was lost. Its entries stay PENDING, so
+// that the record's later changes wait, and of a creation whatever comes in without a
+// row is held, until it is known whether there is a record.
 type doubt struct {
 	item    *item
 	op      Op
 	fields  map[string]any
-	sent    time.Time // when it was sent, by this process's monotonic clock
+	sent    time.Time // when it was sent first, by this process's monotonic clock
+	late    time.Time // until when the last request may run on
+	unclear time.Time // since when it is known that only an event can tell
 	looked  time.Time // when it was looked for last
 	due     time.Time // when it is looked for next
 	looks   int
@@ -38,7 +40,11 @@ func (d *doubt) over(t time.Time, window time.Duration) bool {
 // postpone sets the next look: ever later, but one as soon as the window is over.
 func (d *doubt) postpone(now time.Time, window time.Duration) {
 	d.looked = now
-	d.due = now.Add(min(firstLook<<min(d.looks, 9), 2*time.Minute))
+	most := 2 * time.Minute
+	if d.op == Update { // one look decides, so the last has failed
+		most = 15 * time.Second
+	}
+	d.due = now.Add(min(firstLook<<min(d.looks, 9), most))
 	d.looks++
 	if end := d.sent.Add(window); now.Before(end) && end.Before(d.due) {
 		d.due = end
@@ -56,7 +62,10 @@ func (w *Worker) wonder(r *result) {
 	if first := w.retries[r.item.key].first; !first.IsZero() {
 		sent, ended = first, false // the request before this one may be the one that took effect
 	}
-	w.doubts[id] = &doubt{item: r.item, op: r.op, fields: fields, sent: sent, due: time.Now(), ended: ended, failure: r.failure}
+	if r.op == Update {
+		w.sent.begin([]*item{r.item}, sent)
+	}
+	w.doubts[id] = &doubt{item: r.item, op: r.op, fields: fields, sent: sent, late: r.late, due: time.Now(), ended: ended, failure: r.failure}
 }
 
 // underWay are the items of which it is not known yet what became of them: in jobs
@@ -95,7 +104,8 @@ func (w *Worker) doubtsDue(now time.Time) (wait time.Duration, some bool) {
 // is no such record when the request cannot run any more, it is sent again; if
 // this user has made another one since, that nothing explains, a person must
 // decide: it may be the one, changed by the org's automation. A record that is
-// found deleted was made all the same.
+// found deleted was made all the same. An update is compared with the record, see
+// standing.go.
 func (w *Worker) clearUp(ctx context.Context) (n int, err error) {
 	now := time.Now()
 	if w.suspect.Swap(false) {
@@ -121,7 +131,11 @@ func (w *Worker) clearUp(ctx context.Context) (n int, err error) {
 			continue
 		}
 		slices.SortFunc(list, func(x, y *doubt) int { return int(x.item.carrier.id - y.item.carrier.id) })
-		settled, err := w.lookFor(ctx, list)
+		look := w.lookFor
+		if g.op == Update {
+			look = w.lookAt
+		}
+		settled, err := look(ctx, list)
 		if n += settled; err != nil {
 			return n, err
 		}
@@ -194,7 +208,7 @@ func (w *Worker) lookFor(ctx context.Context, list []*doubt) (n int, err error) 
 				d.item.carrier.message = ""
 			}
 		}
-		r.sent = d.sent
+		r.sent, r.late = d.sent, d.late
 		s.results = append(s.results, r)
 		delete(w.doubts, d.item.carrier.id)
 		decided[r.outcome]++
@@ -213,8 +227,8 @@ func (w *Worker) lookFor(ctx context.Context, list []*doubt) (n int, err error) 
 func (w *Worker) undecidable(ctx context.Context, list []*doubt, now time.Time) (int, error) {
 	s := &settlement{}
 	for _, d := range list {
-		r := &result{item: d.item, op: d.op, sfid: d.item.sfid, sent: d.sent, outcome: inDoubt, failure: parked(d.failure)}
-		if d.op == Upsert {
+		r := &result{item: d.item, op: d.op, sfid: d.item.sfid, sent: d.sent, late: d.late, outcome: inDoubt, failure: parked(d.failure)}
+		if d.op != Insert {
 			r.outcome, r.failure = again, d.again()
 		} else if !d.over(now, w.cfg.InDoubt) {
 			continue
@@ -233,7 +247,7 @@ func (d *doubt) known() *Failure {
 	return &f
 }
 
-// again is the failure of an upsert that is repeated, marked as one that may have
+// again is the failure of a request that is repeated, marked as one that may have
 // taken effect, if it can still.
 func (d *doubt) again() *Failure {
 	if d.ended {

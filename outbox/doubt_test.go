@@ -15,20 +15,34 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Undone implements Finder.
-func (o *fakeOrg) Undone(_ context.Context, _ string, values []Successive) ([]bool, error) {
+// Compare implements Finder.
+func (o *fakeOrg) Compare(_ context.Context, _ string, values []Successive) ([]Standing, error) {
 	o.Lock()
 	defer o.Unlock()
 	o.looks++
-	list := make([]bool, len(values))
+	if o.blind != nil {
+		return nil, o.blind
+	}
+	list := make([]Standing, len(values))
 	for i, v := range values {
-		list[i] = o.records[v.SFID] != nil && !o.foreign[v.SFID]
-		for field := range v.First {
-			has := fmt.Sprint(o.records[v.SFID][field])
-			list[i] = list[i] && has == fmt.Sprint(v.First[field]) && has != fmt.Sprint(v.Now[field])
+		record := o.records[v.SFID]
+		if record == nil {
+			continue
 		}
+		list[i] = Standing{First: holds(record, v.First), Now: holds(record, v.Now), Ours: !o.foreign[v.SFID], Age: o.ages[v.SFID]}
 	}
 	return list, nil
+}
+
+func holds(record, fields map[string]any) Answer {
+	answer := Unsure
+	for field, value := range fields {
+		if fmt.Sprint(record[field]) != fmt.Sprint(value) {
+			return No
+		}
+		answer = Yes
+	}
+	return answer
 }
 
 // Find implements Finder: a record equals an attempt if it was made with just
@@ -344,7 +358,7 @@ func TestCrashPoints(t *testing.T) {
 				op, full := strings.CutSuffix(op, " in a full call")
 				b := setup(t)
 				b.hex(`INSERT INTO salesforce.account (name, sfid) VALUES ('there', '001')`)
-				b.sf.records["001"], b.sf.objects["001"], b.sf.foreign["001"] = map[string]any{}, "Account", true
+				b.sf.records["001"], b.sf.objects["001"], b.sf.foreign["001"] = map[string]any{"Name": "there"}, "Account", true
 				pool, err := pgxpool.New(b.Context(), b.pool.Config().ConnString())
 				if err != nil {
 					t.Fatal(err)

@@ -14,9 +14,9 @@ type Finder interface {
 	// bridge, Find does not know.
 	Find(ctx context.Context, object, externalID string, attempts []Attempt) ([]Candidate, error)
 
-	// Undone reports of records of object whether each has what was sent first and
-	// not what was sent since, and was last changed by the bridge's own user.
-	Undone(ctx context.Context, object string, values []Successive) ([]bool, error)
+	// Compare tells what records of object hold of what they were given, in the order
+	// of values. It reads each record once.
+	Compare(ctx context.Context, object string, values []Successive) ([]Standing, error)
 }
 
 // Successive is what a record was given one after the other, by field as sent, see
@@ -25,6 +25,24 @@ type Successive struct {
 	SFID       string
 	First, Now map[string]any // of the same fields
 }
+
+// Standing is what a record holds of a [Successive]. The zero value is that nobody can
+// tell, also because there is no such record.
+type Standing struct {
+	First, Now Answer        // whether it holds these values
+	Ours       bool          // the bridge's own user was the last to change it
+	Age        time.Duration // since it was changed last, less what clocks may differ
+}
+
+// Answer is whether something is so.
+type Answer int
+
+// Answers. The zero value is that nobody can tell.
+const (
+	Unsure Answer = iota
+	No
+	Yes
+)
 
 // Attempt is a creation that was sent and not answered.
 type Attempt struct {

@@ -256,7 +256,7 @@ func (w *Worker) endJobs(ctx context.Context) (n int, err error) {
 				continue
 			}
 			r := w.judge(i, i.op, i.mayOverlap(i.op, o))
-			r.sent = j.began
+			r.sent, r.late = j.began, w.lateUntil(j.began)
 			results = append(results, r)
 		}
 		if untouched > 0 || failure != nil {

@@ -246,8 +246,9 @@ func (j *fakeJobs) Find(_ context.Context, _, _ string, attempts []Attempt) ([]C
 	return nil, nil
 }
 
-func (j *fakeJobs) Undone(_ context.Context, _ string, values []Successive) ([]bool, error) {
-	return make([]bool, len(values)), nil
+// Compare implements Finder and can tell nothing.
+func (j *fakeJobs) Compare(_ context.Context, _ string, values []Successive) ([]Standing, error) {
+	return make([]Standing, len(values)), nil
 }
 
 // Of the values of what is under way those are kept by which others wait for it, and no

@@ -34,13 +34,13 @@ func (l *late) undoes(i *item) bool {
 	return false
 }
 
-// unanswered notes that there is no answer to a write that has just ended for us.
-func (w *Worker) unanswered(i *item, makes bool, sent time.Time) {
-	window := w.cfg.Late
+// lateUntil is until when a write may run on that was sent at a time and has just
+// ended for us, without an answer.
+func (w *Worker) lateUntil(sent time.Time) time.Time {
 	if time.Since(sent) >= slow {
-		window = w.cfg.InDoubt
+		return sent.Add(w.cfg.InDoubt)
 	}
-	w.mayCome(i.key, i.values, makes, sent.Add(window))
+	return sent.Add(w.cfg.Late)
 }
 
 // mayCome notes that a write of values may still take effect until a time.

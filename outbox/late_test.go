@@ -195,7 +195,7 @@ func TestLateRequests(t *testing.T) {
 			b.sf.script(func(_ context.Context, c Call) ([]Outcome, error, bool) {
 				if !lost {
 					lost = true
-					return nil, errLost, true
+					return nil, errLost, false
 				}
 				return nil, nil, false
 			})

@@ -20,6 +20,9 @@ func Channel(schema string) string { return schema + ".hc_trigger_log" }
 // attemptTable holds what is on its way.
 const attemptTable = "_trigger_log_attempt"
 
+// echoTable names entries of which an event was seen before their answer, see echo.go.
+const echoTable = "_trigger_log_echo"
+
 // The names of what Install makes for a table.
 func statusTrigger(table string) string   { return shorten("hc_" + table + "_status_trigger") }
 func statusFunction(table string) string  { return shorten("hc_" + table + "_status") }

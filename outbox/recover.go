@@ -13,11 +13,11 @@ import (
 const recoverPage = 500
 
 // Recover takes up what an earlier process left PENDING, or in attempts. Nobody knows whether
-// those requests took effect: updates and deletes are repeatable and become NEW;
-// creations are in doubt, unless the answer is in the log, or the row has got a
+// those requests took effect: deletes are repeatable and become NEW; updates are in
+// doubt, and creations too, unless the answer is in the log, or the row has got a
 // Salesforce id. What is in doubt is looked up by the next runs; without
-// [Config.Finder] upserts become NEW, and plain inserts are parked as FAILED with
-// [CodeInDoubt].
+// [Config.Finder] plain inserts are parked as FAILED with [CodeInDoubt], and all else
+// becomes NEW.
 //
 // Run does this first. It must not run while another process works the log.
 func (w *Worker) Recover(ctx context.Context) error {
@@ -121,12 +121,15 @@ func (w *Worker) orphaned(ctx context.Context, bundles [][]*entry) ([]*result, e
 		i := w.sentTogether(entries, sfids[entries[0].key])
 		r := &result{item: i, sfid: i.sfid, outcome: again, free: true, sent: sent[i.carrier.id]}
 		e := i.carrier
+		r.late = r.sent.Add(w.cfg.Late)
 		if e.inDoubt() && (i.op == Update || i.op == Upsert) { // it may be the second request that was in flight
-			w.mayCome(i.key, i.values, i.op.creates(), r.sent.Add(w.cfg.Late))
+			w.mayCome(i.key, i.values, i.op.creates(), r.late)
 		}
 		lost := &Failure{Class: Transient, InDoubt: true, Message: "the bridge stopped before it arrived"}
 		switch {
 		case i.op == Delete || e.action == actionDelete:
+		case !i.op.creates() && w.cfg.Finder != nil && i.sfid != "" && all(entries, func(e *entry) bool { return e.action == actionUpdate }):
+			r.outcome, r.op, r.failure = unknown, Update, lost
 		case !i.op.creates():
 			i.mark(lost)
 		case e.sfid != "":
@@ -152,12 +155,15 @@ func (i *item) mark(f *Failure) {
 
 // sentTogether is the item that the PENDING entries of one record were: if there
 // is an insert among them that has made no record that we know of, the newest one
-// with what was folded into it.
+// with what was folded into it, else all of them.
 func (w *Worker) sentTogether(entries []*entry, sfid string) *item {
 	t := w.tables[entries[0].key.table]
 	last := entries[len(entries)-1]
-	i := &item{key: last.key, table: t, op: Update, entries: entries, carrier: last, values: last.values, sfid: sfid}
+	i := &item{key: last.key, table: t, op: Update, entries: entries, carrier: last, values: last.values, old: last.old, sfid: sfid}
 	if sfid != "" {
+		for _, e := range slices.Backward(entries[:len(entries)-1]) {
+			i.values, i.old = overlay(e.values, i.values), overlay(i.old, e.old)
+		}
 		return i
 	}
 	for _, e := range entries {

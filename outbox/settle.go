@@ -34,6 +34,7 @@ type result struct {
 	free    bool // again, and not the record's fault: no attempt, no back-off
 	note    string
 	sent    time.Time // when the request left; zero if none did
+	late    time.Time // until when it may run on, if it was not answered
 }
 
 // settlement is the results of one call. It is written in one transaction.
@@ -179,7 +180,7 @@ func (w *Worker) lockRows(ctx context.Context, tx pgx.Tx, results []*result) (no
 		}
 		r.item.gone, r.note = r.touchesRow() && !mine, ""
 		if r.outcome == accepted && w.runsOn(k) != nil {
-			r.note = CodeInDoubt + ": sent again, as an answer was lost; the first request may still run"
+			r.note = CodeInDoubt + ": an answer was lost, and that request may still run"
 		}
 		now = append(now, r)
 	}
@@ -385,6 +386,9 @@ func report(results []*result) []Settled {
 // returns how many entries are settled.
 func (w *Worker) note(r *result) int {
 	i := r.item
+	if i.op == Update && r.outcome != unknown {
+		w.sent.end(i)
+	}
 	switch r.outcome {
 	case again:
 		if !r.free {
@@ -396,7 +400,7 @@ func (w *Worker) note(r *result) int {
 				w.retries[i.key] = w.retries[i.key].since(r.sent)
 			}
 			if r.failure.InDoubt && r.op != Delete {
-				w.unanswered(i, r.op.creates(), r.sent)
+				w.mayCome(i.key, i.values, r.op.creates(), r.late)
 			}
 			w.log.Debug().Str("event", "write_retry").Str("object", i.table.Object).Int64("entry", i.carrier.id).Int("attempt", n).Dur("wait_ms", wait).
 				Str("error", r.failure.Code).Msg("will be sent again")

@@ -72,7 +72,7 @@ func (b *logWrite) add(r *result) {
 			}
 			b.keep(e, stateNew, message)
 		case unknown:
-			if carrier {
+			if carrier || r.op == Update { // of which an attempt may have been all there was
 				b.keep(e, statePending, CodeInDoubt+": "+strings.TrimPrefix(r.failure.text(), CodeInDoubt+": "))
 			}
 		case inDoubt:

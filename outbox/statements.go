@@ -10,7 +10,7 @@ type statements struct {
 	glance, window, windowHeld, waiting, sentLately                               string
 	changes, open, lost, inflight, claim, archive, mark, answered, revive, enlist string
 	tidyFailed, tidyArchive, tidyRequeue, tidyPurge                               string
-	attempted, handled, repeated, undone, resend, unanswered                      string
+	attempted, handled, repeated, undone, resend, unanswered, echoed, tidyEcho    string
 	attempt, attemptOver, attemptLeft, attemptKept, sweep                         string
 	log                                                                           string // its name
 
@@ -22,7 +22,7 @@ func statementsFor(schema string, tables []Table) (statements, error) {
 	s := statements{sfids: map[string]string{}, lock: map[string]string{}, row: map[string]string{}, known: map[string]string{}}
 	s.log = ident(schema, "_trigger_log")
 	logData := map[string]any{
-		"Log": s.log, "Archive": ident(schema, "_trigger_log_archive"), "Attempt": ident(schema, attemptTable),
+		"Log": s.log, "Archive": ident(schema, "_trigger_log_archive"), "Attempt": ident(schema, attemptTable), "Echo": ident(schema, echoTable),
 		"Records": "unnest($1::text[], $2::bigint[])", "Most": "$3",
 	}
 	for file, into := range map[string]*string{
@@ -30,7 +30,7 @@ func statementsFor(schema string, tables []Table) (statements, error) {
 		"changes": &s.changes, "open": &s.open, "lost": &s.lost, "inflight": &s.inflight, "claim": &s.claim,
 		"archive": &s.archive, "mark": &s.mark, "answered": &s.answered, "revive": &s.revive, "enlist": &s.enlist,
 		"tidy_failed": &s.tidyFailed, "tidy_archive": &s.tidyArchive, "tidy_requeue": &s.tidyRequeue, "tidy_purge": &s.tidyPurge,
-		"attempted": &s.attempted, "handled": &s.handled, "repeated": &s.repeated, "undone": &s.undone, "resend": &s.resend, "unanswered": &s.unanswered,
+		"attempted": &s.attempted, "handled": &s.handled, "repeated": &s.repeated, "undone": &s.undone, "resend": &s.resend, "unanswered": &s.unanswered, "echoed": &s.echoed, "tidy_echo": &s.tidyEcho,
 		"attempt": &s.attempt, "attempt_over": &s.attemptOver, "attempt_left": &s.attemptLeft, "attempt_kept": &s.attemptKept, "sweep": &s.sweep,
 	} {
 		sql, err := render(file+".sql.tmpl", logData)

@@ -11,6 +11,7 @@ type Table struct {
 	Name       string // table name without schema, "account"
 	ReadWrite  bool   // false: changes are captured as READONLY and never sent
 	ExternalID string // API name of the unique external id field; inserts that carry it become upserts; "" = none
+	Events     bool   // Salesforce tells of changes by events, see Worker.Sent
 	Columns    []Column
 }
 

@@ -36,6 +36,9 @@ func (w *Worker) tidyIfDue(ctx context.Context) error {
 	if now.Sub(w.lastPurge) < purgeEvery {
 		return nil
 	}
+	if _, err := w.pool.Exec(ctx, w.sql.tidyEcho); err != nil {
+		return ended(ctx, "echoes", err)
+	}
 	if tag, err = w.pool.Exec(ctx, w.sql.tidyPurge, w.cfg.ArchiveFor, purgeBatch); err != nil {
 		return ended(ctx, "purge", err)
 	}

@@ -136,7 +136,7 @@ func (w *Worker) restore(ctx context.Context, t *Table, list []*redone) error {
 	if len(asked) == 0 {
 		return nil
 	}
-	undone, err := w.askUndone(ctx, t.Object, asked)
+	standings, err := w.compare(ctx, t.Object, asked)
 	if err != nil {
 		if ctx.Err() == nil {
 			w.log.Warn().Err(err).Str("event", "look_up_failed").Str("object", t.Object).Int("rows", len(list)).Msg("records of which an answer was lost cannot be looked at now")
@@ -145,7 +145,7 @@ func (w *Worker) restore(ctx context.Context, t *Table, list []*redone) error {
 	}
 	lost := map[*redone][]string{}
 	for i, s := range suspects {
-		if undone[i] {
+		if is := standings[i]; is.First == Yes && is.Now == No && is.Ours {
 			lost[s.redone] = append(lost[s.redone], s.column)
 		}
 	}
@@ -160,13 +160,6 @@ func (w *Worker) restore(ctx context.Context, t *Table, list []*redone) error {
 		}
 	}
 	return nil
-}
-
-// askUndone asks the Finder, within the time that a call may take.
-func (w *Worker) askUndone(ctx context.Context, object string, values []Successive) ([]bool, error) {
-	ctx, cancel := hold(ctx, w.cfg.CallTimeout, w.cfg.StopGrace)
-	defer cancel()
-	return w.cfg.Finder.Undone(ctx, object, values) //nolint:wrapcheck // only logged
 }
 
 // resend logs the newer values of some columns as a change, unless the row is gone,

@@ -42,6 +42,7 @@ type Worker struct {
 	lates     map[key]*late        // requests that may still take effect, though they were repeated
 	latesMu   sync.Mutex
 	relook    relook
+	sent      sent
 	suspect   atomic.Bool   // a record has come in that may be of one of them
 	unsettled []*settlement // answers that are not written down yet
 	down      bool          // the last calls failed as a whole

@@ -22,6 +22,9 @@ var renewMarksSQL string
 //go:embed sql/answer_marks.sql
 var answerMarksSQL string
 
+//go:embed sql/echo.sql
+var echoSQL string
+
 //go:embed sql/clear.sql
 var clearSQL string
 
@@ -49,7 +52,7 @@ func (s *Sink) Apply(ctx context.Context, b Batch) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if len(p.groups)+len(p.done)+len(p.marks)+len(p.positions) == 0 {
+	if len(p.groups)+len(p.done)+len(p.marks)+len(p.positions)+len(p.echoes) == 0 {
 		return Result{}, nil
 	}
 	run, quick, looking, wait := s.pipelined, p.onlyEvents(), false, firstWait
@@ -123,6 +126,9 @@ func (s *Sink) after(p *plan) []step {
 	}
 	if args := s.markArgs(p.marks); args != nil {
 		steps = append(steps, step{sql: markSQL, args: args})
+	}
+	if len(p.echoes) > 0 {
+		steps = append(steps, step{sql: fmt.Sprintf(echoSQL, quote(s.schema, "_trigger_log_echo")), args: []any{p.echoes}})
 	}
 	if len(p.positions) > 0 {
 		steps = append(steps, step{sql: positionSQL, args: s.positionArgs(p.positions)})

@@ -65,6 +65,7 @@ type Batch struct {
 	Marks     []Mark
 	Positions []Position
 	Done      []Done
+	Echoes    []int64 // entries of the trigger log, on their way, whose values an event has told
 }
 
 // Result counts what became of a batch's records. Every record is counted once

@@ -33,6 +33,7 @@ type plan struct {
 	done      []Done
 	marks     []Mark
 	positions []Position
+	echoes    []int64
 }
 
 // recordKey names a record within a batch.
@@ -50,7 +51,7 @@ type record struct {
 // fold leaves one change per record, and marks where changes contradict each
 // other. A statement cannot write a row twice, and need not.
 func (s *Sink) fold(b Batch) (*plan, error) {
-	p := &plan{positions: b.Positions, done: b.Done}
+	p := &plan{positions: b.Positions, done: b.Done, echoes: b.Echoes}
 	type markKey struct{ object, sfid string }
 	answers := make(map[markKey]int64, len(b.Done))
 	for _, d := range b.Done {

@@ -122,7 +122,7 @@ func (p *plan) onlyEvents() bool {
 // quickly applies a plan of events: first what is newer than its row, then, with
 // the rules in full, the records that were not written.
 func (s *Sink) quickly(ctx context.Context, p *plan) (Result, error) {
-	if len(p.groups) == 1 && len(p.marks) == 0 {
+	if len(p.groups) == 1 && len(p.marks)+len(p.echoes) == 0 {
 		return s.alone(ctx, p)
 	}
 	return s.together(ctx, p)

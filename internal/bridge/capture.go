@@ -72,7 +72,7 @@ func (e change) record() string               { return e.sfid }
 // But they tell only what changed, so one that was lost could hide behind the
 // next: that is why a patch does not move the row's stamp, and the next poll has
 // the record read.
-func (e change) decide(_ *inbound, obj *object, b *pgsink.Batch) {
+func (e change) decide(in *inbound, obj *object, b *pgsink.Batch) {
 	mark := func(reason string) {
 		b.Marks = append(b.Marks, pgsink.Mark{Object: obj.cfg.Name, SFID: e.sfid, Reason: reason})
 	}
@@ -109,6 +109,7 @@ func (e change) decide(_ *inbound, obj *object, b *pgsink.Batch) {
 		return
 	}
 	b.Changes = append(b.Changes, pgsink.Change{Table: obj.table, Kind: pgsink.Patch, Row: row})
+	in.s.echo(obj, row, b)
 	switch {
 	case slices.ContainsFunc(e.Unread, func(name string) bool { return slices.Contains(obj.fields, name) }):
 		mark("event without a value")

@@ -80,7 +80,7 @@ func TestDecideChange(t *testing.T) {
 				t.Fatalf("%v, %v", events, err)
 			}
 			var b pgsink.Batch
-			events[0].decide(nil, o, &b)
+			events[0].decide(newInbound(&session{}), o, &b)
 			if marked := len(b.Marks) == 1 && b.Marks[0].SFID == changed; marked != c.marked || len(b.Marks) > 1 {
 				t.Errorf("marks %v", b.Marks)
 			}
@@ -113,7 +113,7 @@ func TestDecideChange(t *testing.T) {
 				}
 			}
 			b = pgsink.Batch{}
-			repeated{events[0]}.decide(nil, o, &b)
+			repeated{events[0]}.decide(newInbound(&session{}), o, &b)
 			if len(b.Changes) != 0 || len(b.Marks) != 1 {
 				t.Errorf("come again: changes %v, marks %v", b.Changes, b.Marks)
 			}

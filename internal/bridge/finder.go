@@ -19,13 +19,16 @@ const (
 	// clockSpare is how much earlier than it was sent a record is looked for. The
 	// time of sending is known by Salesforce's clock, to a second.
 	clockSpare = time.Minute
+	// stampSpare is by how much the time of a change may be off, of which Salesforce tells
+	// the second, as of the time that it is now.
+	stampSpare = 2 * time.Second
 	// keysPerQuery is how many external ids one query asks for.
 	keysPerQuery = 200
 	// noID stands for the id of a record that has none yet.
 	noID = "000000000000000AAA"
 )
 
-// finder looks in Salesforce for what became of creations.
+// finder looks in Salesforce for what became of requests that were not answered.
 type finder struct{ s *session }
 
 var _ outbox.Finder = finder{}
@@ -82,12 +85,12 @@ func (f finder) Find(ctx context.Context, object, externalID string, attempts []
 	return found, nil
 }
 
-// Undone implements outbox.Finder.
-func (f finder) Undone(ctx context.Context, object string, values []outbox.Successive) ([]bool, error) {
-	undone := make([]bool, len(values))
+// Compare implements outbox.Finder.
+func (f finder) Compare(ctx context.Context, object string, values []outbox.Successive) ([]outbox.Standing, error) {
+	list := make([]outbox.Standing, len(values))
 	o := f.s.objectNamed(object)
 	if o == nil || f.s.userID == "" || !o.authors {
-		return undone, nil
+		return list, nil
 	}
 	first, now := make([]outbox.Attempt, len(values)), make([]outbox.Attempt, len(values))
 	at := map[string][]int{} // values, by id
@@ -103,17 +106,33 @@ func (f finder) Undone(ctx context.Context, object string, values []outbox.Succe
 	if err != nil {
 		return nil, err
 	}
+	fields := append(before.fields(), "LastModifiedById", "LastModifiedDate")
+	for _, name := range after.fields() {
+		if !slices.Contains(fields, name) {
+			fields = append(fields, name)
+		}
+	}
 	for ids := range slices.Chunk(slices.Sorted(maps.Keys(at)), keysPerQuery) {
-		page, err := f.s.sf.Query(ctx, fmt.Sprintf("SELECT %s FROM %s WHERE LastModifiedById = '%s' AND Id IN ('%s')",
-			strings.Join(before.fields(), ", "), object, f.s.userID, strings.Join(ids, "', '")), salesforce.QueryOpts{})
+		clock := f.s.sf.ServerTime().Add(-stampSpare)
+		page, err := f.s.sf.Query(ctx, fmt.Sprintf("SELECT %s FROM %s WHERE Id IN ('%s')", strings.Join(fields, ", "), object, strings.Join(ids, "', '")), salesforce.QueryOpts{})
 		for ; page != nil && err == nil; page, err = f.s.sf.Next(ctx, page) {
 			for _, record := range page.Records {
 				row, err := o.table.Decode(record)
 				if err != nil {
 					return nil, err
 				}
+				var changed struct {
+					LastModifiedByID string `json:"LastModifiedById"`
+					LastModifiedDate salesforce.Time
+				}
+				if err := json.Unmarshal(record, &changed); err != nil {
+					return nil, err
+				}
 				for _, i := range at[row.SFID] {
-					undone[i] = before.differs(i, row) == no && after.differs(i, row) == yes
+					list[i] = outbox.Standing{
+						First: before.holds(i, row), Now: after.holds(i, row),
+						Ours: changed.LastModifiedByID == f.s.userID, Age: clock.Sub(changed.LastModifiedDate.Time),
+					}
 				}
 			}
 		}
@@ -122,7 +141,21 @@ func (f finder) Undone(ctx context.Context, object string, values []outbox.Succe
 			return nil, failure(err)
 		}
 	}
-	return undone, nil
+	return list, f.sinceThen(ctx, list)
+}
+
+// sinceThen takes from the ages of changes what a clock that was set meanwhile may have
+// given them.
+func (f finder) sinceThen(ctx context.Context, list []outbox.Standing) error {
+	var oldest time.Duration
+	for _, s := range list {
+		oldest = max(oldest, s.Age)
+	}
+	gain, err := f.s.clockGain(ctx, f.s.sf.ServerTime(), oldest)
+	for i := range list {
+		list[i].Age -= gain
+	}
+	return err
 }
 
 // objectNamed is the object at work of that name, nil if there is none.
@@ -263,27 +296,18 @@ func (c *comparer) compare(record json.RawMessage, now time.Time) (outbox.Candid
 	return found, nil
 }
 
-// answer to whether a record differs from an attempt; the zero value is that nobody
-// can tell.
-type answer int
-
-const (
-	no answer = iota + 1
-	yes
-)
-
-// differs reports whether a record has other values than an attempt has sent.
-func (c *comparer) differs(attempt int, row pgsink.Row) answer {
-	all := answer(0)
+// holds reports whether a record has the values that an attempt has sent.
+func (c *comparer) holds(attempt int, row pgsink.Row) outbox.Answer {
+	all := outbox.Unsure
 	for i, sent := range c.sent[attempt] {
 		switch {
-		case slices.Contains(c.none[attempt], c.m.table.Columns[i].Field):
+		case slices.Contains(c.none[attempt], c.m.table.Columns[i].Field), slices.Contains(row.Missing, c.m.table.Columns[i].Field):
 		case c.rounds(i, sent):
-			return 0
+			return outbox.Unsure
 		case c.normal(i, sent) != c.normal(i, row.Values[i]):
-			return yes
+			return outbox.No
 		default:
-			all = no
+			all = outbox.Yes
 		}
 	}
 	return all

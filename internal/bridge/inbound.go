@@ -299,6 +299,7 @@ func (e topicEvent) decide(in *inbound, obj *object, b *pgsink.Batch) {
 		return
 	}
 	b.Changes = append(b.Changes, pgsink.Change{Table: obj.table, Kind: pgsink.Event, Row: row})
+	in.s.echo(obj, row, b)
 }
 
 // deleted applies an event that says that a record was deleted.

@@ -109,6 +109,7 @@ func mapObject(ctx context.Context, sf describer, cfg config.Object, schema stri
 		return nil, mappingErrorf("%s: %v", d.Name, err)
 	}
 	m.outbox = outboxTable(m.table, spec, fields)
+	m.outbox.Events = cfg.Mode != config.ModePolling
 	return m, nil
 }
 

@@ -178,3 +178,54 @@ func TestInsertStillRunning(t *testing.T) {
 	held.Release()
 	r.settledRows("Contact", "contact", 3, most)
 }
+
+// The answer to an update is lost, and before the bridge can look a user changes the same
+// field. If it took effect, an event tells, and the user's value stands; if not, it is
+// sent, also by another process. Without events nobody can tell, and it is sent, too.
+func TestEditAfterLostUpdate(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"streaming", "cdc", "polling"} {
+		for _, verb := range []org.Verb{org.FailAfterWrite, org.Drop} {
+			for _, killed := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/%s/killed=%t", mode, verb, killed), func(t *testing.T) {
+					t.Parallel()
+					r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_FIELDS=Name,Phone", "HC_OBJECT_ACCOUNT_MODE="+mode, "HC_OBJECT_ACCOUNT_POLL_INTERVAL=1s")
+					if mode == "cdc" {
+						r.Must(r.SF.Select("Account"))
+					}
+					id := r.Insert("Account", map[string]any{"Name": "a", "Phone": "0"})
+					b := r.Start()
+					r.Synced()
+					r.Must(r.SF.Update("Account", id, map[string]any{"Name": "b"}))
+					r.Equal("Account") // so there is a position to go on from
+					lost := r.SF.Fault(org.Fault{Method: "PATCH", Path: "/composite/sobjects", Verb: verb, Times: 1})
+					look := r.SF.Fault(org.Fault{Path: "LastModifiedById", Verb: org.Reject, Times: 1})
+					r.Exec("UPDATE salesforce.account SET phone = '1'")
+					r.Must(lost.Wait(t.Context(), 1))
+					r.Must(look.Wait(t.Context(), 1))
+					if killed {
+						b.End(syscall.SIGKILL)
+					}
+					r.Must(r.SF.As(org.DefaultOther).Update("Account", id, map[string]any{"Phone": "2"}))
+					if killed {
+						r.Start()
+					}
+					want := "1"
+					if verb == org.FailAfterWrite && mode != "polling" {
+						want = "2"
+					}
+					r.Until("it is answered", 30*time.Second, func() error {
+						if n := r.Count("SELECT count(*) FROM salesforce._trigger_log_archive WHERE state = 'SUCCESS'"); n != 1 {
+							return fmt.Errorf("%d entries are", n)
+						}
+						return nil
+					})
+					r.Equal("Account")
+					if n := r.Count("SELECT count(*) FROM salesforce.account WHERE phone = $1", want); n != 1 {
+						t.Errorf("the row's value is not %s", want)
+					}
+				})
+			}
+		}
+	}
+}
