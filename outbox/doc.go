@@ -59,7 +59,11 @@
 // (_trigger_log_attempt, a row for each call) and stay NEW: an entry costs most by the
 // indexes of the log that it is written to, and what can be repeated needs no state of
 // its own. A restart makes PENDING what attempts name.
-// A crash therefore leaves entries whose fate is unknown, as does every lost answer. Updates and deletes are repeated at once.
+//
+// A crash therefore leaves entries whose fate is unknown, as does every lost answer.
+// A delete is repeated at once. An update stays PENDING until the record was compared
+// with what was sent (standing.go), or an event told that it took effect (echo.go),
+// and is repeated if it did not.
 // The first request may still run and write its old values after all, so newer
 // changes of the same fields wait until it hardly can (late.go), also after a
 // restart: what was repeated is marked as such in log and archive. If it does so even

@@ -9,12 +9,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// late is a request that was not answered and may run on. It is repeated at once,
-// but what comes after it for the same fields waits: the late one would write its
-// old values over the newer ones. How long depends on how the answer was lost. A
-// connection that is cut says little of the request, which is hardly ever a slow
-// one: Config.Late, and undone.go mends it where it was. One that brought nothing for
-// long is: Config.InDoubt.
+// late is a request that was not answered and may run on. It is repeated, but what
+// comes after it for the same fields waits: the late one would write its old values
+// over the newer ones. How long depends on how the answer was lost. A connection that
+// is cut says little of the request, which is hardly ever a slow one: Config.Late, and
+// undone.go mends it where it was. One that brought nothing for long is: Config.InDoubt.
 type late struct {
 	fields map[string]bool // fields that it writes; nil = any
 	makes  bool            // it would make the record again that was deleted meanwhile
