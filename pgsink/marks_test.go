@@ -3,6 +3,7 @@ package pgsink
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -250,5 +251,45 @@ func TestStamps(t *testing.T) {
 	}
 	if len(got) != 2 || !got[id(1)].Equal(at(1)) || !got[id(2)].IsZero() {
 		t.Errorf("stamps %v", got)
+	}
+}
+
+// Of a record that the bridge deleted nothing is read, unless anything else of it is
+// heard: however that is marked, it is read then.
+func TestRemovedIsReadAgain(t *testing.T) {
+	t.Parallel()
+	for name, heard := range map[string]func(b *bundle, removed func()){
+		"an event of it is held": func(b *bundle, removed func()) {
+			b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1), "Name", "old"))
+			b.edit(1, "NEW", "ours")
+			removed()
+			b.applyChanges(Result{Held: 1}, b.change(Event, 1, at(2), "Name", "new"))
+		},
+		"it is refused": func(b *bundle, removed func()) {
+			removed()
+			b.applyChanges(Result{Parked: 1}, b.change(Event, 1, at(2), "Name", strings.Repeat("x", 1000)))
+		},
+		"it is seen again": func(b *bundle, removed func()) {
+			removed()
+			b.exec(`INSERT INTO hcbridge.invisible (schema, object, sfid, since, until) VALUES ('salesforce', 'Account', $1, now(), now())`, id(1))
+			if err := b.sink.Reappeared(b.t.Context(), "Account", []string{id(1)}); err != nil {
+				b.t.Fatal(err)
+			}
+		},
+		"it is asked for": func(b *bundle, removed func()) {
+			removed()
+			b.apply(Result{Marked: 1}, Batch{Marks: []Mark{{Object: "Account", SFID: id(1), Reason: "undeleted"}}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, writable())
+			heard(b, func() {
+				b.apply(Result{Marked: 1}, Batch{Marks: []Mark{{Object: "Account", SFID: id(1), Reason: ReasonRemoved}}})
+			})
+			if got := b.reason(1); got != ReasonGone {
+				t.Errorf("reason %q, want %q", got, ReasonGone)
+			}
+		})
 	}
 }
