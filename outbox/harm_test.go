@@ -131,6 +131,39 @@ func TestCaptureOfMassUpdate(t *testing.T) {
 	if took := time.Since(began); took > 3*time.Minute {
 		t.Errorf("took %s", took)
 	}
+	b.want("ids in the order of changes", b.one(`SELECT count(*) FROM (SELECT record_id, lag(record_id) OVER (ORDER BY id) AS before FROM salesforce._trigger_log WHERE record_id > 2) AS l WHERE record_id < before`), "0")
+}
+
+// How Postgres plans is set for the capture of a mass update, and nothing of that is
+// left to the transaction.
+func TestCaptureLeavesSettings(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.hex(`INSERT INTO salesforce.account (name) SELECT i FROM generate_series(1, 10) AS i`)
+	for _, setting := range []string{"on", "off"} {
+		err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
+			batch := &pgx.Batch{}
+			var settings []string
+			look := func() {
+				batch.Queue(`SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings`).QueryRow(func(row pgx.Row) error {
+					settings = append(settings, "")
+					return row.Scan(&settings[len(settings)-1])
+				})
+			}
+			batch.Queue(`SELECT set_config('enable_mergejoin', $1, true)`, setting)
+			look()
+			batch.Queue(`UPDATE salesforce.account SET name = name || 'x'`)
+			look()
+			err := tx.SendBatch(t.Context(), batch).Close()
+			if err == nil && settings[0] != settings[1] {
+				t.Errorf("with enable_mergejoin %s, settings are other than before", setting)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // Writers at all levels of isolation: none fails because of capture, as none

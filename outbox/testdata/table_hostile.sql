@@ -48,6 +48,7 @@ DECLARE
     image "public".hstore;
     changes "public".hstore;
     record_id pg_catalog.int8;
+    merging pg_catalog.text;
 BEGIN
     IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
         -- Most statements change one row, and what one costs is mostly what each
@@ -60,7 +61,7 @@ BEGIN
             changes := "public".delete(changes OPERATOR("public".-) image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]);
             INSERT INTO "s""1"."_trigger_log" (txid, created_at, state, action, table_name, record_id, sfid, old, "values")
             VALUES (pg_catalog.txid_current(), pg_catalog.clock_timestamp(),
-                CASE WHEN changes OPERATOR("public".?|) ARRAY['x"; DROP TABLE t; --']::pg_catalog.text[] THEN 'NEW' ELSE 'IGNORE' END,
+                CASE WHEN "public".akeys(changes) OPERATOR(pg_catalog.&&) ARRAY['x"; DROP TABLE t; --']::pg_catalog.text[] THEN 'NEW' ELSE 'IGNORE' END,
                 'UPDATE', 'a"b''c', record_id, image OPERATOR("public".->) 'sfid',
                 "public".delete(image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[])::pg_catalog.text, changes::pg_catalog.text);
         ELSIF EXISTS (SELECT FROM _hc_after) THEN
@@ -68,19 +69,28 @@ BEGIN
             -- They are paired by it and not by id, which may have been changed,
             -- or appear twice: foreign keys can set a row to null two times. The
             -- outer join is one that is never done by nested loops, and log ids
-            -- are drawn below it, in the order of the changes.
+            -- are drawn below it, in the order of the changes. Rows are smaller than their
+            -- images, so these are made above. To merge them, Postgres
+            -- would sort the whole rows, as it does not know that they are in order,
+            -- and take the numbers for less telling than they are.
+            merging := pg_catalog.current_setting('enable_mergejoin');
+            PERFORM pg_catalog.set_config('enable_mergejoin', 'off', true);
             INSERT INTO "s""1"."_trigger_log" (id, txid, created_at, state, action, table_name, record_id, sfid, old, "values")
             SELECT u.log_id, pg_catalog.txid_current(), pg_catalog.clock_timestamp(),
-                CASE WHEN u.after OPERATOR("public".?|) ARRAY['x"; DROP TABLE t; --']::pg_catalog.text[] THEN 'NEW' ELSE 'IGNORE' END,
+                CASE WHEN "public".akeys(u.after) OPERATOR(pg_catalog.&&) ARRAY['x"; DROP TABLE t; --']::pg_catalog.text[] THEN 'NEW' ELSE 'IGNORE' END,
                 'UPDATE', 'a"b''c', u.id, u.sfid, u.before::pg_catalog.text, u.after::pg_catalog.text
             FROM (
-                SELECT "public".delete(o.image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]) AS before, o.sfid, n.log_id, n.id,
-                    "public".delete(n.image OPERATOR("public".-) o.image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]) AS after
-                FROM (SELECT pg_catalog.nextval('"s""1"._trigger_log_id_seq'::pg_catalog.regclass) AS log_id, _hc_row.id,
-                        "public".hstore(_hc_row.*) AS image, pg_catalog.row_number() OVER () AS nr FROM _hc_after AS _hc_row) AS n
-                FULL JOIN (SELECT _hc_row.sfid, "public".hstore(_hc_row.*) AS image, pg_catalog.row_number() OVER () AS nr FROM _hc_before AS _hc_row) AS o
-                    ON o.nr OPERATOR(pg_catalog.=) n.nr
+                SELECT p.log_id, p.id, p.sfid, "public".delete(p.before, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]) AS before,
+                    "public".delete(p.after OPERATOR("public".-) p.before, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]) AS after
+                FROM (
+                    SELECT n.log_id, n.id, o.sfid, "public".hstore(o.image) AS before, "public".hstore(n.image) AS after
+                    FROM (SELECT pg_catalog.nextval('"s""1"._trigger_log_id_seq'::pg_catalog.regclass) AS log_id, _hc_row.id,
+                            COALESCE(_hc_row.*) AS image, pg_catalog.row_number() OVER () AS nr FROM _hc_after AS _hc_row) AS n
+                    FULL JOIN (SELECT _hc_row.sfid, COALESCE(_hc_row.*) AS image, pg_catalog.row_number() OVER () AS nr FROM _hc_before AS _hc_row) AS o
+                        ON o.nr OPERATOR(pg_catalog.=) n.nr
+                    OFFSET 0) AS p
                 OFFSET 0) AS u;
+            PERFORM pg_catalog.set_config('enable_mergejoin', merging, true);
         END IF;
     ELSE
         -- Who disables the trigger of Heroku Connect's name, for a load, means
