@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/rs/zerolog"
 )
 
 // An update whose answer was lost can be repeated, but should not be blindly: if it took
@@ -70,7 +72,11 @@ func (w *Worker) lookAt(ctx context.Context, list []*doubt) (int, error) {
 	if len(s.results) == 0 {
 		return 0, nil
 	}
-	w.log.Info().Str("event", "in_doubt").Str("object", t.Object).Stringer("op", Update).Int("rows", len(list)).Int("found", decided[accepted]).Int("sent_again", decided[again]).
+	level := zerolog.InfoLevel
+	if len(s.results) < len(list) {
+		level = zerolog.WarnLevel
+	}
+	w.log.WithLevel(level).Str("event", "in_doubt").Str("object", t.Object).Stringer("op", Update).Int("rows", len(list)).Int("found", decided[accepted]).Int("sent_again", decided[again]).
 		Int("parked", 0).Dur("took_ms", time.Since(began)).Msg("looked at records of which the answer to an update was lost")
 	return w.settle(ctx, s)
 }

@@ -38,7 +38,7 @@ type Worker struct {
 	jobPace   time.Duration        // per record, of the last job
 	noBulk    map[string]time.Time // tables, until when
 	retries   map[key]retry        // records whose last attempt failed for now
-	doubts    map[int64]*doubt     // creations whose answer was lost, by the entry that carries them
+	doubts    map[int64]*doubt     // creations and updates whose answer was lost, by the entry that carries them
 	lates     map[key]*late        // requests that may still take effect, though they were repeated
 	latesMu   sync.Mutex
 	relook    relook
