@@ -127,22 +127,30 @@ func TestCallsThatFail(t *testing.T) {
 	t.Run("a limit while another call is on its way", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, calls(2, 1))
-		b.accounts(4)
+		b.accounts(40)
+		var once sync.Once
 		refused := make(chan struct{})
-		b.sf.script(func(_ context.Context, c Call) ([]Outcome, error, bool) {
+		b.sf.script(func(_ context.Context, c Call) (_ []Outcome, err error, _ bool) {
 			if c.Records[0].SFID == "acc000000000001AAA" {
 				<-refused
 				return nil, nil, false
 			}
-			close(refused)
-			return nil, &Failure{Class: Limit, Code: "REQUEST_LIMIT_EXCEEDED"}, false
+			once.Do(func() {
+				close(refused)
+				err = &Failure{Class: Limit, Code: "REQUEST_LIMIT_EXCEEDED"}
+			})
+			return nil, err, false
 		})
 		b.exec(`UPDATE salesforce.account SET industry = 'i'`)
 		n, err := b.worker.RunOnce(t.Context())
-		if f, ok := errors.AsType[*Failure](err); !ok || f.Class != Limit || n != 1 {
-			t.Errorf("%d, %v", n, err)
+		if f, ok := errors.AsType[*Failure](err); !ok || f.Class != Limit {
+			t.Errorf("%v", err)
 		}
-		b.want("log", b.live(), "UPDATE/NEW UPDATE/NEW UPDATE/NEW")
+		// The first call may land before the refusal does, and another may follow it then.
+		waiting := strings.Fields(b.live())
+		if n == 0 || n+len(waiting) != 40 || len(waiting) < 20 || strings.Trim(b.live(), "UPDATE/NEW ") != "" {
+			t.Errorf("%d settled, then %v", n, waiting)
+		}
 	})
 	t.Run("a panic", func(t *testing.T) {
 		t.Parallel()
