@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -81,8 +82,19 @@ func Ignore(ctx context.Context, db DB, schema string, ids []int64) (int64, erro
 	return change(ctx, db, schema, "admin_ignore", ids)
 }
 
+// adminTexts are the texts that adminSQL has made: the bridge counts each second.
+var adminTexts sync.Map
+
 func adminSQL(schema, name string) (string, error) {
-	return render(name+".sql.tmpl", map[string]any{"Log": ident(schema, "_trigger_log"), "Archive": ident(schema, "_trigger_log_archive")})
+	key := [2]string{schema, name}
+	if made, ok := adminTexts.Load(key); ok {
+		return made.(string), nil //nolint:forcetypeassert // nothing else is stored
+	}
+	sql, err := render(name+".sql.tmpl", map[string]any{"Log": ident(schema, "_trigger_log"), "Archive": ident(schema, "_trigger_log_archive")})
+	if err == nil {
+		adminTexts.Store(key, sql)
+	}
+	return sql, err
 }
 
 func ask(ctx context.Context, db DB, schema, name string, into []any, each func(), args ...any) error {

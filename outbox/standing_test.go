@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"hcbridge/internal/beat"
 )
 
 func TestTookEffect(t *testing.T) {
@@ -138,7 +140,7 @@ func TestUnansweredUpdate(t *testing.T) {
 						b.want("archive", b.archived(), "UPDATE/SUCCESS")
 						b.want("row", b.one(`SELECT _hc_lastop FROM salesforce.account`), "UPDATED")
 						b.want("on its way", fmt.Sprint(b.worker.Sent(id)), "<nil>")
-						b.worker.lastPurge, b.worker.lastTidy = time.Time{}, time.Time{}
+						b.worker.lastPurge, b.worker.tidied = time.Time{}, beat.Never
 						b.run()
 						b.want("echoes", b.one(`SELECT count(*) FROM salesforce._trigger_log_echo`), "0")
 					})

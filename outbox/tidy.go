@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"hcbridge/internal/beat"
 )
 
 // How much one round of tidying does at most, in entries.
@@ -16,8 +18,8 @@ const (
 // tidyIfDue archives what needs no sync, brings back what a user asked to have
 // again, and purges the archive. Full rounds are repeated at the next run.
 func (w *Worker) tidyIfDue(ctx context.Context) error {
-	now := time.Now()
-	if now.Sub(w.lastTidy) < w.cfg.TidyEvery {
+	now, round := time.Now(), beat.Count(w.cfg.TidyEvery)
+	if round == w.tidied {
 		return nil
 	}
 	if _, err := w.pool.Exec(ctx, w.sql.tidyFailed); err != nil {
@@ -28,7 +30,7 @@ func (w *Worker) tidyIfDue(ctx context.Context) error {
 		return ended(ctx, "archive", err)
 	}
 	if tag.RowsAffected() < tidyBatch {
-		w.lastTidy = now
+		w.tidied = round
 	}
 	if _, err := w.pool.Exec(ctx, w.sql.tidyRequeue); err != nil {
 		return ended(ctx, "requeue", err)

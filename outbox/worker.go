@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
+
+	"hcbridge/internal/beat"
 )
 
 // Worker sends what is in the trigger log of one schema. Make it with [New].
@@ -47,7 +49,7 @@ type Worker struct {
 	unsettled []*settlement // answers that are not written down yet
 	down      bool          // the last calls failed as a whole
 	planned   time.Time     // when the last plan was made
-	lastTidy  time.Time
+	tidied    int64         // the beat of Config.TidyEvery in which it was last done
 	lastPurge time.Time
 }
 
@@ -85,7 +87,7 @@ func New(pool Pool, cfg Config) (*Worker, error) {
 	w := &Worker{
 		pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, naming: map[string][]string{}, retries: map[key]retry{}, doubts: map[int64]*doubt{}, lates: map[key]*late{},
 		jobs: map[string]*job{}, jobPace: jobPace, noBulk: map[string]time.Time{},
-		pace: newPace(cfg.Calls), writing: make(chan struct{}, writersMost),
+		pace: newPace(cfg.Calls), writing: make(chan struct{}, writersMost), tidied: beat.Never,
 		guard: guard{gate: cfg.Gate, limits: cfg.Limits, sent: map[string][]sentIn{}}, governor: governor{budget: cfg.Budget},
 	}
 	w.governor.resume(time.Now(), cfg.Purse)
@@ -325,7 +327,7 @@ func (r *runner) next(n int) time.Duration {
 		return 0
 	}
 	now := time.Now()
-	wait := r.cfg.IdlePoll
+	wait := beat.Wait(r.cfg.IdlePoll)
 	thrift := r.governor.again
 	if woke && thrift == 0 { // else a wake-up is not followed anyway
 		if r.vain++; r.vain > vainMost {

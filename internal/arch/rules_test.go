@@ -10,11 +10,12 @@ type layer struct {
 // A name that ends in "/..." stands for a folder and all below it.
 var layers = []layer{
 	{"internal/rawjson", nil},
+	{"internal/beat", nil},
 	{"config", nil},
 	{"bayeux", []string{"internal/rawjson"}},
 	{"internal/pgstats", nil},
 	{"pgsink", []string{"internal/rawjson", "internal/pgstats"}},
-	{"outbox", []string{"internal/pgstats"}},
+	{"outbox", []string{"internal/pgstats", "internal/beat"}},
 	{"internal/arch", nil},
 	{"internal/retry", nil},
 	{"internal/migrate", nil},
@@ -26,7 +27,7 @@ var layers = []layer{
 	{"internal/web", []string{"internal/status"}},
 	{"internal/bridge", []string{
 		"config", "bayeux", "pgsink", "outbox", "pushtopic", "internal/cdc",
-		"internal/retry", "internal/migrate", "internal/status", "internal/salesforce", "internal/poll", "internal/web",
+		"internal/beat", "internal/retry", "internal/migrate", "internal/status", "internal/salesforce", "internal/poll", "internal/web",
 	}},
 	{"cmd/hcbridge", []string{
 		"config", "pgsink", "outbox", "pushtopic",

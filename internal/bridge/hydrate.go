@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"hcbridge/internal/beat"
 	"hcbridge/internal/retry"
 	"hcbridge/internal/status"
 	"hcbridge/pgsink"
@@ -47,7 +48,7 @@ func (s *session) hydrate(ctx context.Context) error {
 			timer.Reset(min(pause-time.Since(last), hydrateEvery))
 			continue
 		}
-		wait := hydrateEvery
+		wait := beat.Wait(hydrateEvery)
 		last = time.Now()
 		if look < len(again) {
 			wait = again[look]

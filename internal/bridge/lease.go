@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"hcbridge/internal/beat"
 	"hcbridge/outbox"
 )
 
@@ -129,17 +130,18 @@ func (l *lease) allow() error {
 // errLeaseLost when another holds it or it could not be renewed in time; it is not
 // given up then, because what we began may not have ended.
 func (l *lease) keep(ctx context.Context) error {
-	ticker := time.NewTicker(leaseRenew)
-	defer ticker.Stop()
+	timer := time.NewTimer(beat.Wait(leaseRenew))
+	defer timer.Stop()
 	renewed := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			l.release(context.WithoutCancel(ctx))
 			return nil
-		case <-ticker.C:
+		case <-timer.C:
 		case <-l.doubt:
 		}
+		timer.Reset(beat.Wait(leaseRenew))
 		began := time.Now()
 		ok, err := l.renew(ctx)
 		switch {

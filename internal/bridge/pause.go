@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"hcbridge/internal/beat"
 	"hcbridge/internal/status"
 	"hcbridge/pgsink"
 )
@@ -73,7 +74,7 @@ func (b *Bridge) whilePaused(ctx context.Context, pool pgPool) {
 		if body, err := json.Marshal(b.board.Snapshot()); said && err == nil {
 			_ = saveSnapshot(ctx, pool, b.cfg.Schema, body) // shown a second later otherwise
 		}
-		sleep(ctx, wishesEvery)
+		sleep(ctx, beat.Wait(wishesEvery))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"hcbridge/internal/beat"
 	"hcbridge/internal/salesforce"
 	"hcbridge/internal/status"
 	"hcbridge/outbox"
@@ -29,17 +30,17 @@ const (
 // refresher remembers when it has asked what.
 type refresher struct {
 	countsAt, rowsAt time.Time        // not before
-	clockAt          time.Time        // when the clocks were compared
+	clockAt          int64            // the beat in which the clocks were compared
 	churn            map[string]int64 // per table, at its last count
 	saved            []byte           // the last snapshot
-	savedAt          time.Time
-	at               time.Time // of the last refresh that was not for a page alone
+	savedAt          int64            // its beat
+	at               int64            // the beat of the last refresh that was not for a page alone
 }
 
 // refresh puts on the board what only a query tells, until ctx ends, and
 // leaves a copy in the database for the commands that run beside this process.
 func (s *session) refresh(ctx context.Context, listener *outbox.Listener) error {
-	r := refresher{churn: map[string]int64{}}
+	r := refresher{churn: map[string]int64{}, clockAt: beat.Never, savedAt: beat.Never, at: beat.Never}
 	for {
 		began := time.Now()
 		err := s.refreshOnce(ctx, &r)
@@ -52,7 +53,7 @@ func (s *session) refresh(ctx context.Context, listener *outbox.Listener) error 
 			s.resume("database")
 		}
 		s.connection(err, listener)
-		wait := refreshEvery
+		wait := beat.Wait(refreshEvery)
 		if s.board.Watched() {
 			wait = min(max(watchedEvery, watchedThrift*time.Since(began)), refreshEvery)
 		}
@@ -75,27 +76,28 @@ func (s *session) refreshOnce(ctx context.Context, r *refresher) error {
 		}
 		r.rowsAt = time.Now().Add(thrift * (time.Since(began) - brief))
 	}
-	if s.writer != nil && time.Since(r.clockAt) >= clockEvery {
+	if now := beat.Count(clockEvery); s.writer != nil && now != r.clockAt {
 		if _, err := s.clockGain(ctx, s.sf.ServerTime(), 0); err != nil {
 			return err
 		}
-		r.clockAt = time.Now()
+		r.clockAt = now
 	}
-	if time.Since(r.at) < refreshEvery {
+	now, saving := beat.Count(refreshEvery), beat.Count(snapshotEvery)
+	if now == r.at {
 		return nil
 	}
-	r.at = time.Now()
+	r.at = now
 	body, err := json.Marshal(s.board.Snapshot())
 	if err != nil {
 		return fmt.Errorf("status: %w", err)
 	}
-	if bytes.Equal(body, r.saved) && time.Since(r.savedAt) < snapshotEvery {
+	if bytes.Equal(body, r.saved) && saving == r.savedAt {
 		return nil
 	}
 	if err := saveSnapshot(ctx, s.pool, s.cfg.Schema, body); err != nil {
 		return err
 	}
-	r.saved, r.savedAt = body, time.Now()
+	r.saved, r.savedAt = body, saving
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
+	"hcbridge/internal/beat"
 	"hcbridge/internal/retry"
 	"hcbridge/internal/status"
 )
@@ -37,8 +38,8 @@ func (s *session) reloads(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	done := make(chan *object)
 	busy := map[*object]bool{}
-	ticker := time.NewTicker(reloadEvery)
-	defer ticker.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for ctx.Err() == nil {
 		names, err := s.reloadRequests(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -58,9 +59,10 @@ func (s *session) reloads(ctx context.Context) error {
 				return nil
 			})
 		}
+		timer.Reset(beat.Wait(reloadEvery))
 		select {
 		case <-ctx.Done():
-		case <-ticker.C:
+		case <-timer.C:
 		case o := <-done:
 			delete(busy, o)
 		}

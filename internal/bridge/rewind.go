@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"hcbridge/internal/beat"
 	"hcbridge/pgsink"
 )
 
@@ -42,15 +43,16 @@ func (s *session) greet(ctx context.Context, conn *pgx.Conn) error {
 // Positions tell what was lost of inbound changes. Of what only went out nothing does,
 // so each start of a server counts as a loss.
 func (s *session) watchServer(ctx context.Context) error {
-	ticker := time.NewTicker(serverEvery)
-	defer ticker.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
+		timer.Reset(beat.Wait(serverEvery))
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-s.back:
 			return errRemap
-		case <-ticker.C:
+		case <-timer.C:
 			if s.wentBack(ctx, s.pool) || s.otherServer(ctx) {
 				return errRemap
 			}

@@ -13,6 +13,7 @@ import (
 
 	"hcbridge/bayeux"
 	"hcbridge/config"
+	"hcbridge/internal/beat"
 	"hcbridge/internal/retry"
 	"hcbridge/internal/status"
 	"hcbridge/pgsink"
@@ -212,15 +213,16 @@ const refusedWait = 40 * time.Second
 
 // keep verifies the topics and watches the session, until ctx ends.
 func (st *stream) keep(ctx context.Context, positions map[string]pgsink.Position) error {
-	ticker := time.NewTicker(watchEvery)
-	defer ticker.Stop()
+	timer := time.NewTimer(beat.Wait(watchEvery))
+	defer timer.Stop()
 	st.rouse()
 	var looks looks
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
+		case <-timer.C:
+			timer.Reset(beat.Wait(watchEvery))
 			st.watch(ctx)
 		case <-st.wake:
 		}
