@@ -181,7 +181,6 @@ func (w *Worker) lookFor(ctx context.Context, list []*doubt) (n int, err error) 
 	if found, err = w.unknown(ctx, t, found, attempts); err != nil {
 		return 0, fmt.Errorf("known records: %w", err)
 	}
-	s := &settlement{}
 	got := match(attempts, found)
 	if w.stranger(list, attempts, found, got, began) {
 		if found, err = w.explain(ctx, t, found, oldest(attempts)); err != nil {
@@ -189,7 +188,7 @@ func (w *Worker) lookFor(ctx context.Context, list []*doubt) (n int, err error) 
 		}
 		got = match(attempts, found)
 	}
-	decided := map[outcome]int{}
+	var results []*result
 	for i, d := range list {
 		r := &result{item: d.item, op: op, sfid: d.item.sfid}
 		switch {
@@ -209,17 +208,25 @@ func (w *Worker) lookFor(ctx context.Context, list []*doubt) (n int, err error) 
 			}
 		}
 		r.sent, r.late = d.sent, d.late
-		s.results = append(s.results, r)
-		delete(w.doubts, d.item.carrier.id)
+		results = append(results, r)
+	}
+	return w.conclude(ctx, list, results, began, "looked for records whose answer was lost; the others are looked for again")
+}
+
+// conclude settles what a look at list has decided, and tells of it.
+func (w *Worker) conclude(ctx context.Context, list []*doubt, results []*result, began time.Time, message string) (int, error) {
+	decided := map[outcome]int{}
+	for _, r := range results {
+		delete(w.doubts, r.item.carrier.id)
 		decided[r.outcome]++
 	}
 	level := zerolog.InfoLevel
-	if len(s.results) < len(list) {
+	if len(results) < len(list) {
 		level = zerolog.WarnLevel
 	}
-	w.log.WithLevel(level).Str("event", "in_doubt").Str("object", t.Object).Stringer("op", op).Int("rows", len(list)).Int("found", decided[accepted]).Int("sent_again", decided[again]).
-		Int("parked", decided[inDoubt]).Dur("took_ms", time.Since(began)).Msg("looked for records whose answer was lost; the others are looked for again")
-	return w.settle(ctx, s)
+	w.log.WithLevel(level).Str("event", "in_doubt").Str("object", list[0].item.table.Object).Stringer("op", list[0].op).Int("rows", len(list)).Int("found", decided[accepted]).
+		Int("sent_again", decided[again]).Int("parked", decided[inDoubt]).Dur("took_ms", time.Since(began)).Msg(message)
+	return w.settle(ctx, &settlement{results: results})
 }
 
 // undecidable settles attempts that cannot be looked for at all: what can be

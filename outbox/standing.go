@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"github.com/rs/zerolog"
 )
 
 // An update whose answer was lost can be repeated, but should not be blindly: if it took
@@ -50,8 +48,7 @@ func (w *Worker) lookAt(ctx context.Context, list []*doubt) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	s := &settlement{}
-	decided := map[outcome]int{}
+	var results []*result
 	for i, d := range list {
 		r := &result{item: d.item, op: d.op, sfid: d.item.sfid, sent: d.sent, late: d.late}
 		switch {
@@ -65,20 +62,12 @@ func (w *Worker) lookAt(ctx context.Context, list []*doubt) (int, error) {
 		default:
 			r.outcome, r.failure = again, d.again()
 		}
-		s.results = append(s.results, r)
-		delete(w.doubts, d.item.carrier.id)
-		decided[r.outcome]++
+		results = append(results, r)
 	}
-	if len(s.results) == 0 {
+	if len(results) == 0 {
 		return 0, nil
 	}
-	level := zerolog.InfoLevel
-	if len(s.results) < len(list) {
-		level = zerolog.WarnLevel
-	}
-	w.log.WithLevel(level).Str("event", "in_doubt").Str("object", t.Object).Stringer("op", Update).Int("rows", len(list)).Int("found", decided[accepted]).Int("sent_again", decided[again]).
-		Int("parked", 0).Dur("took_ms", time.Since(began)).Msg("looked at records of which the answer to an update was lost")
-	return w.settle(ctx, s)
+	return w.conclude(ctx, list, results, began, "looked at records of which the answer to an update was lost")
 }
 
 // waitsForEvent plans the next look at an update of which only an event can tell, and
