@@ -30,7 +30,8 @@
 //
 // To fill a disk takes a file system of its own, which only root can make. What
 // Postgres does then is to refuse whatever makes a table longer with SQLSTATE 53100; a trigger does
-// that to all that the bridge writes, at the statement.
+// that to all that the bridge writes, at the statement. What a server does whose own log can
+// grow no more is in package e2e (TestFullDisk).
 //
 // # Waiting
 //

@@ -72,7 +72,7 @@ func (s *Server) launch(ctx context.Context) error {
 
 	cmd := exec.Command(filepath.Join(s.bin, "postgres"), s.arguments()...) //nolint:noctx // it outlives the caller's context
 	cmd.Dir = s.folder.dir
-	cmd.Env = environ()
+	cmd.Env = append(environ(), s.options.Env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = serverProcAttr(s.user)
 	_ = os.Remove(s.folder.pidFile()) // or the state of an earlier life is read

@@ -35,6 +35,9 @@ type Options struct {
 	// "log_statement": "all". They override ours.
 	Settings map[string]string
 
+	// Env is added to the environment of a private server, as "NAME=value".
+	Env []string
+
 	// ReadyIn bounds how long a start may take; the default is 30 s.
 	ReadyIn time.Duration
 }
