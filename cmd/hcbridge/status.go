@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -24,8 +25,8 @@ func (p *program) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show the connection and every object, as the running bridge sees them",
 		Long: "Shows what the running bridge last wrote down of itself, a few seconds ago at most: the connection, and of every object how changes\n" +
-			"are noticed, its state, the rows on both sides, what waits to be sent, what failed, and how long the last change took.\n" +
-			"Exit code 1 if no bridge runs, after showing what the last one left.",
+			"are noticed, its state, the rows on both sides, what waits to be sent, what failed, how long the last change took, and when the last\n" +
+			"event and the last poll were. A narrow terminal shows less. Exit code 1 if no bridge runs, after showing what the last one left.",
 		Example: "  hcbridge status\n  hcbridge status --watch\n  hcbridge status --json | jq '.objects[] | {object, state, pending_writes}'",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -104,6 +105,8 @@ var statusColumns = []column{
 	{name: "PENDING", nums: true},
 	{name: "FAILED", nums: true},
 	{name: "LAG", drop: 1, nums: true},
+	{name: "LAST EVENT", drop: 6, nums: true},
+	{name: "LAST POLL", drop: 7, nums: true},
 }
 
 func (p *program) show(st status.Status) {
@@ -127,7 +130,7 @@ func (p *program) show(st status.Status) {
 	for _, o := range st.Objects {
 		list = append(list, []string{
 			o.Object, o.ModeEffective, o.State, o.Access, rows(o.RowsSalesforce), rows(o.RowsPostgres),
-			fmt.Sprint(o.PendingWrites), fmt.Sprint(o.FailedWrites + o.FailedReads), fmt.Sprintf("%d ms", o.LagMS),
+			fmt.Sprint(o.PendingWrites), fmt.Sprint(o.FailedWrites + o.FailedReads), fmt.Sprintf("%d ms", o.LagMS), ago(o.LastEventAt), ago(o.LastPollAt),
 		})
 	}
 	p.table(statusColumns, list)
@@ -142,6 +145,18 @@ func (p *program) show(st status.Status) {
 }
 
 // rows shows a count, which may not be known yet.
+// ago is how long something is past.
+func ago(at *time.Time) string {
+	if at == nil {
+		return "-"
+	}
+	d := max(time.Since(*at), 0)
+	if d < time.Minute {
+		return d.Round(time.Second).String() + " ago"
+	}
+	return strings.TrimSuffix(d.Round(time.Minute).String(), "0s") + " ago"
+}
+
 func rows(n int64) string {
 	if n < 0 {
 		return "?"

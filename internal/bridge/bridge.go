@@ -157,18 +157,18 @@ func (b *Bridge) fenced() {
 // prepare waits for the database and brings the bridge's own schema up to
 // date.
 func (b *Bridge) prepare(ctx context.Context, pool *pgxpool.Pool) error {
-	return retry.Forever(ctx, b.log, "database", isDatabaseDown, func(ctx context.Context) error {
+	return retry.Forever(ctx, b.log.With().Str("component", "bridge").Logger(), "database", isDatabaseDown, func(ctx context.Context) error {
 		conn, err := pool.Acquire(ctx)
 		if err != nil {
 			b.board.Connection(func(c *status.Connection) { c.State = status.DBUnavailable })
-			b.board.Stop("database", "no connection: "+err.Error())
+			b.stop("database", "no connection: "+err.Error())
 			if isRefused(err) {
 				return &ConfigError{Variable: "DATABASE_URL", Text: err.Error()}
 			}
 			return err
 		}
 		defer conn.Release()
-		b.board.Go("database")
+		b.resume("database")
 		b.board.Connection(func(c *status.Connection) { c.State = status.Starting })
 		return migrate.Up(ctx, conn.Conn())
 	})

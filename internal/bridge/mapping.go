@@ -202,9 +202,16 @@ func containsFold(list []string, s string) bool {
 	return slices.ContainsFunc(list, func(x string) bool { return strings.EqualFold(x, s) })
 }
 
-// parent resolves a parent's field such as Account__r.External_Id__c.
+// parent resolves a parent's field such as Account__r.External_Id__c. Of a standard lookup
+// the relationship is called Account; Account__r does as well.
 func parent(ctx context.Context, sf describer, cfg config.Object, d *salesforce.Describe, rel, name string) (field, error) {
 	variable := "HC_OBJECT_" + strings.ToUpper(cfg.Name) + "_FIELDS"
+	named := func(rel string) bool {
+		return slices.ContainsFunc(d.Fields, func(f salesforce.Field) bool { return strings.EqualFold(f.RelationshipName, rel) })
+	}
+	if standard := strings.TrimSuffix(rel, "__r"); !named(rel) && named(standard) {
+		rel = standard
+	}
 	for _, f := range d.Fields {
 		if !strings.EqualFold(f.RelationshipName, rel) || len(f.ReferenceTo) == 0 {
 			continue

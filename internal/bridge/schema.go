@@ -228,6 +228,7 @@ func (s *session) putOn(o *object, reload bool) {
 	s.resume(o.cfg.Name)
 	s.resume("stream of " + o.cfg.Name) // of the session before
 	s.board.Object(o.cfg.Name, func(b *status.Object) {
+		b.Object = o.cfg.Name // as Salesforce writes it
 		b.Table, b.Note = s.cfg.Schema+"."+o.table.Name, o.note()
 		if b.State == status.MappingError || b.State == status.SchemaChanged {
 			b.State, b.Message = status.Initial, ""

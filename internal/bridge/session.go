@@ -169,6 +169,9 @@ func (s *session) install(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, "SELECT set_config('lock_timeout', '2s', true), set_config('idle_in_transaction_session_timeout', '5s', true)"); err != nil {
 			return err
 		}
+		if err := makeSchema(ctx, tx, s.cfg.Schema); err != nil { // no table may have been made in it yet
+			return err
+		}
 		if err := outbox.Install(ctx, tx, s.cfg.Schema, s.outboxTables(), s.unresolved(), s.orgID); err != nil {
 			return err
 		}
@@ -243,6 +246,7 @@ func (s *session) outbound(ctx context.Context) (*outbox.Worker, *outbox.Listene
 	worker, err := outbox.New(s.pool, outbox.Config{
 		Schema: s.cfg.Schema, Algorithm: s.cfg.WriteAlgorithm, Tables: s.outboxTables(), Sender: sender{s}, Finder: finder{s}, Bulk: bulk{s}, Settle: s.settled, InDoubt: s.inDoubt, Gate: gate{s},
 		Budget: s.budget, Purse: purse, BatchSize: salesforce.MaxRecords, Wake: listener.Wake(), Log: s.log,
+		StopGrace: s.cfg.ShutdownGrace * 4 / 5, // 20 s of 25; what is left is for the rest
 	})
 	if err != nil {
 		return nil, nil, err

@@ -375,6 +375,9 @@ func (st *stream) watch(ctx context.Context) {
 	if todo.push {
 		st.push(ctx)
 	}
+	if len(todo.again) > 0 {
+		st.doubt() // perhaps somebody has changed a topic
+	}
 	for _, ch := range st.all() {
 		name := ch.obj.cfg.Name
 		if slices.Contains(todo.again, name) {

@@ -66,15 +66,17 @@ func (b *Board) Connection(fn func(*Connection)) {
 }
 
 // Object changes the state of one object by fn, which must not call the board.
-// An object named for the first time is added after the others.
+// An object named for the first time is added after the others. Salesforce does not tell
+// names by their case, and neither does the board.
 func (b *Board) Object(name string, fn func(*Object)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	o, ok := b.objects[name]
+	key := strings.ToLower(name)
+	o, ok := b.objects[key]
 	if !ok {
 		o = &Object{Object: name, State: Initial, RowsSalesforce: -1, RowsPostgres: -1}
-		b.objects[name] = o
-		b.order = append(b.order, name)
+		b.objects[key] = o
+		b.order = append(b.order, key)
 	}
 	fn(o)
 	b.wake()
@@ -87,7 +89,8 @@ func (b *Board) Stop(part, reason string) (news bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	s, ok := b.stops[part]
+	key := strings.ToLower(part)
+	s, ok := b.stops[key]
 	if !ok {
 		s = stopped{Stop: Stop{Part: part, Since: now}}
 	}
@@ -99,7 +102,7 @@ func (b *Board) Stop(part, reason string) (news bool) {
 		s.told, s.toldAt, news = reason, now, true
 		s.times++
 	}
-	b.stops[part] = s
+	b.stops[key] = s
 	return news
 }
 
@@ -107,11 +110,12 @@ func (b *Board) Stop(part, reason string) (news bool) {
 func (b *Board) Go(part string) (was bool, after time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s, ok := b.stops[part]
+	key := strings.ToLower(part)
+	s, ok := b.stops[key]
 	if !ok {
 		return false, 0
 	}
-	delete(b.stops, part)
+	delete(b.stops, key)
 	b.wake()
 	return true, time.Since(s.Since)
 }
