@@ -209,7 +209,7 @@ func (w *Worker) send(ctx context.Context, f *flight) {
 	if err != nil {
 		f.whole = failureOf(err)
 	}
-	whole := f.whole
+	whole := f.whole.ofMany(len(f.ready))
 	for n, i := range f.ready {
 		o := Outcome{Failure: whole}
 		if whole == nil {
@@ -228,6 +228,22 @@ func (w *Worker) send(ctx context.Context, f *flight) {
 	}
 	w.log.WithLevel(level).AnErr("error", cause(f.whole)).Str("event", "sent").Str("object", f.request.Object).Stringer("op", f.request.Op).Int("rows", len(f.ready)).Dur("took_ms", f.took).Msg("call")
 }
+
+// ofMany is the failure of a call for each of its n records. Where the call is refused
+// for what it holds, and nobody says which record that is of, they are tried again in
+// ever smaller calls, until the one is alone.
+func (f *Failure) ofMany(n int) *Failure {
+	if f == nil || n < 2 || f.Class != Permanent || f.Code != "" && f.Code != "JSON_PARSER_ERROR" {
+		return f
+	}
+	each := *f
+	each.Retries = untilAlone
+	return &each
+}
+
+// untilAlone is after how many attempts a record goes alone, however many go in a call
+// (see planner.size).
+const untilAlone = 5
 
 // codeDuplicate is Salesforce's for a value that another record has already.
 const codeDuplicate = "DUPLICATE_VALUE"

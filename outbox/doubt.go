@@ -127,7 +127,13 @@ func (w *Worker) clearUp(ctx context.Context) (n int, err error) {
 		groups[g] = append(groups[g], d)
 	}
 	for g, list := range groups {
-		if !due[g] || ctx.Err() != nil || w.creating(g.table) {
+		if !due[g] || ctx.Err() != nil {
+			continue
+		}
+		if g.op.creates() && w.creating(g.table) {
+			for _, d := range list {
+				d.due = later(d.due, now.Add(time.Second))
+			}
 			continue
 		}
 		slices.SortFunc(list, func(x, y *doubt) int { return int(x.item.carrier.id - y.item.carrier.id) })
@@ -141,6 +147,13 @@ func (w *Worker) clearUp(ctx context.Context) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // creating reports whether a job makes records of a table.

@@ -25,7 +25,7 @@ const (
 func (w *Worker) lookAt(ctx context.Context, list []*doubt) (int, error) {
 	began := time.Now()
 	t := list[0].item.table
-	fates, err := w.fates(ctx, t, list, began)
+	fates, err := w.fates(ctx, t, list)
 	if err != nil {
 		if failureOf(err).Class == Permanent {
 			return w.undecidable(ctx, list, began)
@@ -82,7 +82,7 @@ func (d *doubt) waitsForEvent(t *Table, now time.Time, most time.Duration) bool 
 
 // fates compares the records with what was sent, and says of each update whether it took
 // effect; Unsure if only an event can tell.
-func (w *Worker) fates(ctx context.Context, t *Table, list []*doubt, now time.Time) ([]Answer, error) {
+func (w *Worker) fates(ctx context.Context, t *Table, list []*doubt) ([]Answer, error) {
 	counts := make([]int, len(list))
 	var asked []Successive
 	for i, d := range list {
@@ -98,8 +98,8 @@ func (w *Worker) fates(ctx context.Context, t *Table, list []*doubt, now time.Ti
 		}
 	}
 	fates := make([]Answer, len(list))
-	for i, d := range list {
-		fates[i] = tookEffect(standings[:counts[i]], now.Sub(d.sent))
+	for i, d := range list { // the record's age was told just now, or a little before
+		fates[i] = tookEffect(standings[:counts[i]], time.Since(d.sent))
 		standings = standings[counts[i]:]
 	}
 	return fates, nil

@@ -39,15 +39,25 @@ func (d sender) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 	d.s.resume("outbound")
 	outcomes := make([]outbox.Outcome, len(results))
 	var failed int64
+	var full *outbox.Failure
 	for i, r := range results {
 		outcomes[i] = outbox.Outcome{SFID: r.ID, Created: r.Created}
 		if !r.Success {
 			failed++
 			outcomes[i].Failure = &outbox.Failure{Class: outbox.Permanent, Code: "UNKNOWN", Message: "Salesforce gave no reason"}
 			if len(r.Errors) > 0 {
-				outcomes[i].Failure = d.s.schema.refused(failure(r.Errors[0]))
+				outcomes[i].Failure = d.s.schema.refused(ofRecord(failure(r.Errors[0])))
+			}
+			if f := outcomes[i].Failure; f.Code == codeStorage {
+				full = f
 			}
 		}
+	}
+	// What needs no room goes on meanwhile, such as the deletes that make some.
+	if part := call.Op.String() + " of " + call.Object; full != nil {
+		d.s.stop(part, full.Error())
+	} else if failed < int64(len(results)) {
+		d.s.resume(part)
 	}
 	now := time.Now()
 	d.s.board.Object(call.Object, func(o *status.Object) {
@@ -118,6 +128,22 @@ func failure(err error) *outbox.Failure {
 	}
 	if f.Message == "" {
 		f.Message = err.Error()
+	}
+	return f
+}
+
+const codeStorage = "STORAGE_LIMIT_EXCEEDED"
+
+// ofRecord is a failure of one record in an answer to many. Few limits are then about
+// all: where the org's storage is full, the record waits, and any other limit is one
+// that the record itself goes beyond, unless that passes soon.
+func ofRecord(f *outbox.Failure) *outbox.Failure {
+	switch {
+	case f.Class != outbox.Limit || f.Code == salesforce.CodeRequestLimit || f.Code == salesforce.CodeReadOnly:
+	case f.Code == codeStorage:
+		f.Class = outbox.Transient
+	default:
+		f.Class, f.Retries = outbox.Permanent, parentPatience
 	}
 	return f
 }
