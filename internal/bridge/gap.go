@@ -39,13 +39,31 @@ func (st *stream) gap(ch *channel, why string) {
 // or since the last event: a poll does not see a change that was missed in the
 // second of another.
 func (st *stream) reread(ch *channel, at time.Time) {
-	o := ch.obj
+	after := "" // a chore that takes too long goes on where it was
 	st.later(func(ctx context.Context) error {
-		table := pgx.Identifier{st.s.cfg.Schema, o.table.Name}.Sanitize()
-		_, err := st.s.pool.Exec(ctx, fmt.Sprintf(rereadSQL, table, table), st.s.cfg.Schema, o.cfg.Name, at, ch.name)
+		err := st.markSince(ctx, st.s.pool, ch, at, &after)
 		st.s.wakeHydrator()
 		return err
 	})
+}
+
+// rereadPage is how many records a statement of markSince marks.
+const rereadPage = 20_000
+
+// markSince marks the rows of ch's object, from the one behind after on, which moves on.
+func (st *stream) markSince(ctx context.Context, db interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}, ch *channel, at any, after *string,
+) error {
+	table := pgx.Identifier{st.s.cfg.Schema, ch.obj.table.Name}.Sanitize()
+	for {
+		var last *string
+		err := db.QueryRow(ctx, fmt.Sprintf(rereadSQL, table, table), st.s.cfg.Schema, ch.obj.cfg.Name, at, ch.name, *after, rereadPage).Scan(&last)
+		if err != nil || last == nil {
+			return err //nolint:wrapcheck // wrapped by the callers that show it
+		}
+		*after = *last
+	}
 }
 
 // missed notes that any number of changes have no events, and has every row read
@@ -53,24 +71,19 @@ func (st *stream) reread(ch *channel, at time.Time) {
 // durable, and does no harm twice.
 func (st *stream) missed(ctx context.Context, ch *channel, why string) error {
 	o, schema := ch.obj, st.s.cfg.Schema
-	table := pgx.Identifier{schema, o.table.Name}.Sanitize()
 	err := pgx.BeginFunc(ctx, st.s.pool, func(tx pgx.Tx) error {
-		for _, step := range []struct {
-			sql  string
-			args []any
-		}{
-			{openGapSQL, []any{schema, o.cfg.Name, ch.name, why}},
-			{fmt.Sprintf(rereadSQL, table, table), []any{schema, o.cfg.Name, pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}, ch.name}},
-			{endGapSQL, []any{schema, o.cfg.Name}},
-		} {
-			if _, err := tx.Exec(ctx, step.sql, step.args...); err != nil {
-				return fmt.Errorf("note missed events: %w", err)
-			}
+		_, err := tx.Exec(ctx, openGapSQL, schema, o.cfg.Name, ch.name, why)
+		if err == nil {
+			after := ""
+			err = st.markSince(ctx, tx, ch, pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}, &after)
 		}
-		return nil
+		if err == nil {
+			_, err = tx.Exec(ctx, endGapSQL, schema, o.cfg.Name)
+		}
+		return err
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("note missed events: %w", err)
 	}
 	st.log.Warn().Str("event", "gap").Str("object", o.cfg.Name).Str("reason", why).Msg("events are missing, all rows are read again")
 	st.s.wakeHydrator()

@@ -98,6 +98,7 @@ func (st *stream) verify(ctx context.Context, positions map[string]pgsink.Positi
 	}
 	api := &glance{API: topics{st.s.sf}}
 	var keep []string
+	var first error // the other objects are not to wait for what it is about
 	for _, o := range st.s.objects {
 		if o.cfg.Mode != config.ModeStreaming {
 			continue
@@ -106,7 +107,10 @@ func (st *stream) verify(ctx context.Context, positions map[string]pgsink.Positi
 		if err := st.ensure(ctx, api, o, positions); err != nil {
 			why, final := refused(err)
 			if !final {
-				return err
+				if first == nil {
+					first = fmt.Errorf("topic of %s: %w", o.cfg.Name, err)
+				}
+				continue
 			}
 			if ch := st.channel(pushtopic.Channel(pushtopic.Name(o.cfg.Name))); ch != nil && ch.want(false) {
 				st.client.Unsubscribe(ch.name)
@@ -124,6 +128,9 @@ func (st *stream) verify(ctx context.Context, positions map[string]pgsink.Positi
 	}
 	if _, final := refused(err); err != nil && !final {
 		return err // where it is final, there are no topics to be removed
+	}
+	if first != nil {
+		return first
 	}
 	switch {
 	case !st.any() && st.canaryID != "": // nothing to prove
