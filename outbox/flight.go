@@ -87,6 +87,9 @@ func (t *traffic) launch(ctx context.Context, c *call) error {
 		return err
 	}
 	f.request = c.request(records)
+	if len(f.ready) > 0 {
+		t.governor.begin(c)
+	}
 	t.flying++
 	t.group.Go(func() {
 		returned := false

@@ -15,7 +15,9 @@ import (
 // sake. Below, plans are further and further apart, and the more so the fewer records
 // their calls carry: there is no cliff, and always something left for full calls and
 // for the first rows after a lull. A plan may overdraw the
-// purse; the next waits until that is made up.
+// purse; the next waits until that is made up. It is paid for before its first call
+// leaves, lest a crash make any free of charge, and what its calls that were not made
+// would have cost is given back at its end.
 //
 // Others use the org's calls as well. When little of the budget is left, plans are
 // further apart the less that is and the more they cost, so that it is come near to
@@ -55,6 +57,13 @@ type governor struct {
 	said   time.Time                // when somebody was told that plans wait
 	until  atomic.Int64             // when it will go if it stays small; 0 = none waits
 	left   atomic.Pointer[float64]  // purse, for others to read; nil before it is known
+
+	paid   float64  // for the plan that goes; 0 = nothing
+	made   float64  // of that, for calls that were made
+	before struct { // spent and cost, should none be made
+		spent time.Time
+		cost  float64
+	}
 }
 
 // resume goes on where another governor has left off.
@@ -67,25 +76,28 @@ func (g *governor) resume(now time.Time, p *Purse) {
 // price is what a plan costs in API calls, and how full its calls are, from 0 to 1.
 func (p plan) price() (cost, fullness float64) {
 	for _, c := range p.calls {
-		records := float64(len(c.items))
-		reads := float64(readCost)
-		if c.op == Delete {
-			reads = 0
-		}
-		if c.bulk {
-			cost += jobCost + reads*records/readRecords
-			fullness++
-			continue
-		}
-		cost += callCost + reads
-		fullness += min(1, records/fullCall)
+		one, full := c.price()
+		cost += one
+		fullness += full
 	}
 	return cost, fullness / float64(len(p.calls))
 }
 
+func (c *call) price() (cost, fullness float64) {
+	records := float64(len(c.items))
+	reads := float64(readCost)
+	if c.op == Delete {
+		reads = 0
+	}
+	if c.bulk {
+		return jobCost + reads*records/readRecords, 1
+	}
+	return callCost + reads, min(1, records/fullCall)
+}
+
 // take pays for a plan, or returns how long it must wait.
 func (g *governor) take(now time.Time, p plan) (wait time.Duration) {
-	g.again = 0
+	g.again, g.paid, g.made = 0, 0, 0
 	defer func() { g.note(now, wait) }()
 	if g.budget == nil || len(p.calls) == 0 {
 		return 0
@@ -109,10 +121,34 @@ func (g *governor) take(now time.Time, p plan) (wait time.Duration) {
 		g.again = min(g.again, wait)
 		return wait
 	}
-	g.again, g.spent, g.cost = 0, now, cost
+	g.before.spent, g.before.cost = g.spent, g.cost
+	g.again, g.spent, g.cost, g.paid = 0, now, cost, cost
+	g.pay(cost)
+	return 0
+}
+
+func (g *governor) pay(cost float64) {
 	g.purse -= cost
 	g.left.Store(new(g.purse))
-	return 0
+}
+
+// begin says that a call leaves: what was paid for it is spent, whatever comes of it.
+func (g *governor) begin(c *call) {
+	cost, _ := c.price()
+	g.made += cost
+}
+
+// giveBack returns, when nothing of a plan is on its way any more, what was paid for
+// calls that were not made, as it was cut short, or what they depend on did not go.
+func (g *governor) giveBack() {
+	if g.paid == 0 {
+		return
+	}
+	g.pay(g.made - g.paid)
+	if g.cost = g.made; g.made == 0 {
+		g.spent, g.cost = g.before.spent, g.before.cost
+	}
+	g.paid, g.made = 0, 0
 }
 
 // spacing is how long after the last plan the next may go: at once while the purse
@@ -153,6 +189,17 @@ const sayEvery = time.Hour
 // them is held back when its own call is begun.
 func (p plan) full() plan {
 	p.calls = slices.DeleteFunc(slices.Clone(p.calls), func(c *call) bool { return !c.bulk && len(c.items) < fullCall })
+	return p
+}
+
+// within is a plan without the jobs beyond those that may begin.
+func (p plan) within(jobs int) plan {
+	p.calls = slices.DeleteFunc(slices.Clone(p.calls), func(c *call) bool {
+		if c.bulk {
+			jobs--
+		}
+		return c.bulk && jobs < 0
+	})
 	return p
 }
 

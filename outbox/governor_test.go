@@ -16,6 +16,7 @@ type trickle struct {
 	budget int
 	every  time.Duration // from one restart to the next; 0 = none
 	others int           // calls a day that somebody else makes, evenly
+	vain   int           // full calls of each plan that are not made
 
 	now     time.Time
 	next    time.Time // when the worker looks again
@@ -75,10 +76,15 @@ func (s *trickle) look() bool {
 		c.items, c.bulk = noItems[:min(s.rows, bulkMost)], true
 	}
 	p := plan{calls: []*call{c}}
+	for range s.vain {
+		p.calls = append(p.calls, &call{op: Update, items: noItems[:fullCall]})
+	}
 	if s.gov.take(s.now, p) > 0 {
 		s.next = s.now.Add(s.gov.again)
 		return false
 	}
+	s.gov.begin(c)
+	s.gov.giveBack()
 	n := len(c.items)
 	cost := 1 + (n+readRecords-1)/readRecords
 	if c.bulk {
@@ -154,12 +160,14 @@ func TestTrickle(t *testing.T) {
 			arrive func(time.Duration) (int, bool)
 			others float64       // share of the budget that somebody else uses
 			every  time.Duration // from one restart to the next
+			vain   int           // calls of each plan that are not made
 			p99    time.Duration // the longest that 99 of 100 rows may wait; 0 = more comes than the budget can carry
 		}{
 			"a row a second":                          {arrive: evenly(1), p99: time.Hour * 100 / time.Duration(budget)},
 			"200 rows a second":                       {arrive: evenly(200), p99: map[int]time.Duration{50_000: 5 * time.Minute}[budget]},
 			"200 rows a second, 1,000 restarts a day": {arrive: evenly(200), every: 86 * time.Second},
 			"30 rows each 20 minutes":                 {arrive: lulls(20 * time.Minute), p99: 90 * time.Second},
+			"200 rows a second, calls in vain":        {arrive: evenly(200), vain: 9, p99: map[int]time.Duration{50_000: 5 * time.Minute}[budget]},
 			"a row a second in a busy org":            {arrive: evenly(1), others: 0.6, p99: 15 * time.Minute},
 			"a row a second in a used up org":         {arrive: evenly(1), others: 0.979, p99: 15 * time.Minute},
 			"200 rows a second in a busy org":         {arrive: evenly(200), others: 0.6},
@@ -168,7 +176,7 @@ func TestTrickle(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("%s, %d calls", name, budget), func(t *testing.T) {
 				t.Parallel()
-				s := trickle{budget: budget, every: c.every, others: int(c.others * float64(budget))}
+				s := trickle{budget: budget, every: c.every, vain: c.vain, others: int(c.others * float64(budget))}
 				s.run(t, length, c.arrive)
 				p50, p99 := s.percentile(50), s.percentile(99)
 				t.Logf("%d rows wait after %d calls, at most %d of %d in 24 hours; waited p50 %s, p99 %s", s.rows, s.calls, s.peak, budget, p50, p99)

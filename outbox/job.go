@@ -108,9 +108,6 @@ func (p planner) jobs(group []*item) (jobs []*call, rest []*item) {
 // startJob hands a call over to Salesforce. What may not go as a job goes by
 // calls instead, in the next run.
 func (w *Worker) startJob(ctx context.Context, c *call) (n int, err error) {
-	if len(w.jobs) >= maxJobs {
-		return 0, nil
-	}
 	ctx, cancel := hold(ctx, w.cfg.CallTimeout, w.cfg.StopGrace)
 	defer cancel()
 	s := &settlement{}
@@ -119,6 +116,7 @@ func (w *Worker) startJob(ctx context.Context, c *call) (n int, err error) {
 		return 0, err
 	}
 	if len(ready) > 0 {
+		w.governor.begin(c)
 		began := time.Now()
 		j := &job{table: c.table.Name, items: ready, began: began}
 		j.first(w.jobPace, w.cfg.BulkAsk)

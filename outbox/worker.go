@@ -157,10 +157,11 @@ func (w *Worker) drain(ctx context.Context) (n int, err error) {
 			return n, err
 		}
 	}
-	if p = w.afford(p); len(p.calls) == 0 {
+	if p = w.afford(p.within(maxJobs - len(w.jobs))); len(p.calls) == 0 {
 		return n, nil
 	}
 	settled, err := w.work(ctx, p.calls)
+	w.governor.giveBack()
 	return n + settled, err
 }
 
