@@ -47,6 +47,7 @@ type mapping struct {
 	moving  []string            // fields that change without a new SystemModstamp
 	merges  bool                // the object has MasterRecordId
 	authors bool                // and CreatedById
+	logged  bool                // getDeleted and getUpdated work for it
 }
 
 // unmappable are the types that no single column can hold, or that cost one
@@ -78,7 +79,7 @@ func mapObject(ctx context.Context, sf describer, cfg config.Object, schema stri
 	if err != nil {
 		return nil, err
 	}
-	m := &mapping{cfg: cfg, custom: d.Custom, frozen: frozen, lookups: map[string][]string{}, merges: d.Field("MasterRecordId") != nil, authors: d.Field("CreatedById") != nil}
+	m := &mapping{cfg: cfg, custom: d.Custom, frozen: frozen, lookups: map[string][]string{}, merges: d.Field("MasterRecordId") != nil, authors: d.Field("CreatedById") != nil, logged: d.Replicateable}
 	m.cfg.Name = d.Name
 	spec := pgsink.Spec{Schema: schema, Object: d.Name, ReadWrite: cfg.Access == accessReadWrite, Numeric: numeric}
 	if cfg.ExternalID != "" {
@@ -268,7 +269,7 @@ func (m *mapping) equal(other *mapping) bool {
 		fields, columns := slices.Clone(m.spec.Fields), slices.Clone(m.outbox.Columns)
 		slices.SortFunc(fields, func(x, y pgsink.Field) int { return strings.Compare(x.Name, y.Name) })
 		slices.SortFunc(columns, func(x, y outbox.Column) int { return strings.Compare(x.Name, y.Name) })
-		return fmt.Sprint(m.cfg.Name, m.custom, m.spec.ExternalID, m.frozen, fields, columns, m.lookups, slices.Sorted(slices.Values(m.moving)), m.merges, m.authors)
+		return fmt.Sprint(m.cfg.Name, m.custom, m.spec.ExternalID, m.frozen, fields, columns, m.lookups, slices.Sorted(slices.Values(m.moving)), m.merges, m.authors, m.logged)
 	}
 	return text(m) == text(other)
 }
@@ -276,7 +277,7 @@ func (m *mapping) equal(other *mapping) bool {
 // pollObject is the mapping as package poll sees it.
 func (m *mapping) pollObject(streamed func() bool) poll.Object {
 	return poll.Object{
-		Name: m.cfg.Name, Table: m.table, Fields: m.fields, Moving: m.moving, Lookups: slices.Sorted(maps.Keys(m.lookups)), Deletes: m.delete, Merges: m.merges,
+		Name: m.cfg.Name, Table: m.table, Fields: m.fields, Moving: m.moving, Lookups: slices.Sorted(maps.Keys(m.lookups)), Deletes: m.delete, Replicates: m.logged, Merges: m.merges,
 		Interval: m.cfg.PollInterval, Streamed: streamed,
 	}
 }

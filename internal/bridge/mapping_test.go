@@ -138,6 +138,10 @@ func TestMapObject(t *testing.T) {
 				t.Errorf("another %s makes no difference", name)
 			}
 		}
+		replicates := resolve(func(d *salesforce.Describe) { d.Replicateable = true })
+		if before.equal(replicates) || before.pollObject(nil).Replicates || !replicates.pollObject(nil).Replicates {
+			t.Error("it makes no difference whether the object can be replicated")
+		}
 	})
 
 	for name, c := range map[string]struct {

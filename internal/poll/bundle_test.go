@@ -88,7 +88,7 @@ func (b *bundle) object(name string, fields ...string) Object {
 	fields = append([]string{"Id", "SystemModstamp", "IsDeleted"}, fields...)
 	d, err := b.client.Describe(b.t.Context(), name)
 	b.must(err)
-	o := Object{Name: name, Fields: fields, Deletes: true, Interval: 10 * time.Minute, Streamed: func() bool { return true }}
+	o := Object{Name: name, Fields: fields, Deletes: true, Replicates: d.Replicateable, Interval: 10 * time.Minute, Streamed: func() bool { return true }}
 	o.Merges = d.Field("MasterRecordId") != nil
 	spec := pgsink.Spec{Schema: "salesforce", Object: name}
 	for _, field := range fields {

@@ -259,13 +259,14 @@ type deletes struct {
 }
 
 // deleted asks what was deleted since the last answer, among it what was purged
-// from the recycle bin, at most every five minutes; nil if it is too early.
+// from the recycle bin, at most every five minutes; nil if it is too early or the
+// object is none of those that getDeleted knows.
 func (r *Reader) deleted(ctx context.Context, o Object, s pgsink.State, now time.Time) (*deletes, error) {
 	from := s.DeletedMark
 	if from.IsZero() {
 		from = s.LoadStarted
 	}
-	if !o.Deletes || now.Sub(from) < deletesEvery {
+	if !o.Deletes || !o.Replicates || now.Sub(from) < deletesEvery {
 		return nil, nil //nolint:nilnil // documented
 	}
 	cut := now.Sub(from) > deletesReach
@@ -288,7 +289,7 @@ func (r *Reader) updated(ctx context.Context, o Object, s pgsink.State, now time
 	if from.IsZero() || now.Sub(from) > updatedReach {
 		from = now.Add(-driftEvery)
 	}
-	if !o.Deletes || now.Sub(from) < 2*time.Minute {
+	if !o.Deletes || !o.Replicates || now.Sub(from) < 2*time.Minute {
 		return nil, nil //nolint:nilnil // documented
 	}
 	answer, err := r.sf.Updated(ctx, o.Name, from, now)

@@ -66,7 +66,9 @@
 // ([salesforce.Together]), and spans are counted from one moment for all, so
 // that they do ask at the same time. So is what reads back up to five times 2,000
 // records of an object, if so many wait and about 12 MB can hold them; each 2,000 fail
-// alone. A window of more than 10,000 changes is read by Bulk API. [PaceOf] is the one
+// alone. After a failure that one of them may be to blame for, half as many are asked
+// for, until that one is alone; it is put off for up to an hour and then asked for
+// apart from the others. A window of more than 10,000 changes is read by Bulk API. [PaceOf] is the one
 // rule for saving calls.
 //
 // # Errors

@@ -9,6 +9,37 @@ import (
 	"hcbridge/test/org"
 )
 
+// An object of which getDeleted and getUpdated know nothing is polled all the same:
+// the window tells of deletes, too.
+func TestNotReplicateable(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ob := b.sf.Object("Contact").With()
+	ob.Replicateable = false
+	b.sf.Define(ob)
+	b.must(b.drop("contact"))
+	b.o = b.object("Contact", "LastName")
+	id := b.insert("Deleted")
+	b.insertMany(20)
+	b.load()
+	for range 2 {
+		b.clock.move(7 * time.Hour) // all layers are due
+		b.insert("New")
+		b.clock.move(time.Minute)
+		b.poll()
+		b.equal()
+	}
+	b.must(b.sf.AsBulk("loader@example.com").Delete("Contact", id))
+	b.clock.move(10 * time.Minute)
+	if n := b.poll(); n != 1 || b.rows() != 22 {
+		t.Errorf("found %d, %d rows, want the deleted one and 22", n, b.rows())
+	}
+	if n := b.asked("/deleted/") + b.asked("/updated/"); n != 0 {
+		t.Errorf("asked %d times for what the org does not have", n)
+	}
+	b.equal()
+}
+
 // Row 37: a record that is no longer shared is not deleted. Taking absence for
 // a delete removes its row.
 func TestHidden(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"hcbridge/internal/retry"
 	"hcbridge/internal/salesforce"
 	"hcbridge/pgsink"
 )
@@ -20,6 +21,9 @@ import (
 // againAfter is when a record that was read in the second of its stamp is read
 // once more.
 const againAfter = 2 * time.Second
+
+// putOffFirst and putOffMost are how long a record waits that could not be read.
+const putOffFirst, putOffMost = 10 * time.Second, time.Hour
 
 // createdBy is the field that says who made a record.
 const createdBy = "CreatedById"
@@ -31,8 +35,9 @@ const reasonMerged = "merged"
 // are due: up to 10,000, or fewer while they are large or Salesforce finds that too
 // many. It writes their rows, 2,000 in a transaction, and returns how many marks it
 // took up; zero means that none was due. If some could not be read, the others are
-// written all the same and err tells why. Records that the bridge itself deleted
-// ([pgsink.ReasonRemoved]) are not read: who refers to them is marked.
+// written all the same and err tells why. One that cannot be read even alone is put
+// off, and then asked for apart from the others. Records that the bridge itself
+// deleted ([pgsink.ReasonRemoved]) are not read: who refers to them is marked.
 func (r *Reader) Hydrate(ctx context.Context, o Object) (n int, res pgsink.Result, err error) {
 	marks, err := r.sink.DueMarks(ctx, o.Name, r.Most(o))
 	if err != nil || len(marks) == 0 {
@@ -44,6 +49,23 @@ func (r *Reader) Hydrate(ctx context.Context, o Object) (n int, res pgsink.Resul
 			return n, res, err
 		}
 		n += len(chunk)
+	}
+	fresh, suspects := tried(marks)
+	read, res, err := r.readMarked(ctx, o, o.Name, fresh)
+	if n += read; err != nil {
+		return n, res, err
+	}
+	suspects = suspects[:min(len(suspects), r.batch.size(o.suspects()))]
+	read, written, err := r.readMarked(ctx, o, o.suspects(), suspects)
+	res.Add(written)
+	return n + read, res, err
+}
+
+// readMarked reads marked records and writes their rows. What comes of it is
+// remembered under key; n counts the marks.
+func (r *Reader) readMarked(ctx context.Context, o Object, key string, marks []pgsink.Mark) (n int, res pgsink.Result, err error) {
+	if len(marks) == 0 {
+		return 0, res, nil
 	}
 	parts := make([]reading, 0, readParts)
 	for chunk := range slices.Chunk(marks, readBack) {
@@ -63,15 +85,46 @@ func (r *Reader) Hydrate(ctx context.Context, o Object) (n int, res pgsink.Resul
 		if failed == nil {
 			n += len(p.marks)
 			res.Add(written)
-		} else if err == nil {
+		} else if failed = r.putOff(ctx, o, p.marks, failed); err == nil {
 			err = failed
 		}
 		p.records = nil
 	}
-	if len(marks) > 0 {
-		r.batch.learn(o.Name, len(marks), bytes/max(1, found), err)
-	}
+	r.batch.learn(key, len(marks), bytes/max(1, found), err)
 	return n, res, err
+}
+
+// tried divides marks into those of records that nothing is known against and those
+// that could not be read when they were asked for alone.
+func tried(marks []pgsink.Mark) (fresh, suspects []pgsink.Mark) {
+	for _, m := range marks {
+		if m.Attempts > 0 {
+			suspects = append(suspects, m)
+		} else {
+			fresh = append(fresh, m)
+		}
+	}
+	return fresh, suspects
+}
+
+// suspects is the name under which it is remembered how many of those may be asked
+// for at once.
+func (o Object) suspects() string { return o.Name + " suspects" }
+
+// putOff has a record wait that was asked for alone, for longer each time, so that
+// the others get their turn. It returns the failure, with the record's id.
+func (r *Reader) putOff(ctx context.Context, o Object, marks []pgsink.Mark, failure error) error {
+	if len(marks) != 1 || !narrows(failure) {
+		return failure
+	}
+	m := marks[0]
+	r.batch.learn(o.suspects(), 1, 0, failure)
+	failure = fmt.Errorf("%s %s: %w", o.Name, m.SFID, failure)
+	done := []pgsink.Done{{Object: m.Object, SFID: m.SFID, Seq: m.Seq}}
+	if err := r.sink.Postpone(ctx, done, retry.Delay(m.Attempts+1, putOffFirst, putOffMost)); err != nil {
+		return errors.Join(failure, err)
+	}
+	return failure
 }
 
 // apart divides marks into those of records that this bridge deleted and those of
@@ -160,7 +213,8 @@ func (r *Reader) writeBack(ctx context.Context, o Object, p *reading) (res pgsin
 // what one request carries until it is known how large they are, and after that as
 // many as make no huge answer. It is half as many after Salesforce took too long or
 // refused, or a call with several requests failed, and twice as many after it did
-// not. The zero value is ready for use.
+// not, so that one record which cannot be read is alone in the end. The zero value is
+// ready for use.
 type batches struct {
 	mu    sync.Mutex
 	most  map[string]int
@@ -170,10 +224,11 @@ type batches struct {
 func (b *batches) size(object string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if n, ok := b.most[object]; ok {
-		return n
+	n := b.usual(object)
+	if most, limited := b.most[object]; limited {
+		n = min(n, most)
 	}
-	return b.usual(object)
+	return n
 }
 
 // usual is how many it is where Salesforce copes.
@@ -181,7 +236,7 @@ func (b *batches) usual(object string) int {
 	if b.bytes[object] == 0 {
 		return readBack
 	}
-	return min(max(readBack, readBytes/b.bytes[object]), readParts*readBack)
+	return min(max(1, readBytes/b.bytes[object]), readParts*readBack)
 }
 
 // learn takes in what came of asking for n records; bytes is how large one was, 0 if
@@ -197,7 +252,7 @@ func (b *batches) learn(object string, n, bytes int, err error) {
 	}
 	have, limited := b.most[object]
 	switch {
-	case err != nil && tooMuch(err):
+	case err != nil && narrows(err):
 		b.most[object] = max(1, n/2)
 	case err != nil && n > readBack:
 		b.most[object] = max(readBack, n/2)
@@ -206,6 +261,26 @@ func (b *batches) learn(object string, n, bytes int, err error) {
 			delete(b.most, object)
 		}
 	}
+}
+
+// narrows reports an error that one record may be to blame for, or how many they
+// are, and that fewer at a time can avoid or pin down. What may be wrong with the
+// object, the user or the org is none, nor is a request without an answer.
+func narrows(err error) bool {
+	if errors.As(err, new(*pgsink.RecordError)) || tooMuch(err) {
+		return true
+	}
+	var se *salesforce.Error
+	if !errors.As(err, &se) {
+		return false
+	}
+	switch se.Code {
+	case "UNKNOWN_EXCEPTION":
+		return true
+	case salesforce.CodeInvalidField, salesforce.CodeInvalidType, salesforce.CodeNotFound:
+		return false
+	}
+	return se.Class == salesforce.Permanent && se.Status != 0 && se.Status != http.StatusForbidden && se.Status != http.StatusNotFound
 }
 
 // tooMuch reports an error that fewer records or ids can avoid (REST API
@@ -217,7 +292,7 @@ func tooMuch(err error) bool {
 		return false
 	}
 	switch se.Code {
-	case "QUERY_TIMEOUT", "QUERY_TOO_COMPLICATED", "OPERATION_TOO_LARGE", "REQUEST_RUNNING_TOO_LONG":
+	case "QUERY_TIMEOUT", "QUERY_TOO_COMPLICATED", "OPERATION_TOO_LARGE", "REQUEST_RUNNING_TOO_LONG", salesforce.CodeTooBig:
 		return true
 	}
 	return se.Status == http.StatusRequestEntityTooLarge || se.Status == http.StatusRequestURITooLong ||

@@ -2,10 +2,15 @@ package poll
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"hcbridge/internal/salesforce"
+	"hcbridge/pgsink"
 	"hcbridge/test/org"
 )
 
@@ -66,10 +71,113 @@ func TestReadBackPacks(t *testing.T) {
 func TestReadBackOfLargeRecords(t *testing.T) {
 	t.Parallel()
 	var b batches
-	for _, step := range []struct{ bytes, want int }{{0, 2000}, {300, 10_000}, {4096, 3072}, {100_000, 2000}, {0, 2000}, {1200, 10_000}} {
+	for _, step := range []struct{ bytes, want int }{{0, 2000}, {300, 10_000}, {4096, 3072}, {100_000, 125}, {0, 125}, {20 << 20, 1}, {1200, 10_000}} {
 		b.learn("Account", b.size("Account"), step.bytes, nil)
 		if got := b.size("Account"); got != step.want {
 			t.Errorf("%d after records of %d bytes, want %d", got, step.bytes, step.want)
+		}
+	}
+}
+
+// One record that cannot be read, or answers that are too large, keep no other record
+// unread: it is asked for alone in the end, put off, and told of.
+func TestReadBackPinsDown(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		failure error
+		most    int // ids that are answered at a time, if that is what fails
+	}{
+		"InternalError": {failure: &salesforce.Error{Op: "retrieve Contact", Status: 500, Code: "UNKNOWN_EXCEPTION", Class: salesforce.Transient}},
+		"Refusal":       {failure: &salesforce.Error{Op: "retrieve Contact", Status: 400, Code: "INVALID_QUERY_FILTER_OPERATOR", Class: salesforce.Permanent}},
+		"NoRecord":      {failure: &pgsink.RecordError{Object: "Contact", Reason: "no Id"}},
+		"TooBig":        {failure: &salesforce.Error{Op: "retrieve Contact", Status: 200, Code: salesforce.CodeTooBig, Class: salesforce.Permanent}, most: 40},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.load()
+			b.clock.move(time.Minute)
+			b.insertMany(300)
+			b.tell()
+			_, _, err := b.r.Poll(t.Context(), b.o, Pace{Stretch: 1, Deep: true}, Ask{Wanted: true})
+			b.must(err)
+			victim, asked := b.marked(), []int(nil)
+			fails := func(ids []string) error {
+				asked = append(asked, len(ids))
+				if c.most > 0 && len(ids) > c.most || c.most == 0 && slices.Contains(ids, victim) {
+					return c.failure
+				}
+				return nil
+			}
+			b.r.sf = hooked{Source: b.client, refuse: fails}
+			unread := 1 - min(c.most, 1)
+			var last error
+			for try := 0; try < 60 && b.rows() < 300-unread; try++ {
+				if _, _, err := b.r.Hydrate(t.Context(), b.o); err != nil {
+					last = err
+				}
+			}
+			if b.rows() != 300-unread || b.marks() != unread || !errors.Is(last, c.failure) {
+				t.Fatalf("%d rows, %d marks after requests of %v; %v", b.rows(), b.marks(), asked, last)
+			}
+			if unread == 0 {
+				return
+			}
+			if !strings.Contains(last.Error(), victim) {
+				t.Errorf("%q does not say which record it is", last)
+			}
+			if n, _, err := b.r.Hydrate(t.Context(), b.o); n != 0 || err != nil {
+				t.Errorf("%d, %v before its time has come", n, err)
+			}
+
+			// Its time comes together with others.
+			again := func(want string) {
+				t.Helper()
+				_, err := b.pool.Exec(t.Context(), "UPDATE hcbridge.mark SET due_at = now() - interval '1 hour'")
+				b.must(err)
+				_, err = b.pool.Exec(t.Context(), "INSERT INTO hcbridge.mark (schema, object, sfid, reason) SELECT 'salesforce', 'Contact', sfid, 'test' FROM salesforce.contact ORDER BY sfid DESC LIMIT 100")
+				b.must(err)
+				delete(b.r.batch.most, "Contact")
+				asked = nil
+				n, _, err := b.r.Hydrate(t.Context(), b.o)
+				if got := fmt.Sprint(n, asked, err != nil); got != want {
+					t.Errorf("read, asked for, failed: %s, want %s", got, want)
+				}
+			}
+			again("100 [100 1] true")
+			b.r.sf = hooked{Source: b.client, refuse: func(ids []string) error { asked = append(asked, len(ids)); return nil }}
+			again("101 [100 1] false")
+			b.equal()
+		})
+	}
+}
+
+// What is the fault of none of the records asked for halves nothing.
+func TestReadBackNarrows(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{&salesforce.Error{Status: 200, Code: salesforce.CodeTooBig, Class: salesforce.Permanent}, true},
+		{&salesforce.Error{Status: 500, Code: "UNKNOWN_EXCEPTION", Class: salesforce.Transient}, true},
+		{&salesforce.Error{Status: 400, Code: "QUERY_TIMEOUT", Class: salesforce.Transient}, true},
+		{&salesforce.Error{Status: 400, Code: "MALFORMED_QUERY", Class: salesforce.Permanent}, true},
+		{&salesforce.Error{Status: 400, Code: salesforce.CodeInvalidField, Class: salesforce.Permanent}, false},
+		{&salesforce.Error{Status: 400, Code: salesforce.CodeInvalidType, Class: salesforce.Permanent}, false},
+		{&salesforce.Error{Status: 404, Code: salesforce.CodeNotFound, Class: salesforce.Permanent}, false},
+		{&salesforce.Error{Status: 403, Code: "API_DISABLED_FOR_ORG", Class: salesforce.Permanent}, false},
+		{&salesforce.Error{Status: 403, Code: salesforce.CodeRequestLimit, Class: salesforce.Limit}, false},
+		{&salesforce.Error{Status: 401, Code: salesforce.CodeInvalidSession, Class: salesforce.Auth}, false},
+		{&salesforce.Error{Status: 503, Code: "SERVER_UNAVAILABLE", Class: salesforce.Transient}, false},
+		{&salesforce.Error{Class: salesforce.Permanent, Err: errors.New("another instance")}, false},
+		{&salesforce.Error{Class: salesforce.Transient, Err: io.ErrUnexpectedEOF}, false},
+		{errors.New("no database"), false},
+	} {
+		var b batches
+		b.learn("Account", 2000, 0, fmt.Errorf("read back: %w", c.err))
+		if got := b.size("Account") == 1000; got != c.want || !got && b.size("Account") != 2000 {
+			t.Errorf("%v: %d at a time", c.err, b.size("Account"))
 		}
 	}
 }

@@ -80,22 +80,31 @@ func (r *Reader) begin(ctx context.Context, o Object) (pgsink.State, error) {
 }
 
 // loadREST applies its rows by the rule of events, though it has read them: an
-// event of the same second, which is newer, may have been written meanwhile.
+// event of the same second, which is newer, may have been written meanwhile. Where a
+// locator expires, which they do after two days, it goes on behind the last record.
 func (r *Reader) loadREST(ctx context.Context, o Object, progress Progress, total int64) (loaded int64, err error) {
-	soql := fmt.Sprintf("SELECT %s FROM %s", strings.Join(o.Fields, ","), o.Name)
-	err = r.pages(ctx, soql, salesforce.QueryOpts{}, func(records []json.RawMessage) error {
-		changes, err := rows(o, records, pgsink.Event)
-		if err != nil {
-			return err
+	for last, where := "", ""; ; where = fmt.Sprintf(" WHERE Id > '%s'", last) {
+		from := last
+		soql := fmt.Sprintf("SELECT %s FROM %s%s ORDER BY Id", strings.Join(o.Fields, ","), o.Name, where)
+		err = r.pages(ctx, soql, salesforce.QueryOpts{}, func(records []json.RawMessage) error {
+			changes, err := rows(o, records, pgsink.Event)
+			if err != nil {
+				return err
+			}
+			if _, err := r.sink.Apply(ctx, pgsink.Batch{Changes: changes}); err != nil {
+				return err
+			}
+			if len(changes) > 0 {
+				last = changes[len(changes)-1].Row.SFID
+			}
+			loaded += int64(len(records))
+			progress(loaded, total)
+			return nil
+		})
+		if salesforce.CodeOf(err) != salesforce.CodeLocator || last == from {
+			return loaded, err
 		}
-		if _, err := r.sink.Apply(ctx, pgsink.Batch{Changes: changes}); err != nil {
-			return err
-		}
-		loaded += int64(len(records))
-		progress(loaded, total)
-		return nil
-	})
-	return loaded, err
+	}
 }
 
 func (r *Reader) loadBulk(ctx context.Context, o Object, state pgsink.State, progress Progress) (int64, error) {

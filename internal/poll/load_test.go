@@ -90,6 +90,25 @@ func TestLoadResumesWithinAPage(t *testing.T) {
 	}
 }
 
+// A load by REST that takes longer than its locator lives goes on where it was.
+func TestLoadOutlivesItsLocator(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.sf.Fault(org.Fault{Path: `/jobs/query`, Verb: org.Reject, Status: 403, Body: `[{"message":"not enabled","errorCode":"API_DISABLED_FOR_ORG"}]`})
+	const records = 3*pageSize + 10
+	b.insertMany(records)
+	most := int64(0)
+	b.must(b.r.Load(t.Context(), b.o, func(loaded, _ int64) {
+		if most = max(most, loaded); loaded > 0 {
+			b.sf.ExpireLocators()
+		}
+	}))
+	if most != records {
+		t.Errorf("%d records were read, want each of %d once", most, records)
+	}
+	b.equal()
+}
+
 // An answer that ends early, at the end of a line, is not a page.
 func TestLoadCountsAPage(t *testing.T) {
 	t.Parallel()

@@ -60,16 +60,17 @@ var _ Source = (*salesforce.Client)(nil)
 
 // Object is one mapped object as this package needs it.
 type Object struct {
-	Name     string        // API name
-	Table    *pgsink.Table // where its rows go
-	Fields   []string      // API names to read, with Id and SystemModstamp; parents' as Account.External_Id__c
-	Moving   []string      // those of Fields that change without a new SystemModstamp: formulas, roll-ups, parents' fields
-	Lookups  []string      // those of Fields that name other records; a merge elsewhere changes them without a new SystemModstamp
-	Deletes  bool          // has IsDeleted, so records of it can be deleted
-	Merges   bool          // has MasterRecordId: a deleted record may name the one it was merged into
-	Children []Child       // mapped lookups to it
-	Me       string        // id of our user, where it matters who made a record; "" where it does not
-	Interval time.Duration // of the fast layer
+	Name       string        // API name
+	Table      *pgsink.Table // where its rows go
+	Fields     []string      // API names to read, with Id and SystemModstamp; parents' as Account.External_Id__c
+	Moving     []string      // those of Fields that change without a new SystemModstamp: formulas, roll-ups, parents' fields
+	Lookups    []string      // those of Fields that name other records; a merge elsewhere changes them without a new SystemModstamp
+	Deletes    bool          // has IsDeleted, so records of it can be deleted
+	Replicates bool          // getDeleted and getUpdated work for it
+	Merges     bool          // has MasterRecordId: a deleted record may name the one it was merged into
+	Children   []Child       // mapped lookups to it
+	Me         string        // id of our user, where it matters who made a record; "" where it does not
+	Interval   time.Duration // of the fast layer
 
 	Found    func(sfid string, stamp time.Time) // told of each difference that Poll marks; may be nil
 	Bulk     func(read, total int64)            // told while changes are read by Bulk API; may be nil

@@ -171,7 +171,7 @@ func TestBombs(t *testing.T) {
 	if !errors.Is(err, errTooBig) {
 		t.Errorf("2 MiB: %v", err)
 	}
-	expect(t, err, Permanent, "", false)
+	expect(t, err, Permanent, CodeTooBig, false)
 
 	o.answers(200, `{"totalSize":1,"done":true,"records":`+strings.Repeat("[", 5000)+strings.Repeat("]", 5000)+"}")
 	_, err = c.Query(t.Context(), "SELECT Id FROM Account", QueryOpts{})
@@ -189,6 +189,7 @@ func TestBombs(t *testing.T) {
 	if !errors.Is(err, errTooBig) {
 		t.Errorf("login: %v", err)
 	}
+	expect(t, err, Transient, "", false) // nothing that was read is too much
 }
 
 // hang answers logins and never anything else.

@@ -224,7 +224,7 @@ func (c *Client) cut(parent, ctx context.Context, r request, status int, err err
 		Err: fmt.Errorf("answer cut: %w", c.cause(parent, ctx, err)),
 	}
 	if errors.Is(err, errTooBig) && !r.write {
-		e.Class = Permanent // the same question has the same answer
+		e.Code, e.Class = CodeTooBig, Permanent // the same question has the same answer
 	}
 	if status == http.StatusUnauthorized {
 		e.Class = Auth

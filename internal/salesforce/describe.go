@@ -24,7 +24,7 @@ type SObject struct {
 	Undeletable         bool   `json:"undeletable"`
 	Queryable           bool   `json:"queryable"`
 	Retrieveable        bool   `json:"retrieveable"`
-	Replicateable       bool   `json:"replicateable"` // Deleted and Updated work for it
+	Replicateable       bool   `json:"replicateable"` // Deleted and Updated work for it; true where a Describe does not say
 	Triggerable         bool   `json:"triggerable"`
 	Layoutable          bool   `json:"layoutable"`
 	Searchable          bool   `json:"searchable"`
@@ -130,16 +130,19 @@ func (c *Client) Describe(ctx context.Context, object string) (*Describe, error)
 		return nil, invalid(op, "%q is not an API name", object)
 	}
 	op += " " + object
-	var d Describe
-	a, err := c.call(ctx, request{op: op, method: http.MethodGet, path: c.base() + "/sobjects/" + object + "/describe"}, &d)
+	d := newDescribe()
+	a, err := c.call(ctx, request{op: op, method: http.MethodGet, path: c.base() + "/sobjects/" + object + "/describe"}, d)
 	if err != nil {
 		return nil, err
 	}
 	if d.Name == "" || len(d.Fields) == 0 {
 		return nil, c.mismatch(a, "not a description")
 	}
-	return &d, nil
+	return d, nil
 }
+
+// newDescribe is what an answer is decoded into.
+func newDescribe() *Describe { return &Describe{SObject: SObject{Replicateable: true}} }
 
 // Description is the answer about one object of [Client.DescribeAll]: a
 // Describe or an error, as of [Client.Describe].
@@ -204,7 +207,7 @@ func (c *Client) describeSome(ctx context.Context, objects []string) ([]Descript
 		if err != nil || i < 0 || i >= len(all) || all[i].answered() {
 			return nil, c.mismatch(a, "an answer that was not asked for")
 		}
-		d := &Describe{}
+		d := newDescribe()
 		switch {
 		case r.Status < 200 || r.Status > 299:
 			all[i].Err = c.failed(request{op: "describe " + objects[i]}, r.Status, r.Body)

@@ -53,3 +53,22 @@ func TestDescribeAll(t *testing.T) {
 		t.Error("what is no name is asked for")
 	}
 }
+
+// An object is replicateable unless its description denies it.
+func TestDescribeReplicateable(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]bool{"": true, `"replicateable":true,`: true, `"replicateable":false,`: false} {
+		description := `{"name":"Account",` + said + `"fields":[{"name":"Id"}]}`
+		o := newOrg(t)
+		o.answers(200, description)
+		d, err := o.client().Describe(t.Context(), "Account")
+		if err != nil || d.Replicateable != want {
+			t.Errorf("%s alone: %+v, %v", description, d, err)
+		}
+		o.answers(200, `{"compositeResponse":[{"body":`+description+`,"httpStatusCode":200,"referenceId":"d0"}]}`)
+		all, err := o.client().DescribeAll(t.Context(), []string{"Account"})
+		if err != nil || all[0].Replicateable != want {
+			t.Errorf("%s with others: %+v, %v", description, all, err)
+		}
+	}
+}

@@ -74,7 +74,7 @@ func (c *Client) ask(parent context.Context, now time.Time) (grant, *Error) {
 	body, err := readCapped(raw.Body, maxAuth)
 	if err != nil {
 		e := c.cut(parent, ctx, r, raw.StatusCode, err)
-		e.Class = Transient
+		e.Code, e.Class = "", Transient
 		return grant{}, e
 	}
 	return c.judgeGrant(r, raw, body)
