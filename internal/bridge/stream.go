@@ -234,6 +234,11 @@ func (st *stream) keep(ctx context.Context, positions map[string]pgsink.Position
 		err := st.verify(ctx, positions)
 		if wait := looks.looked(time.Now(), sessions, err); err != nil && ctx.Err() == nil {
 			st.log.Warn().Str("event", "topics_unverified").Err(err).Int("attempt", looks.failures).Dur("wait_ms", wait).Msg("topics could not be compared")
+			if looks.failures > 1 { // one may be a moment's
+				st.s.stop("topics", err.Error())
+			}
+		} else if err == nil {
+			st.s.resume("topics")
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -85,9 +86,9 @@ func TestTopicSwitchedOff(t *testing.T) {
 func TestStorageFull(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, readWrite...)
-	var full bool
+	var full atomic.Bool
 	r.SF.Trigger(func(d *sobject.Draft) error {
-		if full && d.Kind == sobject.Insert && d.Object.Name == "Contact" {
+		if full.Load() && d.Kind == sobject.Insert && d.Object.Name == "Contact" {
 			return &sobject.Error{Status: 400, Code: "STORAGE_LIMIT_EXCEEDED", Message: "storage limit exceeded", Fields: []string{}}
 		}
 		return nil
@@ -96,7 +97,7 @@ func TestStorageFull(t *testing.T) {
 	r.Synced()
 	r.Exec("INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ('old', 'old'), ('changed', 'changed')")
 	r.Equal("Contact")
-	full = true
+	full.Store(true)
 	r.Exec("INSERT INTO salesforce.contact (lastname, external_id__c) SELECT n::text, n::text FROM generate_series(1, 300) AS n")
 	r.Eventually("the stop", 20*time.Second, func() error {
 		if log := b.Log.String(); !strings.Contains(log, `"part":"upsert of Contact"`) || !strings.Contains(log, "STORAGE_LIMIT_EXCEEDED") {
@@ -113,10 +114,42 @@ func TestStorageFull(t *testing.T) {
 		}
 		return nil
 	})
-	full = false
+	full.Store(false)
 	r.Equal("Contact")
 	r.once("Contact", "contact")
 	if !strings.Contains(b.Log.String(), `"event":"flow_resumed","part":"upsert of Contact"`) && !strings.Contains(b.Log.String(), "flow_resumed") {
 		t.Error("the flow has not been resumed")
 	}
+}
+
+// A topic that cannot be made keeps no other object from being streamed, and shows.
+func TestTopicCannotBeMade(t *testing.T) {
+	t.Parallel()
+	r := streamRig(t, org.Options{}, "HC_OBJECTS=Account,Contact")
+	var mended atomic.Bool
+	r.SF.Trigger(func(d *sobject.Draft) error {
+		if d.Object.Name == "PushTopic" && d.Get("Name") == "hc_Account" && !mended.Load() {
+			return &sobject.Error{Status: 500, Code: "UNKNOWN_EXCEPTION", Message: "an unexpected error occurred"}
+		}
+		return nil
+	})
+	b := r.Start()
+	r.Synced()
+	streamed := func(object string) func() error {
+		return func() error {
+			if len(r.accepted("/topic/hc_"+object)) == 0 {
+				return errors.New("is not subscribed")
+			}
+			return nil
+		}
+	}
+	r.Eventually("Contact", 20*time.Second, streamed("Contact"))
+	r.Promised("the stop", time.Minute, func() error {
+		if !strings.Contains(b.Log.String(), `"part":"topics"`) {
+			return errors.New("is not told of")
+		}
+		return nil
+	})
+	mended.Store(true)
+	r.Eventually("Account", time.Minute, streamed("Account"))
 }
