@@ -3,6 +3,7 @@ package pgsink
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,6 +23,45 @@ func TestApply(t *testing.T) {
 			t.Errorf("name is %q, want uno", got)
 		}
 		b.want("SYNCED", `SELECT _hc_lastop FROM salesforce.account WHERE sfid = $1`, id(1))
+	})
+
+	// Events have forms of some values that REST and Bulk have not.
+	t.Run("TakesValuesAsEventsHaveThem", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, Spec{Schema: "salesforce", Object: "Opportunity", Fields: []Field{
+			{Name: "CloseDate", Type: "date"},
+			{Name: "Fiscal", Type: "string", Length: 6},
+			{Name: "Any__c", Type: "anyType"},
+			{Name: "SystemModstamp", Type: "datetime"},
+		}})
+		event := func(day, fiscal, stamp string) Row {
+			row, err := b.table.DecodeEvent([]byte(`{"Id":"` + id(1) + `","CloseDate":"` + day + `","Fiscal":` + fiscal + `,"Any__c":{"a":[1]},"SystemModstamp":"` + stamp + `"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return row
+		}
+		b.applyChanges(Result{Inserted: 1}, Change{Table: b.table, Kind: Event, Row: event("2019-04-23T00:00:00.000Z", `"2019 2"`, "2024-05-01T08:00:01.000Z")})
+		whole := `SELECT concat_ws(' ', closedate, fiscal, any__c) FROM salesforce.opportunity`
+		b.want(`2019-04-23 2019 2 {"a":[1]}`, whole)
+		for _, nested := range []string{`{"year":2019}`, `[2019,3]`} {
+			row := event("2019-07-01T00:00:00.000Z", nested, "2024-05-01T08:00:02.000Z")
+			if !slices.Equal(row.Missing, []string{"Fiscal"}) || !slices.Equal(row.Nested, row.Missing) {
+				t.Errorf("missing are %q, nested %q", row.Missing, row.Nested)
+			}
+			b.applyChanges(Result{Marked: 1}, Change{Table: b.table, Kind: Event, Row: row})
+		}
+		b.want(`2019-04-23 2019 2 {"a":[1]}`, whole)
+		if got := b.reason(1); got != ReasonMissing {
+			t.Errorf("mark is %q", got)
+		}
+		read, err := b.table.Decode([]byte(`{"Id":"` + id(1) + `","CloseDate":"2019-07-01","Fiscal":"2019 3","Any__c":null,"SystemModstamp":"2024-05-01T08:00:02.000+0000"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.apply(Result{Updated: 1}, Batch{Changes: []Change{{Table: b.table, Kind: Read, Row: read}}, Done: []Done{{Object: "Opportunity", SFID: id(1), Seq: b.seq(1)}}})
+		b.want("2019-07-01 2019 3", whole)
+		b.want("0", `SELECT (SELECT count(*) FROM hcbridge.mark) + (SELECT count(*) FROM hcbridge.read_error)`)
 	})
 
 	t.Run("IgnoresAnOlderEvent", func(t *testing.T) {

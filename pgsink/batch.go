@@ -21,7 +21,7 @@ const (
 	// an Event's does, but is not written: the row keeps the stamp of what is
 	// known in full, so that a poll finds it older and has it read. Patches of a
 	// record are taken in the order of the batch. Where there is no row, or a load
-	// is under way, a mark is left instead.
+	// or a poll by Bulk API is under way, a mark is left instead.
 	Patch
 )
 
@@ -31,6 +31,7 @@ type Row struct {
 	Stamp   time.Time // SystemModstamp, zero if the record has none
 	Values  []*string // aligned with Table.Columns; nil is null
 	Missing []string  // mapped fields that the record does not mention, API names
+	Nested  []string  // those of Missing that an event has in a form the column cannot hold, an object or array
 	Deleted bool      // IsDeleted is true
 	Foreign bool      // of a Read: another user made it, so it comes of no insert of ours that is on its way
 }

@@ -56,7 +56,7 @@ func (t *Table) encodings(csv *CSV) []encoding {
 
 func encodingOf(k kind, pgType string) encoding {
 	if isText(pgType) {
-		if k == kindText || k == kindID {
+		if k == kindText || k == kindAny || k == kindID {
 			return encoding{form: formText, length: textLength(pgType), isID: k == kindID}
 		}
 		return encoding{}
@@ -132,7 +132,7 @@ func (c encoding) append(to, value []byte, clean bool) (_ []byte, ok bool) {
 	case formNumeric:
 		return appendNumeric(to, plainNumber(value))
 	case formDate:
-		days, ok := parseDays(strings.TrimSuffix(string(value), "Z"))
+		days, ok := parseDays(dayOf(string(value)))
 		return binary.BigEndian.AppendUint32(to, uint32(days)), ok //nolint:gosec // it fits
 	case formTimestamp:
 		us, ok := parseStamp(value)

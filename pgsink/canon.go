@@ -50,7 +50,7 @@ func canonText(k kind, text string) string {
 		text = canonDatetime(text)
 	case kindTime:
 		text = canonTime(text)
-	case kindText:
+	case kindText, kindAny:
 		text = wellFormed(text)
 	}
 	return text
@@ -247,11 +247,30 @@ func parseUsual(text string) (t time.Time, ok bool) {
 }
 
 func canonDate(text string) string {
-	day := strings.TrimSuffix(text, "Z")
+	day := dayOf(text)
 	if _, err := time.Parse(time.DateOnly, day); err != nil {
 		return refused(text)
 	}
 	return day
+}
+
+// dayOf cuts off what may follow a day. PushTopic events have dates as datetimes,
+// 2019-04-23T00:00:00.000Z, as seen in the events of real orgs; any other time than
+// midnight of UTC says that it is no date, and stays.
+func dayOf(text string) string {
+	day, rest, long := strings.Cut(text, "T")
+	if !long {
+		return strings.TrimSuffix(text, "Z")
+	}
+	zone, midnight := strings.CutPrefix(rest, "00:00:00")
+	if fraction, ok := strings.CutPrefix(zone, "."); ok {
+		zone = strings.TrimLeft(fraction, "0")
+		midnight = midnight && zone != fraction
+	}
+	if midnight && (zone == "Z" || zone == "+0000" || zone == "+00:00") {
+		return day
+	}
+	return text
 }
 
 func canonDatetime(text string) string {

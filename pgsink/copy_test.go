@@ -23,7 +23,7 @@ import (
 // type and bad for another.
 func texts(k kind) (plain, odd, bad []string) {
 	switch k {
-	case kindText:
+	case kindText, kindAny:
 		return []string{"x", " spaces ", "tab\t nl\n crlf\r\n back\\slash \\N \"quoted\", é😀", "null", `\.`, strings.Repeat("é", 18)},
 			[]string{"x" + strings.Repeat(" ", 5000)}, []string{"nul \x00", "bad \xff", strings.Repeat("long", 9000) + "x"}
 	case kindID:
@@ -36,8 +36,8 @@ func texts(k kind) (plain, odd, bad []string) {
 			"-0.50", ".5", "1.23E8", "1.5e-7", "123456789012345678.25", "0.00001234", "10000", "100000000.0001", "99999.9999", "1e30", "5e-324",
 		}, []string{"1e399"}, []string{"NaN", "Infinity", "1e400", "1e-400", "abc", "1.2.3", "0x10", "1_000", "9223372036854775808"}
 	case kindDate:
-		return []string{"2024-02-29", "1700-01-01", "4000-12-31", "2010-01-01Z", "0001-01-01", "9999-12-31"},
-			[]string{"2010-1-1"}, []string{"2023-02-29", "0000-01-01", "2010-13-01", "today?"}
+		return []string{"2024-02-29", "1700-01-01", "4000-12-31", "2010-01-01Z", "0001-01-01", "9999-12-31", "2019-04-23T00:00:00.000Z", "2019-04-23T00:00:00+0000"},
+			[]string{"2010-1-1"}, []string{"2023-02-29", "0000-01-01", "2010-13-01", "today?", "2019-04-23T01:00:00.000Z", "2019-04-23T00:00:00", "2019-02-29T00:00:00.000Z"}
 	case kindDatetime:
 		return []string{
 				"2024-02-29T23:59:59.999Z", "1700-01-01T00:00:00.000Z", "4000-12-31T23:59:59.000Z", "2011-07-07T00:37:00.000+0000",

@@ -10,9 +10,8 @@ import (
 	"hcbridge/internal/rawjson"
 )
 
-// Decode reads one record as JSON: the sobject of a PushTopic event or a
-// record of the REST API. Members that are not mapped are passed over. The
-// error is a *RecordError.
+// Decode reads one record of the REST API as JSON. Members that are not mapped are
+// passed over. The error is a *RecordError.
 //
 // Names are looked up as the mapping spells them, and without regard to case
 // only if that finds nothing. The parts of an address or location are taken
@@ -23,12 +22,19 @@ func (t *Table) Decode(record []byte) (Row, error) {
 	if !rawjson.Valid(record) {
 		return Row{}, &RecordError{Object: t.Object, Reason: "not a JSON object"}
 	}
-	return t.DecodeValid(record)
+	return t.decode(record, false)
 }
 
-// DecodeValid is Decode of a record that is known to be valid JSON, as that of
-// an event is: checking it again would cost as much as all the rest.
-func (t *Table) DecodeValid(record []byte) (Row, error) {
+// DecodeEvent is Decode of an event's record, which is known to be valid JSON:
+// checking it again would cost as much as all the rest.
+//
+// Events have some fields, such as Opportunity.Fiscal, as an object where REST has a
+// single value (as seen in the events of real orgs). That is not what the column
+// holds, so such fields are missing, and named in Row.Nested.
+func (t *Table) DecodeEvent(record []byte) (Row, error) { return t.decode(record, true) }
+
+// decode reads valid JSON, of an event or of REST.
+func (t *Table) decode(record []byte, event bool) (Row, error) {
 	if utf8.Valid(record) {
 		record = bytes.Clone(record) // the values are parts of it
 	} else {
@@ -73,6 +79,10 @@ func (t *Table) DecodeValid(record []byte) (Row, error) {
 				row.Missing = append(row.Missing, c.Field)
 				continue
 			}
+		}
+		if event && c.kind != kindAny && (value[0] == '{' || value[0] == '[') {
+			row.Missing, row.Nested = append(row.Missing, c.Field), append(row.Nested, c.Field)
+			continue
 		}
 		if cells[i] = canonText(c.kind, plain(value)); cells[i] != "" {
 			row.Values[i] = &cells[i]

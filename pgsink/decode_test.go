@@ -95,6 +95,16 @@ func TestCanon(t *testing.T) {
 		{kindText, "a\xed\xa0\x80\xed\xbf\xbfb\xff", "a\ufffd\ufffdb\ufffd"},
 		{kindID, "001\xff", "001\ufffd"},
 		{kindDate, "2010-01-01", "2010-01-01"},
+		{kindDate, "2019-04-23T00:00:00.000Z", "2019-04-23"},
+		{kindDate, "2019-04-23T00:00:00.000+0000", "2019-04-23"},
+		{kindDate, "2019-04-23T00:00:00+00:00", "2019-04-23"},
+		{kindDate, "2019-04-23T00:00:00.001Z", "not a value: 2019-04-23T00:00:00.001Z"},
+		{kindDate, "2019-04-23T12:00:00.000Z", "not a value: 2019-04-23T12:00:00.000Z"},
+		{kindDate, "2019-04-23T00:00:00.000+0100", "not a value: 2019-04-23T00:00:00.000+0100"},
+		{kindDate, "2019-04-23T00:00:00", "not a value: 2019-04-23T00:00:00"},
+		{kindDate, "2019-04-23T00:00:00.Z", "not a value: 2019-04-23T00:00:00.Z"},
+		{kindDate, "2019-04-23T", "not a value: 2019-04-23T"},
+		{kindDate, "2019-02-29T00:00:00.000Z", "not a value: 2019-02-29T00:00:00.000Z"},
 		{kindDatetime, "2011-07-07T00:37:00.000+0000", "2011-07-07 00:37:00"},
 		{kindDatetime, "2020-08-06T06:22:19.000Z", "2020-08-06 06:22:19"},
 		{kindDatetime, "2020-08-06T06:22:19.120Z", "2020-08-06 06:22:19.120"},
@@ -322,7 +332,7 @@ func drawForms(t *rapid.T, c Column) (event, rest any, bulk string) {
 		return nil, nil, ""
 	}
 	switch c.kind {
-	case kindText:
+	case kindText, kindAny:
 		s := rapid.StringOf(rapid.OneOf(rapid.Rune(), rapid.SampledFrom([]rune("\r\n\",;\t\\é😀")))).Draw(t, "text")
 		s = strings.ToValidUTF8(s, "\ufffd")
 		return s, s, s
@@ -344,7 +354,7 @@ func drawForms(t *rapid.T, c Column) (event, rest any, bulk string) {
 	case kindDate:
 		d := rapid.Int64Range(-8520336000, 64092211200).Draw(t, "date")
 		s := time.Unix(d, 0).UTC().Format("2006-01-02")
-		return s, s, s
+		return s + "T00:00:00.000Z", s, s
 	case kindDatetime:
 		at := time.UnixMilli(rapid.Int64Range(-8520336000000, 64092211200000).Draw(t, "datetime")).UTC()
 		zone := time.FixedZone("", rapid.IntRange(-12*4, 14*4).Draw(t, "zone")*15*60)

@@ -90,6 +90,33 @@ func TestPatch(t *testing.T) {
 		b.applyChanges(Result{Marked: 1, Deleted: 1}, b.patch(1, at(5), "Name", "uno"), b.remove(2)) // a delete does not wait
 	})
 
+	// Chunks of a job's result that hold an older version may come later.
+	t.Run("DuringAPollByBulkLeavesAMark", func(t *testing.T) {
+		t.Parallel()
+		b := patching(t, account())
+		job := func(started, polled time.Time) {
+			err := b.sink.WriteState(t.Context(), "Account", func(s *State) { s.LoadJob, s.LoadStarted, s.PollMark = "750", started, polled })
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1), "Name", "one"))
+		job(at(30), at(10))
+		b.applyChanges(Result{Marked: 1}, b.patch(1, at(35), "Name", "newest"))
+		b.load(1, line(1, "of the job", at(20)))
+		if got, reason := b.row(1), b.reason(1); got != "of the job - 20" || reason != ReasonEqual {
+			t.Errorf("row %q, mark %q", got, reason)
+		}
+		b.apply(Result{Updated: 1}, Batch{Changes: []Change{b.change(Read, 1, at(35), "Name", "newest")}, Done: []Done{{Object: "Account", SFID: id(1), Seq: b.seq(1)}}})
+		b.load(1, line(1, "of the job", at(20)))
+		if got := b.row(1); got != "newest - 35" {
+			t.Errorf("after the read: %q", got)
+		}
+		b.want("0", `SELECT count(*) FROM hcbridge.mark`)
+		job(at(30), at(40)) // it broke off, and no poll goes on with it
+		b.applyChanges(Result{Updated: 1}, b.patch(1, at(45), "Name", "later"))
+	})
+
 	t.Run("IsHeldWhileTheAppsChangeIsUnsent", func(t *testing.T) {
 		t.Parallel()
 		b := patching(t, writable())

@@ -183,10 +183,12 @@ func (t *Table) writeVerdicts(b *strings.Builder, columns []int, source string) 
 	}
 	if source == fromPatches {
 		// A page that was read before the change may come after it, and its
-		// stamp would not tell.
-		when(`r.id IS NULL OR (
-                SELECT ob.loaded_at FROM hcbridge.object AS ob
-                WHERE ob.schema = $1 AND ob.object = $2) IS NULL`, "'equal'")
+		// stamp would not tell. Polls have pages too while they have a job, but
+		// none of a job that broke off and that later polls have overtaken.
+		when(`r.id IS NULL OR NOT EXISTS (
+                SELECT FROM hcbridge.object AS ob
+                WHERE ob.schema = $1 AND ob.object = $2 AND ob.loaded_at IS NOT NULL
+                    AND (ob.load_job IS NULL OR ob.load_started <= ob.poll_mark))`, "'equal'")
 	}
 	// Without a row, or with one that has its external id and may be another
 	// record's, which is still to be made.

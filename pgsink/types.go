@@ -10,6 +10,7 @@ type kind int
 
 const (
 	kindText kind = iota
+	kindAny       // text, which may be the JSON of an object or array
 	kindID
 	kindBool
 	kindNumber
@@ -68,15 +69,17 @@ func pgType(f Field, numeric bool) (string, kind, error) {
 		return varchar(f.Length, lengthText), kindText, nil
 	case "string", "picklist", "combobox", "url", "encryptedstring":
 		return varchar(f.Length, lengthText), kindText, nil
-	case "base64", "anyType", "complexvalue", "json":
+	case "base64":
 		return "text", kindText, nil
+	case "anyType", "complexvalue", "json":
+		return "text", kindAny, nil
 	case "address", "location":
 		return "", 0, fmt.Errorf("field %s: compound %s has no column, map its parts", f.Name, f.Type)
 	case "":
 		return "", 0, fmt.Errorf("field %s: no type", f.Name)
 	default:
 		// A type this release of Salesforce has invented since.
-		return "text", kindText, nil
+		return "text", kindAny, nil
 	}
 }
 

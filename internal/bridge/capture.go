@@ -88,18 +88,19 @@ func (e change) decide(in *inbound, obj *object, b *pgsink.Batch) {
 		return
 	case cdc.Create, cdc.Update:
 	}
-	row, err := obj.table.Decode(e.asRecord())
+	row, err := obj.table.DecodeEvent(e.asRecord())
 	if err != nil || row.Stamp.IsZero() {
 		mark("event without every field")
 		return
 	}
+	unread := slices.Concat(e.Unread, row.Nested)
 	for _, name := range obj.change.masked {
 		if !slices.Contains(row.Missing, name) {
 			row.Missing = append(row.Missing, name)
 		}
 	}
 	if e.Type == cdc.Create {
-		unknown := func(name string) bool { return !obj.change.null[name] || slices.Contains(e.Unread, name) }
+		unknown := func(name string) bool { return !obj.change.null[name] || slices.Contains(unread, name) }
 		if slices.ContainsFunc(row.Missing, unknown) {
 			mark("create without every field")
 			return
@@ -111,10 +112,12 @@ func (e change) decide(in *inbound, obj *object, b *pgsink.Batch) {
 	b.Changes = append(b.Changes, pgsink.Change{Table: obj.table, Kind: pgsink.Patch, Row: row})
 	in.s.echo(obj, row, b)
 	switch {
-	case slices.ContainsFunc(e.Unread, func(name string) bool { return slices.Contains(obj.fields, name) }):
+	case slices.ContainsFunc(unread, func(name string) bool { return slices.Contains(obj.fields, name) }):
 		mark("event without a value")
 	case obj.change.follows:
 		mark("fields that follow")
+	case obj.bulk.Load():
+		mark("changed during a load") // a poll's page of before may overwrite the patch
 	}
 }
 

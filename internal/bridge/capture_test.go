@@ -63,6 +63,8 @@ func TestDecideChange(t *testing.T) {
 		"UpdateMasked":         {testOrg(), "UPDATE", stamp + `,"Secret__c":"s"`, pgsink.Patch, true, map[string]string{"Secret__c": "-"}},
 		"UpdateOfPerson":       {describes{"Account": person}, "UPDATE", stamp + `,"Name":{"FirstName":"B"}`, pgsink.Patch, true, map[string]string{"Name": "-", "FirstName": "B"}},
 		"UpdateWithoutStamp":   {account, "UPDATE", `"Name":"A"`, 0, true, nil},
+		"UpdateNested":         {account, "UPDATE", stamp + `,"Name":"B","BillingCity":{"x":1}`, pgsink.Patch, true, map[string]string{"Name": "B", "BillingCity": "-"}},
+		"CreateNested":         {account, "CREATE", stamp + `,"Name":"A","BillingCity":["x"]`, 0, true, nil},
 		"Delete":               {account, "DELETE", "", pgsink.Delete, false, nil},
 		"Undelete":             {account, "UNDELETE", stamp + `,"Name":"A"`, 0, true, nil},
 		"Gap":                  {account, "GAP_DELETE", "", 0, true, nil},
@@ -119,6 +121,26 @@ func TestDecideChange(t *testing.T) {
 			}
 		})
 	}
+
+	// The job of a poll may have read the record before the change.
+	t.Run("UpdateDuringAPollByBulk", func(t *testing.T) {
+		t.Parallel()
+		m, err := mapObject(t.Context(), account, config.Object{Name: "Account"}, "salesforce", false, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := newObject(m)
+		o.bulk.Store(true)
+		events, err := readChange(nil, changeMessage("UPDATE", stamp+`,"Name":"B"`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b pgsink.Batch
+		events[0].decide(newInbound(&session{}), o, &b)
+		if len(b.Changes) != 1 || b.Changes[0].Kind != pgsink.Patch || len(b.Marks) != 1 || b.Marks[0].SFID != changed {
+			t.Errorf("changes %v, marks %v", b.Changes, b.Marks)
+		}
+	})
 
 	t.Run("AllRecords", func(t *testing.T) {
 		t.Parallel()

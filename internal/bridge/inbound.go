@@ -293,7 +293,7 @@ func (e topicEvent) decide(in *inbound, obj *object, b *pgsink.Batch) {
 		mark("undeleted") // a read under way may just have found it deleted
 		return
 	}
-	row, err := obj.table.DecodeValid(e.SObject)
+	row, err := obj.table.DecodeEvent(e.SObject)
 	if err != nil || len(row.Missing) > 0 || row.Stamp.IsZero() || row.SFID == "" {
 		mark("event without every field")
 		return

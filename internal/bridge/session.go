@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"hcbridge/config"
+	"hcbridge/internal/beat"
 	"hcbridge/internal/poll"
 	"hcbridge/internal/retry"
 	"hcbridge/internal/salesforce"
@@ -122,6 +123,8 @@ func (s *session) run(ctx context.Context) error {
 		g.Go(func() error { return listener.Run(ctx) })
 		g.Go(func() error { return writer.Run(ctx) })
 		g.Go(func() error { return s.keepIdentity(ctx) })
+	} else if s.unsafe == "" {
+		g.Go(func() error { return s.tidy(ctx) })
 	}
 	return g.Wait()
 }
@@ -253,6 +256,22 @@ func (s *session) outbound(ctx context.Context) (*outbox.Worker, *outbox.Listene
 	}
 	s.writer = worker
 	return worker, listener, s.forever(ctx, "recover", worker.Recover)
+}
+
+// tidyEvery is how often entries of tables that are read only go to the archive.
+const tidyEvery = 5 * time.Second
+
+// tidy keeps the trigger log short where nothing is written, and no worker does it.
+func (s *session) tidy(ctx context.Context) error {
+	w, err := outbox.New(s.pool, outbox.Config{Schema: s.cfg.Schema, Tables: s.outboxTables(), Sender: sender{s}, Log: s.log})
+	if err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		_ = w.TidyUp(ctx) // that the database is in trouble is told by refresh
+		sleep(ctx, beat.Wait(tidyEvery))
+	}
+	return nil
 }
 
 // forever repeats op until it works, while time can heal it.

@@ -34,9 +34,10 @@ m AS MATERIALIZED (
             WHEN r.id IS NULL AND n.kind <> 'foreign' AND EXISTS (
                 SELECT FROM "salesforce"."_trigger_log" AS l
                 WHERE l.table_name = 'account' AND l.state = 'PENDING' AND l.action = 'INSERT') THEN 'held'
-            WHEN r.id IS NULL OR (
-                SELECT ob.loaded_at FROM hcbridge.object AS ob
-                WHERE ob.schema = $1 AND ob.object = $2) IS NULL THEN 'equal'
+            WHEN r.id IS NULL OR NOT EXISTS (
+                SELECT FROM hcbridge.object AS ob
+                WHERE ob.schema = $1 AND ob.object = $2 AND ob.loaded_at IS NOT NULL
+                    AND (ob.load_job IS NULL OR ob.load_started <= ob.poll_mark)) THEN 'equal'
             WHEN r.sfid IS NULL AND n.seq = 0 AND n.kind <> 'delete' AND (SELECT true FROM hcbridge.gone AS g WHERE g.schema = $1 AND g.object = $2 AND g.sfid = n.sfid) THEN 'equal'
             WHEN r.id IS NULL THEN 'insert'
             WHEN n.kind = 'delete' AND r."systemmodstamp" >= n.v3 THEN 'equal'

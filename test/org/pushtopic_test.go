@@ -130,6 +130,20 @@ func TestEvents(t *testing.T) {
 		equal(t, got, []string{"created " + full, "updated " + full, text(`deleted {"Id":"%s"}`, id), "undeleted " + full})
 	})
 
+	// Dates are datetimes in events, and days everywhere else.
+	t.Run("Date", func(t *testing.T) {
+		t.Parallel()
+		r := start(t)
+		r.topic("Con", "SELECT Id, Birthdate FROM Contact", `,"NotifyForFields":"All"`)
+		id := r.insert("Contact", map[string]any{"LastName": "A", "Birthdate": "1980-02-29"})
+		other := r.insert("Contact", map[string]any{"LastName": "B"})
+		st := r.handshake()
+		st.subscribe("/topic/Con")
+		equal(t, st.read(2), []string{text(`created {"Id":"%s","Birthdate":"1980-02-29T00:00:00.000Z"}`, id), text(`created {"Id":"%s","Birthdate":null}`, other)})
+		r.data("GET", "/sobjects/Contact/"+id+"?fields=Birthdate", "").want(t, 200,
+			text(`{"attributes":{"type":"Contact","url":"/services/data/v66.0/sobjects/Contact/%s"},"Birthdate":"1980-02-29"}`, id))
+	})
+
 	t.Run("Event", func(t *testing.T) {
 		t.Parallel()
 		r := start(t)

@@ -252,8 +252,12 @@ func (s *Server) publish(t *topic, c sobject.Change) {
 }
 
 // eventValue is the form of a value in an event; a compound has the full field
-// names of its parts inside.
+// names of its parts inside. Dates are midnights, as seen in the events of real orgs;
+// no document says so.
 func eventValue(f *sobject.Field, v any) any {
+	if day, ok := v.(string); ok && f.Type == "date" {
+		return day + "T00:00:00.000Z"
+	}
 	parts, isCompound := v.(sobject.Compound)
 	if !isCompound {
 		return f.EventJSON(v)
