@@ -18,7 +18,8 @@ func TestCallRefusedForOne(t *testing.T) {
 		code, log string
 		most      int // calls
 	}{
-		{"", "UPDATE/FAILED", 25}, {"JSON_PARSER_ERROR", "UPDATE/FAILED", 25},
+		{"", "UPDATE/FAILED", 25},
+		{"JSON_PARSER_ERROR", "UPDATE/FAILED", 25},
 		{"INVALID_TYPE", strings.TrimSpace(strings.Repeat("UPDATE/FAILED ", 60)), 1},
 	} {
 		t.Run("code "+c.code, func(t *testing.T) {

@@ -15,6 +15,15 @@ const (
 	purgeEvery = time.Minute
 )
 
+// TidyUp does of [Worker.RunOnce] what keeps the log short, once, for a schema of which
+// nothing is sent.
+func (w *Worker) TidyUp(ctx context.Context) error {
+	if err := w.tidyIfDue(ctx); err != nil {
+		return fmt.Errorf("outbox: %w", err)
+	}
+	return nil
+}
+
 // tidyIfDue archives what needs no sync, brings back what a user asked to have
 // again, and purges the archive. Full rounds are repeated at the next run.
 func (w *Worker) tidyIfDue(ctx context.Context) error {

@@ -153,3 +153,20 @@ func TestTopicCannotBeMade(t *testing.T) {
 	mended.Store(true)
 	r.Eventually("Account", time.Minute, streamed("Account"))
 }
+
+// What an app writes to tables that are read only is captured as such and goes to the
+// archive, also where nothing at all is sent.
+func TestReadOnlyLogStaysShort(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_FIELDS=Name")
+	r.Insert("Account", map[string]any{"Name": "theirs"})
+	r.Start()
+	r.Equal("Account")
+	r.Exec("UPDATE salesforce.account SET name = 'ours'")
+	r.Eventually("the archive", 20*time.Second, func() error {
+		if n, m := r.Count("SELECT count(*) FROM salesforce._trigger_log"), r.Count("SELECT count(*) FROM salesforce._trigger_log_archive WHERE state = 'READONLY'"); n != 0 || m != 1 {
+			return fmt.Errorf("%d entries in the log, %d in the archive", n, m)
+		}
+		return nil
+	})
+}
