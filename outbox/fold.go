@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 )
 
@@ -160,7 +161,34 @@ func (r *recorder) update(e *entry) {
 		})
 		return
 	}
+	i.rests = r.overtaken(e)
 	r.push(i)
+}
+
+// rest is what a newer update leaves of a refused one; nothing where it writes all of
+// that one's columns.
+type rest struct {
+	entry  *entry
+	values map[string]*string
+}
+
+// overtaken is what remains of refused updates once e is accepted: sent again as they
+// were, they would put back older values.
+func (r *recorder) overtaken(e *entry) (rests []rest) {
+	for _, f := range r.failed {
+		if f.action != actionUpdate || f.id > e.id || f.broken != nil || f.inDoubt() {
+			continue
+		}
+		left := maps.Clone(f.values)
+		for column := range e.values {
+			delete(left, column)
+		}
+		if len(left) < len(f.values) {
+			rests = append(rests, rest{f, left})
+			f.values = left // for the updates after e
+		}
+	}
+	return rests
 }
 
 func (r *recorder) remove(e *entry) {

@@ -59,6 +59,7 @@ type item struct {
 
 	status status
 	gone   bool   // the row did not exist when the result was written
+	rests  []rest // of refused updates before it, once it is accepted
 	jobKey string // tells its record apart in the results of a job
 	tried  int    // failed attempts before this one
 	twice  bool   // its last attempt was refused as a duplicate, too

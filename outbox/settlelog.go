@@ -21,6 +21,10 @@ type logWrite struct {
 	keptStates   []string
 	keptMessages []*string
 
+	// refused, of which newer ones have written a part
+	rests  []int64
+	values []string
+
 	// rows that went while their insert was on its way
 	goneRows  map[string][]int64
 	goneSFIDs map[string][]string
@@ -38,6 +42,9 @@ func (w *Worker) queueLog(batch *pgx.Batch, results []*result, attempt int64) {
 	}
 	if len(b.kept) > 0 {
 		batch.Queue(w.sql.mark, b.kept, b.keptStates, b.keptMessages)
+	}
+	if len(b.rests) > 0 {
+		batch.Queue(w.sql.overtaken, b.rests, b.values)
 	}
 	for table, ids := range b.goneRows {
 		batch.Queue(w.sql.revive, table, ids, b.goneSFIDs[table])
@@ -83,9 +90,22 @@ func (b *logWrite) add(r *result) {
 			}
 		}
 	}
+	if r.outcome == accepted {
+		b.overtake(i)
+	}
 	if r.outcome == accepted && r.op.creates() && i.gone {
 		t := i.key.table
 		b.goneRows[t], b.goneSFIDs[t] = append(b.goneRows[t], i.key.id), append(b.goneSFIDs[t], r.sfid)
+	}
+}
+
+func (b *logWrite) overtake(i *item) {
+	for _, left := range i.rests {
+		if len(left.values) == 0 {
+			b.archive(left.entry, stateMerged, i.sfid, fmt.Sprintf("overtaken by %d", i.carrier.id), &i.carrier.id)
+			continue
+		}
+		b.rests, b.values = append(b.rests, left.entry.id), append(b.values, formatHStore(left.values))
 	}
 }
 
