@@ -65,7 +65,33 @@ func (o *object) wantPoll() {
 func (s *session) runObject(ctx context.Context, o *object) error {
 	log := s.log.With().Str("component", "poll").Str("object", o.cfg.Name).Logger()
 	s.state(o, status.Initial)
-	err := retry.Forever(ctx, log, "load", heals, func(ctx context.Context) error {
+	for attempt := 1; ; attempt++ {
+		err := s.firstLoad(ctx, o, log)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // a requested stop is not a failure
+		}
+		s.mappingFailed(o.cfg, err)
+		if sleep(ctx, retry.Delay(attempt, asideFirst, asideMost)); ctx.Err() != nil {
+			return nil //nolint:nilerr // the same
+		}
+		s.board.Object(o.cfg.Name, func(b *status.Object) { b.Message = "" })
+	}
+	o.loaded.Store(true)
+	s.resume(o.cfg.Name)
+	s.wakeHydrator()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.pollObject(ctx, o, log) })
+	g.Go(func() error { return s.compareObject(ctx, o, log) })
+	return g.Wait()
+}
+
+// firstLoad loads o, and waits for what heals by itself. Anything else is an error: a
+// person has to change something.
+func (s *session) firstLoad(ctx context.Context, o *object, log zerolog.Logger) error {
+	return retry.Forever(ctx, log, "load", heals, func(ctx context.Context) error {
 		if o.reloading.Load() {
 			return nil // see reload
 		}
@@ -76,17 +102,6 @@ func (s *session) runObject(ctx context.Context, o *object) error {
 		}
 		return err
 	})
-	if err != nil {
-		s.putAside(ctx, o, err)
-		return nil
-	}
-	o.loaded.Store(true)
-	s.resume(o.cfg.Name)
-	s.wakeHydrator()
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.pollObject(ctx, o, log) })
-	g.Go(func() error { return s.compareObject(ctx, o, log) })
-	return g.Wait()
 }
 
 // pollObject polls o whenever a layer is due, and when somebody wants it.
@@ -330,16 +345,7 @@ func (s *session) pollFailed(o *object, log zerolog.Logger, err error, attempt i
 	log.Warn().Str("event", "poll_failed").Err(err).Int("attempt", attempt).Dur("wait_ms", wait).Msg("poll failed")
 }
 
-// putAside makes a mapping error of what a load could not get over, and keeps
-// o out of the way of the other objects until ctx ends.
-func (s *session) putAside(ctx context.Context, o *object, err error) {
-	if ctx.Err() == nil {
-		s.mappingFailed(o.cfg, err)
-	}
-	<-ctx.Done()
-}
-
-// mappingFailed puts one object aside.
+// mappingFailed shows that an object is put aside.
 func (s *session) mappingFailed(cfg config.Object, err error) {
 	s.board.Object(cfg.Name, func(b *status.Object) {
 		b.Mode, b.Access, b.State, b.Message = cfg.Mode, cfg.Access, status.MappingError, err.Error()
