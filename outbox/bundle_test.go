@@ -36,7 +36,7 @@ func testTables() []Table {
 	}, system...)}
 	contact := Table{Object: "Contact", Name: "contact", ReadWrite: true, Columns: append([]Column{
 		rw("lastname", "LastName", "string"), rw("accountid", "AccountId", "reference"),
-		{Name: "account__external_id__c", Field: "Account.External_Id__c", Type: "string", Createable: true, Updateable: true, Relationship: "Account", RelationField: "External_Id__c"},
+		{Name: "account__external_id__c", Field: "Account.External_Id__c", Type: "string", Createable: true, Updateable: true, Relationship: "Account", RelationObject: "Account", RelationField: "External_Id__c"},
 	}, system...)}
 	user := Table{Object: "User", Name: "user", Columns: append([]Column{rw("name", "Name", "string")}, system...)}
 	return []Table{account, contact, user}

@@ -148,7 +148,7 @@ func (i *item) externals(named map[string]bool, values map[string]*string) []ref
 	var refs []reference
 	for _, c := range i.table.Columns {
 		if v := values[c.Name]; c.Relationship == "" && set(v) && named[strings.ToLower(c.Field)] {
-			refs = append(refs, refTo(c.Field, *v))
+			refs = append(refs, refTo(i.table.Object, c.Field, *v), refTo("", c.Field, *v))
 		}
 	}
 	return refs
@@ -159,7 +159,7 @@ func (i *item) parentRefs(values map[string]*string) []reference {
 	var refs []reference
 	for _, c := range i.table.Columns {
 		if v := values[c.Name]; c.Relationship != "" && set(v) {
-			refs = append(refs, refTo(c.RelationField, *v))
+			refs = append(refs, refTo(c.RelationObject, c.RelationField, *v))
 		}
 	}
 	return refs
@@ -171,7 +171,7 @@ func (i *item) mentionedRefs() []reference {
 	for _, c := range i.table.Columns {
 		_, changed := i.values[c.Name]
 		if before := i.old[c.Name]; c.Relationship != "" && set(before) && (changed || i.op == Delete) {
-			refs = append(refs, refTo(c.RelationField, *before))
+			refs = append(refs, refTo(c.RelationObject, c.RelationField, *before))
 		}
 	}
 	return refs

@@ -52,13 +52,16 @@ type backlog struct {
 	open    map[key][]*entry   // PENDING, FAILED, and deletes that are IGNORE; ids ascending
 	rows    map[key]string     // rows that exist, with their sfid; asked only for those in asked
 	asked   map[key]bool       // rows that were looked up
-	lost    map[reference]bool // external ids of records whose insert FAILED
+	lost    map[reference]bool // named external ids of records whose insert FAILED
 	flight  []*item            // in jobs that are not over, or in doubt
 	cut     int64              // from here on changes that mention other records may be missing; 0 = none are
 }
 
-// reference names a record by an external id field of its object. Which object
-// is not known to a mapping; a namesake costs an extra wait, never an error.
+// reference names a record by an external id field of its object, such as
+// "account.external_id__c". Of a lookup to several objects it is
+// ".external_id__c", which a record of any may go by.
 type reference struct{ field, value string }
 
-func refTo(field, value string) reference { return reference{strings.ToLower(field), value} }
+func refTo(object, field, value string) reference {
+	return reference{strings.ToLower(object + "." + field), value}
+}

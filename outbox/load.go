@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -147,15 +148,18 @@ func (w *Worker) loadIDs(ctx context.Context, b *backlog) error {
 	return w.pool.SendBatch(ctx, batch).Close() //nolint:wrapcheck // wrapped by load
 }
 
-// loadLost finds the external ids of records whose insert was refused, if any
-// entry names a parent by external id.
+// loadLost finds the external ids of records whose insert was refused, as far as
+// entries name parents by them. Where a row of the table that is in Salesforce has
+// the external id, too, that is the parent, and a twin was refused.
 func (w *Worker) loadLost(ctx context.Context, entries []*entry) (map[reference]bool, error) {
-	naming := false
+	wanted := map[reference]bool{}
 	for _, e := range entries {
 		i := item{table: w.tables[e.key.table]}
-		naming = naming || len(i.parentRefs(e.values)) > 0
+		for _, r := range i.parentRefs(e.values) {
+			wanted[r] = true
+		}
 	}
-	if !naming {
+	if len(wanted) == 0 {
 		return nil, nil
 	}
 	rows, err := w.pool.Query(ctx, w.sql.lost)
@@ -163,16 +167,46 @@ func (w *Worker) loadLost(ctx context.Context, entries []*entry) (map[reference]
 		return nil, err //nolint:wrapcheck // wrapped by load
 	}
 	refused, err := w.scanEntries(rows)
-	lost := map[reference]bool{}
-	named := w.planner.namedFields()
+	if err != nil {
+		return nil, err
+	}
+	type column struct {
+		table *Table
+		Column
+	}
+	values, named := map[column][]string{}, w.planner.namedFields()
 	for _, e := range refused {
-		if t := w.tables[e.key.table]; t != nil {
-			for _, r := range (&item{table: t}).externals(named, e.values) {
-				lost[r] = true
+		t := w.tables[e.key.table]
+		if t == nil {
+			continue
+		}
+		for _, c := range t.Columns {
+			v := e.values[c.Name]
+			if c.Relationship != "" || !set(v) || !named[strings.ToLower(c.Field)] {
+				continue
+			}
+			if wanted[refTo(t.Object, c.Field, *v)] || wanted[refTo("", c.Field, *v)] {
+				values[column{t, c}] = append(values[column{t, c}], *v)
 			}
 		}
 	}
-	return lost, err
+	lost, batch := map[reference]bool{}, &pgx.Batch{}
+	for c, list := range values {
+		name := ident(c.Name)
+		batch.Queue(`SELECT unnest($1::text[]) EXCEPT SELECT `+name+`::text FROM `+ident(w.cfg.Schema, c.table.Name)+`
+			WHERE `+name+`::text = ANY ($1::text[]) AND sfid <> ''`, list).Query(func(rows pgx.Rows) error {
+			var v string
+			_, err := pgx.ForEachRow(rows, []any{&v}, func() error {
+				lost[refTo(c.table.Object, c.Field, v)], lost[refTo("", c.Field, v)] = true, true
+				return nil
+			})
+			return err //nolint:wrapcheck // wrapped by load
+		})
+	}
+	if batch.Len() == 0 {
+		return nil, nil
+	}
+	return lost, w.pool.SendBatch(ctx, batch).Close() //nolint:wrapcheck // wrapped by load
 }
 
 // scanEntries reads rows that are entries, each behind other columns. A row without

@@ -151,7 +151,7 @@ func TestPlan(t *testing.T) {
 		"a child of a refused parent waits": {
 			log:     []string{"INSERT contact/1 - : account__external_id__c=>x", "INSERT contact/2 - : lastname=>y"},
 			ordered: "insert contact 2", merged: "insert contact 2",
-			change: func(b *backlog) { b.lost[refTo("External_Id__c", "x")] = true },
+			change: func(b *backlog) { b.lost[refTo("Account", "External_Id__c", "x")] = true },
 		},
 		"inserts with the external id are upserts": {
 			log:     []string{"INSERT account/1 - : external_id__c=>x", "INSERT account/2 - : external_id__c=>NULL"},

@@ -24,8 +24,9 @@ type Column struct {
 	Createable bool   // may be sent on insert and upsert
 	Updateable bool   // may be sent on update
 
-	Relationship  string // "Account__r"; "" for an ordinary column
-	RelationField string // the parent's external id field, "External_Id__c"
+	Relationship   string // "Account__r"; "" for an ordinary column
+	RelationObject string // the parent's object, "Account"; "" = one of several
+	RelationField  string // the parent's external id field, "External_Id__c"
 }
 
 // Op is what a call asks Salesforce to do.

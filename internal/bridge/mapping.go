@@ -119,6 +119,7 @@ type field struct {
 	salesforce.Field
 	name         string // as mapped: Name, or Account__r.External_Id__c
 	relationship string // Account__r for a parent's field
+	parentObject string // Account for a parent's field; "" where the lookup is to several objects
 	parentField  string // External_Id__c for a parent's field
 }
 
@@ -227,6 +228,9 @@ func parent(ctx context.Context, sf describer, cfg config.Object, d *salesforce.
 		}
 		out := field{Field: *pf, name: f.RelationshipName + "." + pf.Name, relationship: f.RelationshipName, parentField: pf.Name}
 		out.Createable, out.Updateable = f.Createable, f.Updateable // it is the lookup that is written
+		if len(f.ReferenceTo) == 1 {
+			out.parentObject = p.Name
+		}
 		return out, nil
 	}
 	return field{}, mappingErrorf("%s has no relationship %s: correct %s", d.Name, rel, variable)
@@ -244,7 +248,7 @@ func outboxTable(t *pgsink.Table, spec pgsink.Spec, fields []field) outbox.Table
 				Name: c.Name, Field: f.name, Type: f.Type,
 				Createable:   f.Createable && f.Type != "encryptedstring", // its mask must never be written back
 				Updateable:   f.Updateable && f.Type != "encryptedstring",
-				Relationship: f.relationship, RelationField: f.parentField,
+				Relationship: f.relationship, RelationObject: f.parentObject, RelationField: f.parentField,
 			})
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"hcbridge/config"
 	"hcbridge/internal/salesforce"
+	"hcbridge/outbox"
 	"hcbridge/pgsink"
 	"hcbridge/test/org"
 )
@@ -88,6 +89,22 @@ func TestMapObject(t *testing.T) {
 		for _, c := range m.outbox.Columns {
 			if c.Relationship == "Account__r" && (c.RelationField != "External_Id__c" || !c.Createable || c.Updateable) {
 				t.Errorf("relationship column %+v; it is as writeable as its lookup", c)
+			}
+		}
+	})
+
+	t.Run("ParentsOfOneObjectOrOfSeveral", func(t *testing.T) {
+		t.Parallel()
+		for want, to := range map[string][]string{"Account": {"Account"}, "": {"Account", "Invoice__c"}} {
+			org := testOrg()
+			org["Invoice__c"].Field("Account__c").ReferenceTo = to
+			m, err := mapObject(t.Context(), org, config.Object{Name: "Invoice__c", Fields: []string{"Account__r.External_Id__c"}}, "salesforce", false, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			of := func(c outbox.Column) bool { return c.RelationField == "External_Id__c" && c.RelationObject == want }
+			if !slices.ContainsFunc(m.outbox.Columns, of) {
+				t.Errorf("a lookup to %v: %+v", to, m.outbox.Columns)
 			}
 		}
 	})
