@@ -55,6 +55,8 @@ type backlog struct {
 	lost    map[reference]bool // named external ids of records whose insert FAILED
 	flight  []*item            // in jobs that are not over, or in doubt
 	cut     int64              // from here on changes that mention other records may be missing; 0 = none are
+	stuck   []*item            // traces of records that are not read, as nothing of them may go
+	blind   int64              // from here on traces may be missing; 0 = none are
 }
 
 // reference names a record by an external id field of its object, such as

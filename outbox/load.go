@@ -64,6 +64,7 @@ func (w *Worker) loadEntries(ctx context.Context, b *backlog) (full bool, err er
 			return full, fmt.Errorf("changes: %w", err)
 		}
 	}
+	w.window.recall(b)
 	return full, nil
 }
 

@@ -22,6 +22,7 @@ type planner struct {
 type plan struct {
 	calls []*call
 	drops []drop
+	stuck map[key][]*item // of records of which nothing may go
 }
 
 // drop is an entry, or several of one record, that will not be sent.
@@ -97,11 +98,18 @@ func (p planner) plan(b backlog) plan {
 		items = append(items, made...)
 		out.drops = append(out.drops, drops...)
 	}
+	own := slices.Clone(items)
+	if slices.ContainsFunc(own, func(i *item) bool { return !i.waiting && i.depends() }) {
+		for _, t := range b.stuck {
+			again := *t
+			items = append(items, &again)
+		}
+	}
 	slices.SortFunc(items, func(x, y *item) int { return cmp.Compare(x.position(), y.position()) })
 	p.depend(items, b.lost)
 	for _, i := range items {
 		// A record may be mentioned by changes that are not read yet.
-		i.waiting = i.waiting || i.op == Delete && b.cut > 0 && i.position() > b.cut
+		i.waiting = i.waiting || i.op == Delete && b.cut > 0 && i.position() > b.cut || b.blind > 0 && i.position() > b.blind && i.depends()
 	}
 	p.behindFlight(items, b.flight)
 	for _, i := range items {
@@ -110,7 +118,29 @@ func (p planner) plan(b backlog) plan {
 		}
 	}
 	out.calls = p.batches(items)
+	out.stuck = stuckOf(own)
 	return out
+}
+
+// stuckOf picks the items of records of which none may go.
+func stuckOf(items []*item) map[key][]*item {
+	stuck := map[key][]*item{}
+	for _, i := range items {
+		stuck[i.key] = append(stuck[i.key], i)
+	}
+	for _, i := range items {
+		if !i.waiting {
+			delete(stuck, i.key)
+		}
+	}
+	return stuck
+}
+
+// depends reports whether the item may have to wait for changes of other records.
+func (i *item) depends() bool {
+	_, before := i.table.ownReference(i.old)
+	_, now := i.table.ownReference(i.values)
+	return i.op == Delete || before || now || len(i.parentRefs(i.values)) > 0
 }
 
 // behindLate holds back what a request that runs on would undo, but not its own

@@ -144,9 +144,10 @@ func (w *Worker) drain(ctx context.Context) (n int, err error) {
 	if err != nil {
 		return 0, ended(ctx, "read the log", err)
 	}
-	w.forget(b)
 	w.planned = time.Now()
 	p := w.planner.plan(b)
+	w.learn(b, p)
+	w.forget(b)
 	if len(p.drops) > 0 {
 		var results []*result
 		for _, d := range p.drops {
@@ -177,7 +178,7 @@ func (w *Worker) forget(b backlog) {
 	maps.DeleteFunc(w.lates, func(_ key, l *late) bool { return !now.Before(l.until) })
 	w.latesMu.Unlock()
 	for k, r := range w.retries {
-		if !waiting[k] && !now.Before(r.due) {
+		if !waiting[k] && !now.Before(r.due) && w.window.saw(k) {
 			delete(w.retries, k)
 		}
 	}
@@ -349,7 +350,7 @@ func (r *runner) next(n int) time.Duration {
 		wait = 0
 	}
 	if r.window.ahead > 0 && thrift == 0 { // the stretch is to be read again
-		wait = min(wait, 100*time.Millisecond)
+		wait = min(wait, r.window.pause(r.cfg.IdlePoll))
 	}
 	for len(r.echoes) > 0 && !now.Before(r.echoes[0]) {
 		r.echoes = r.echoes[1:]
