@@ -179,3 +179,47 @@ func TestMoreStuckThanRemembered(t *testing.T) {
 	b.want("the child after its parent", b.contacts(), "2")
 	b.want("left", b.live(), "")
 }
+
+// A delete waits for what mentions the record, be it passed over or not: else Salesforce
+// would delete that along with it.
+func TestDeleteBehindStuck(t *testing.T) {
+	t.Parallel()
+	for change, update := range map[string]string{"taken out": `lastname = 'x', accountid = NULL`, "brought in": `lastname = 'x', accountid = CASE WHEN id = 120 THEN '001000000000002AAA' END`} {
+		t.Run(change, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, func(c *Config) {
+				c.Window = 50
+				c.Backoff = func(int) time.Duration { return time.Hour }
+			})
+			b.hex(`INSERT INTO salesforce.account (name, sfid) VALUES ('1', '001000000000001AAA'), ('2', '001000000000002AAA'), ('3', '001000000000003AAA')`)
+			b.hex(`INSERT INTO salesforce.contact (lastname, sfid, accountid) SELECT 'c', 'con' || lpad(n::text, 12, '0') || 'AAA', CASE WHEN n = 120 THEN '001000000000001AAA' END FROM generate_series(1, 500) AS n`)
+			for n := range 500 {
+				b.sf.records[fmt.Sprintf("con%012dAAA", n+1)] = map[string]any{}
+			}
+			for n := range 3 {
+				b.sf.records[fmt.Sprintf("00100000000000%dAAA", n+1)] = map[string]any{}
+			}
+			b.refusing("Contact", Failure{Class: Transient, Code: codeLocked, Message: "locked"})
+			b.exec(`UPDATE salesforce.contact SET ` + update)
+			b.exec(`DELETE FROM salesforce.account WHERE name IN ('1', '3')`)
+			if change == "brought in" {
+				b.exec(`DELETE FROM salesforce.account WHERE name = '2'`)
+			}
+			b.looks(60)
+			deletes := `SELECT string_agg(l.sfid, ' ' ORDER BY l.id) FROM salesforce._trigger_log AS l WHERE action = 'DELETE'`
+			want := "001000000000001AAA"
+			if change == "brought in" {
+				want += " 001000000000002AAA"
+			}
+			b.want("deletes that wait", b.one(deletes), want)
+			b.sf.script(nil)
+			for k, again := range b.worker.retries {
+				again.due = time.Now()
+				b.worker.retries[k] = again
+			}
+			b.looks(60)
+			b.want("left", b.live(), "")
+			b.want("the last call", b.sf.sent()[strings.LastIndex(b.sf.sent(), ", ")+2:], "delete Account "+fmt.Sprint(len(strings.Fields(want))))
+		})
+	}
+}
