@@ -54,10 +54,10 @@ func (d sender) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 		}
 	}
 	// What needs no room goes on meanwhile, such as the deletes that make some.
-	if part := call.Op.String() + " of " + call.Object; full != nil {
-		d.s.stop(part, full.Error())
-	} else if failed < int64(len(results)) {
-		d.s.resume(part)
+	if part := "new records of "; full != nil {
+		d.s.stop(part+call.Object, full.Error())
+	} else if failed < int64(len(results)) && (call.Op == outbox.Insert || call.Op == outbox.Upsert) {
+		d.s.resume(part + call.Object)
 	}
 	now := time.Now()
 	d.s.board.Object(call.Object, func(o *status.Object) {

@@ -54,7 +54,7 @@ func TestStorageFull(t *testing.T) {
 	full.Store(true)
 	r.Exec("INSERT INTO salesforce.contact (lastname, external_id__c) SELECT n::text, n::text FROM generate_series(1, 300) AS n")
 	r.Eventually("the stop", 20*time.Second, func() error {
-		if log := b.Log.String(); !strings.Contains(log, `"part":"upsert of Contact"`) || !strings.Contains(log, "STORAGE_LIMIT_EXCEEDED") {
+		if log := b.Log.String(); !strings.Contains(log, `"part":"new records of Contact"`) || !strings.Contains(log, "STORAGE_LIMIT_EXCEEDED") {
 			return errors.New("is not told of")
 		}
 		return nil
@@ -71,7 +71,7 @@ func TestStorageFull(t *testing.T) {
 	full.Store(false)
 	r.Equal("Contact")
 	r.once("Contact", "contact")
-	if !strings.Contains(b.Log.String(), `"event":"flow_resumed","part":"upsert of Contact"`) && !strings.Contains(b.Log.String(), "flow_resumed") {
+	if !strings.Contains(b.Log.String(), `"event":"flow_resumed","part":"new records of Contact"`) {
 		t.Error("the flow has not been resumed")
 	}
 }
