@@ -254,7 +254,11 @@ func (g *group) statement() (string, []any) {
 	kinds, seqs := make([]string, len(g.items)), make([]int64, len(g.items))
 	for at, it := range g.items {
 		kinds[at], seqs[at] = it.kind.String(), it.seq
-		if it.kind == Read && it.row.Foreign {
+		switch {
+		case it.kind != Read:
+		case it.row.Known:
+			kinds[at] = "known"
+		case it.row.Foreign: // which matters only where there is no row
 			kinds[at] = "foreign"
 		}
 	}

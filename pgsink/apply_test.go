@@ -98,11 +98,29 @@ func TestApply(t *testing.T) {
 		t.Parallel()
 		b := setup(t, account())
 		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1), "Name", "first"))
-		b.applyChanges(Result{Updated: 1}, b.change(Read, 1, at(1), "Name", "second"))
-		b.applyChanges(Result{Stale: 1}, b.change(Read, 1, at(0), "Name", "zeroth"))
+		b.applyChanges(Result{Updated: 1}, known(b.change(Read, 1, at(1), "Name", "second")))
+		b.applyChanges(Result{Stale: 1}, known(b.change(Read, 1, at(0), "Name", "zeroth")))
 		if got := b.name(1); got != "second" {
 			t.Errorf("name is %q, want second", got)
 		}
+	})
+
+	t.Run("MarksAReadThatAnEventOfItsSecondHasOvertaken", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1), "Name", "first"))
+		read := b.change(Read, 1, at(2), "Name", "second") // what is read of a row of the first second
+		seq := b.mark(1)
+		b.applyChanges(Result{Updated: 1}, b.change(Event, 1, at(2), "Name", "third"))
+		b.apply(Result{Marked: 1}, Batch{Changes: []Change{read}, Done: []Done{{Object: "Account", SFID: id(1), Seq: seq}}})
+		if name, reason := b.name(1), b.reason(1); name != "third" || reason != ReasonEqual {
+			t.Errorf("name %q and mark %q, want third and equal", name, reason)
+		}
+		b.apply(Result{Updated: 1}, Batch{Changes: []Change{known(b.change(Read, 1, at(2), "Name", "fourth"))}, Done: []Done{{Object: "Account", SFID: id(1), Seq: b.seq(1)}}})
+		if name := b.name(1); name != "fourth" {
+			t.Errorf("name %q, want fourth", name)
+		}
+		b.want("0", `SELECT count(*) FROM hcbridge.mark`)
 	})
 
 	t.Run("MarksAnEventWithoutAllFields", func(t *testing.T) {

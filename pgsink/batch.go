@@ -9,8 +9,9 @@ const (
 	// Event is a complete record from an event. It is written where the row
 	// is older; equal stamps with other values leave a mark.
 	Event Kind = iota + 1
-	// Read is a record read back from Salesforce. It is written where the row
-	// is not newer.
+	// Read is a record read back from Salesforce. It is written where the row is not
+	// newer. Where the row has come to the record's stamp while it was read, with
+	// other values, they may be the newer ones, and a mark is left.
 	Read
 	// Delete removes the row. Only SFID and Stamp are looked at: a row that is not
 	// older than Stamp, the second of the deletion, may be of after it and is
@@ -33,6 +34,7 @@ type Row struct {
 	Missing []string  // mapped fields that the record does not mention, API names
 	Nested  []string  // those of Missing that an event has in a form the column cannot hold, an object or array
 	Deleted bool      // IsDeleted is true
+	Known   bool      // of a Read: the row had this stamp before the record was read
 	Foreign bool      // of a Read: another user made it, so it comes of no insert of ours that is on its way
 }
 

@@ -97,7 +97,7 @@ answered AS MATERIALIZED (
     JOIN %[1]s AS r ON r.id = m.row_id
     JOIN hcbridge.conflict AS c ON c.schema = $1 AND c.object = $2 AND c.sfid = m.sfid AND NOT c.settled
     JOIN LATERAL (VALUES %[2]s) AS f (name, remote, own) ON f.name = c.field
-    WHERE m.kind IN ('read', 'foreign') AND m.verdict IN ('update', 'same')
+    WHERE m.kind IN %[3]s AND m.verdict IN ('update', 'same')
 ),
 refuted AS (
     DELETE FROM hcbridge.conflict AS c USING answered AS a WHERE c.id = a.id AND a.theirs AND a.taken
@@ -106,7 +106,7 @@ settled AS (
     UPDATE hcbridge.conflict AS c SET settled = true, chosen = CASE WHEN a.theirs THEN 'salesforce' ELSE 'postgres' END
     FROM answered AS a WHERE c.id = a.id AND NOT (a.theirs AND a.taken)
     RETURNING 1
-)`, t.ident(), pairs)
+)`, t.ident(), pairs, reads)
 }
 
 // pairs are the columns that an app may have changed, each with the record's
@@ -158,10 +158,10 @@ func (t *Table) contested(columns []int) string {
 	if len(differs) == 0 {
 		return "false"
 	}
-	return fmt.Sprintf(`n.kind NOT IN ('read', 'foreign') AND r._hc_lastop = 'UPDATED' AND EXISTS (
+	return fmt.Sprintf(`n.kind NOT IN %s AND r._hc_lastop = 'UPDATED' AND EXISTS (
                 SELECT FROM %s AS l
                 WHERE l.table_name = %s AND l.record_id = r.id AND l.action = 'UPDATE' AND l.processed_at > now() - %s
-                    AND (%s))`, quote(t.Schema, "_trigger_log_archive"), literal(t.Name), recently, strings.Join(differs, "\n                        OR "))
+                    AND (%s))`, reads, quote(t.Schema, "_trigger_log_archive"), literal(t.Name), recently, strings.Join(differs, "\n                        OR "))
 }
 
 // Expedite makes the marks of records due whose row waited for a change of the

@@ -14,6 +14,8 @@
 //	                        │         no row, or being loaded ──▶ mark
 //	                        │         else ────────────────────▶ as an event
 //	                        ├─ Read:  not older than the row ──▶ written
+//	                        │         same second, other values,
+//	                        │         the row older when read ──▶ mark
 //	                        ├─ Delete ─────────────────────────▶ row removed
 //	Bulk CSV ─▶ LoadChunk ──┴─ no row, no mark ───────────────▶ copied
 //	                          in every case: equal ────────────▶ not written

@@ -195,7 +195,7 @@ func TestPatchesAddUp(t *testing.T) {
 		}
 		now := version{"0", "0", 1}
 		b.applyChanges(Result{Inserted: 1}, b.change(Event, n, at(now.stamp), "Name", now.name, "Ext__c", fmt.Sprint(n, now.ext)))
-		var read *version // taken, and not applied yet
+		var read *Change // taken, and not applied yet
 		var seq int64
 		var waiting []Change
 		apply := func(batch Batch) {
@@ -203,8 +203,10 @@ func TestPatchesAddUp(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		full := func(v version) Change {
-			return b.change(Read, n, at(v.stamp), "Name", v.name, "Ext__c", fmt.Sprint(n, v.ext))
+		take := func() Change {
+			c := b.change(Read, n, at(now.stamp), "Name", now.name, "Ext__c", fmt.Sprint(n, now.ext))
+			c.Row.Known = b.one(`SELECT systemmodstamp = $2 FROM salesforce.account WHERE sfid = $1`, id(n), at(now.stamp)) == "true"
+			return c
 		}
 		for i := range rapid.IntRange(1, 12).Draw(t, "steps") {
 			switch rapid.SampledFrom([]string{"change", "change", "apply", "take", "give"}).Draw(t, "step") {
@@ -225,19 +227,19 @@ func TestPatchesAddUp(t *testing.T) {
 			case "take":
 				if read == nil {
 					apply(Batch{Marks: []Mark{{Object: "Account", SFID: id(n), Reason: "test"}}})
-					v := now
-					read, seq = &v, b.seq(n)
+					c := take()
+					read, seq = &c, b.seq(n)
 				}
 			case "give":
 				if read != nil {
-					apply(Batch{Changes: []Change{full(*read)}, Done: []Done{{Object: "Account", SFID: id(n), Seq: seq}}})
+					apply(Batch{Changes: []Change{*read}, Done: []Done{{Object: "Account", SFID: id(n), Seq: seq}}})
 					read = nil
 				}
 			}
 		}
 		apply(Batch{Changes: waiting})
 		if b.seq(n) != 0 {
-			apply(Batch{Changes: []Change{full(now)}, Done: []Done{{Object: "Account", SFID: id(n), Seq: b.seq(n)}}})
+			apply(Batch{Changes: []Change{take()}, Done: []Done{{Object: "Account", SFID: id(n), Seq: b.seq(n)}}})
 		}
 		if got, want := b.one(`SELECT name || ' ' || ext__c FROM salesforce.account WHERE sfid = $1`, id(n)), fmt.Sprint(now.name, " ", n, now.ext); got != want {
 			t.Fatalf("row %q, Salesforce %q", got, want)

@@ -172,6 +172,12 @@ func (b *bundle) change(kind Kind, n int, stamp time.Time, pairs ...any) Change 
 	return Change{Table: b.table, Kind: kind, Row: b.record(n, stamp, pairs...)}
 }
 
+// known is a read of a record whose row had its stamp already.
+func known(c Change) Change {
+	c.Row.Known = true
+	return c
+}
+
 func (b *bundle) remove(n int) Change {
 	return Change{Table: b.table, Kind: Delete, Row: Row{SFID: id(n)}}
 }

@@ -25,6 +25,10 @@ const (
 	fromTemp    = "temp"    // the temporary table of LoadChunk
 )
 
+// reads are the kinds of what was read back: "known" if the row had the record's stamp
+// before, "foreign" if another user has made the record.
+const reads = "('read', 'known', 'foreign')"
+
 // tempTable holds a page of a load until its transaction ends.
 const tempTable = "hcbridge_load"
 
@@ -205,10 +209,10 @@ func (t *Table) writeVerdicts(b *strings.Builder, columns []int, source string) 
 		when("r.sfid IS NULL", "'update'")
 	}
 	if stamp != "" {
-		when(fmt.Sprintf("n.kind NOT IN ('read', 'foreign') AND r.%s = %s AND %s", quote(t.Columns[t.stamp].Name), stamp, differs), t.equalVerdict(stamp, source))
+		when(fmt.Sprintf("n.kind <> 'known' AND r.%s = %s AND %s", quote(t.Columns[t.stamp].Name), stamp, differs), t.equalVerdict(stamp, source))
 	}
 	when(differs, "'update'")
-	when("n.kind IN ('read', 'foreign') AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED')", "'update'")
+	when("n.kind IN "+reads+" AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED')", "'update'")
 	b.WriteString("            ELSE 'same'\n        END AS verdict\n    FROM ")
 	if t.external >= 0 {
 		fmt.Fprintf(b, "hits AS n\n    LEFT JOIN %s AS r ON r.id = coalesce(n.own_id, CASE n.claim WHEN 1 THEN n.free_id END)\n)", t.ident())
@@ -225,7 +229,8 @@ func goneSQL(schema, object, sfid string) string {
 
 // equalVerdict decides between equal stamps with other values. The stamp has
 // seconds, so of two values within one second only Salesforce knows the later.
-// A loaded record is right, though, if that second was over when the load began.
+// A record that was read back is right, though, if the row was no older when it was
+// read, and a loaded one if that second was over when the load began.
 func (t *Table) equalVerdict(stamp, source string) string {
 	if source != fromTemp {
 		return "'equal'"

@@ -212,13 +212,14 @@ func (b *bundle) value(table, column, sfid string) (v string) {
 	return v
 }
 
-// hooked calls before ahead of every query and retrieve ahead of every reading
-// back.
+// hooked calls before ahead of every query, retrieve ahead of every reading back, and
+// answered after it.
 type hooked struct {
 	Source
 
 	before   func(soql string)
 	retrieve func()
+	answered func()
 	refuse   func(ids []string) error
 }
 
@@ -231,7 +232,11 @@ func (h hooked) Retrieve(ctx context.Context, object string, ids, fields []strin
 			return nil, err
 		}
 	}
-	return h.Source.Retrieve(ctx, object, ids, fields)
+	records, err := h.Source.Retrieve(ctx, object, ids, fields)
+	if h.answered != nil {
+		h.answered()
+	}
+	return records, err
 }
 
 func (h hooked) Query(ctx context.Context, soql string, o salesforce.QueryOpts) (*salesforce.Page, error) {

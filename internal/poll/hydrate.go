@@ -67,9 +67,13 @@ func (r *Reader) readMarked(ctx context.Context, o Object, key string, marks []p
 	if len(marks) == 0 {
 		return 0, res, nil
 	}
+	stamps, err := r.sink.Stamps(ctx, o.Table, ids(marks))
+	if err != nil {
+		return 0, res, err
+	}
 	parts := make([]reading, 0, readParts)
 	for chunk := range slices.Chunk(marks, readBack) {
-		parts = append(parts, reading{marks: chunk, since: r.sf.ServerTime()})
+		parts = append(parts, reading{marks: chunk, since: r.sf.ServerTime(), stamps: stamps})
 	}
 	r.fetchAll(ctx, o, parts)
 	bytes, found := 0, 0
@@ -165,7 +169,8 @@ func (r *Reader) Most(o Object) int {
 // reading is what one request of a reading back asks for, and its answer.
 type reading struct {
 	marks   []pgsink.Mark
-	since   time.Time // Salesforce's clock, before it was asked
+	since   time.Time            // Salesforce's clock, before it was asked
+	stamps  map[string]time.Time // of the rows then
 	records []json.RawMessage
 	err     error
 }
@@ -314,7 +319,9 @@ func (r *Reader) judge(ctx context.Context, o Object, p *reading) (b readings, e
 	fresh := map[string]bool{} // read so soon that another change may share the stamp
 	found := make(map[string]bool, len(b.Changes))
 	recent := p.since.Add(-time.Second).Truncate(time.Second)
-	for _, c := range b.Changes {
+	for i := range b.Changes {
+		c := &b.Changes[i]
+		c.Row.Known = p.stamps[c.Row.SFID].Equal(c.Row.Stamp)
 		found[c.Row.SFID] = true
 		fresh[c.Row.SFID] = !o.Streamed() && !c.Row.Stamp.Before(recent)
 	}

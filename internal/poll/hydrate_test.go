@@ -67,6 +67,45 @@ func TestReadBackPacks(t *testing.T) {
 	b.equal()
 }
 
+// An event that comes while its record is read may be of after the reading, and of the
+// same second: then the reading is not written over it, but repeated.
+func TestReadBackOvertakenInASecond(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.insert("one")
+	b.load()
+	b.clock.move(time.Minute)
+	change := func(name string) {
+		b.must(b.sf.As(org.DefaultOther).Update("Contact", id, map[string]any{"LastName": name}))
+	}
+	change("two")
+	_, err := b.sink.Apply(t.Context(), pgsink.Batch{Marks: []pgsink.Mark{{Object: "Contact", SFID: id, Reason: "test"}}})
+	b.must(err)
+	readings := 0
+	b.r.sf = hooked{Source: b.client, answered: func() {
+		if readings++; readings > 1 {
+			return
+		}
+		change("three")
+		records, err := b.client.Retrieve(t.Context(), "Contact", []string{id}, b.o.Fields)
+		b.must(err)
+		event, err := rows(b.o, records, pgsink.Event)
+		b.must(err)
+		_, err = b.sink.Apply(t.Context(), pgsink.Batch{Changes: event})
+		b.must(err)
+	}}
+	_, _, err = b.r.Hydrate(t.Context(), b.o)
+	b.must(err)
+	if name, marks := b.value("contact", "lastname", id), b.marks(); name != "three" || marks != 1 {
+		t.Errorf("the row shows %q, and %d marks are left; want three and one", name, marks)
+	}
+	b.hydrate()
+	if readings != 2 || b.marks() != 0 {
+		t.Errorf("%d readings, %d marks left; want two and none", readings, b.marks())
+	}
+	b.equal()
+}
+
 // What one answer holds is bounded.
 func TestReadBackOfLargeRecords(t *testing.T) {
 	t.Parallel()

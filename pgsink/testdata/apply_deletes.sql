@@ -17,9 +17,9 @@ m AS MATERIALIZED (
             WHEN r.id IS NULL THEN 'insert'
             WHEN n.kind = 'delete' AND r."systemmodstamp" >= n.v3 THEN 'equal'
             WHEN n.kind = 'delete' THEN 'delete'
-            WHEN n.kind NOT IN ('read', 'foreign') AND r."systemmodstamp" = n.v3 AND ROW(r."systemmodstamp") IS DISTINCT FROM ROW(n.v3) THEN 'equal'
+            WHEN n.kind <> 'known' AND r."systemmodstamp" = n.v3 AND ROW(r."systemmodstamp") IS DISTINCT FROM ROW(n.v3) THEN 'equal'
             WHEN ROW(r."systemmodstamp") IS DISTINCT FROM ROW(n.v3) THEN 'update'
-            WHEN n.kind IN ('read', 'foreign') AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED') THEN 'update'
+            WHEN n.kind IN ('read', 'known', 'foreign') AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED') THEN 'update'
             ELSE 'same'
         END AS verdict
     FROM n

@@ -35,15 +35,15 @@ m AS MATERIALIZED (
             WHEN r.id IS NULL THEN 'insert'
             WHEN n.kind = 'delete' AND r."systemmodstamp" >= n.v2 THEN 'equal'
             WHEN n.kind = 'delete' THEN 'delete'
-            WHEN n.kind NOT IN ('read', 'foreign') AND r._hc_lastop = 'UPDATED' AND EXISTS (
+            WHEN n.kind NOT IN ('read', 'known', 'foreign') AND r._hc_lastop = 'UPDATED' AND EXISTS (
                 SELECT FROM "sales""force'\"."_trigger_log_archive" AS l
                 WHERE l.table_name = 'a"b''; drop table t; --' AND l.record_id = r.id AND l.action = 'UPDATE' AND l.processed_at > now() - interval '10 minutes'
                     AND (r."x""; drop table t; --" IS DISTINCT FROM n.v0 AND position('"x"; drop table t; --"=>' IN l."values") > 0
                         OR r."user" IS DISTINCT FROM n.v1 AND position('"user"=>' IN l."values") > 0)) THEN 'equal'
             WHEN r.sfid IS NULL THEN 'update'
-            WHEN n.kind NOT IN ('read', 'foreign') AND r."systemmodstamp" = n.v2 AND ROW(r."x""; drop table t; --", r."user", r."systemmodstamp") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2) THEN 'equal'
+            WHEN n.kind <> 'known' AND r."systemmodstamp" = n.v2 AND ROW(r."x""; drop table t; --", r."user", r."systemmodstamp") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2) THEN 'equal'
             WHEN ROW(r."x""; drop table t; --", r."user", r."systemmodstamp") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2) THEN 'update'
-            WHEN n.kind IN ('read', 'foreign') AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED') THEN 'update'
+            WHEN n.kind IN ('read', 'known', 'foreign') AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED') THEN 'update'
             ELSE 'same'
         END AS verdict
     FROM hits AS n
@@ -193,7 +193,7 @@ answered AS MATERIALIZED (
     JOIN "sales""force'\"."a""b'; drop table t; --" AS r ON r.id = m.row_id
     JOIN hcbridge.conflict AS c ON c.schema = $1 AND c.object = $2 AND c.sfid = m.sfid AND NOT c.settled
     JOIN LATERAL (VALUES ('x"; drop table t; --', CASE WHEN m.v0 IS NOT NULL THEN format('%s', m.v0) END, CASE WHEN r."x""; drop table t; --" IS NOT NULL THEN format('%s', r."x""; drop table t; --") END), ('user', CASE WHEN m.v1 IS NOT NULL THEN format('%s', m.v1) END, CASE WHEN r."user" IS NOT NULL THEN format('%s', r."user") END)) AS f (name, remote, own) ON f.name = c.field
-    WHERE m.kind IN ('read', 'foreign') AND m.verdict IN ('update', 'same')
+    WHERE m.kind IN ('read', 'known', 'foreign') AND m.verdict IN ('update', 'same')
 ),
 refuted AS (
     DELETE FROM hcbridge.conflict AS c USING answered AS a WHERE c.id = a.id AND a.theirs AND a.taken

@@ -21,9 +21,9 @@ m AS MATERIALIZED (
             WHEN r.id IS NULL THEN 'insert'
             WHEN n.kind = 'delete' AND r."systemmodstamp" >= n.v3 THEN 'equal'
             WHEN n.kind = 'delete' THEN 'delete'
-            WHEN n.kind NOT IN ('read', 'foreign') AND r."systemmodstamp" = n.v3 AND ROW(r."name", r."ext__c", r."amount__c", r."systemmodstamp", r."isdeleted") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2, n.v3, n.v4) THEN 'equal'
+            WHEN n.kind <> 'known' AND r."systemmodstamp" = n.v3 AND ROW(r."name", r."ext__c", r."amount__c", r."systemmodstamp", r."isdeleted") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2, n.v3, n.v4) THEN 'equal'
             WHEN ROW(r."name", r."ext__c", r."amount__c", r."systemmodstamp", r."isdeleted") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2, n.v3, n.v4) THEN 'update'
-            WHEN n.kind IN ('read', 'foreign') AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED') THEN 'update'
+            WHEN n.kind IN ('read', 'known', 'foreign') AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED') THEN 'update'
             ELSE 'same'
         END AS verdict
     FROM n

@@ -37,19 +37,19 @@ m AS MATERIALIZED (
             WHEN r.id IS NULL THEN 'insert'
             WHEN n.kind = 'delete' AND r."systemmodstamp" >= n.v3 THEN 'equal'
             WHEN n.kind = 'delete' THEN 'delete'
-            WHEN n.kind NOT IN ('read', 'foreign') AND r._hc_lastop = 'UPDATED' AND EXISTS (
+            WHEN n.kind NOT IN ('read', 'known', 'foreign') AND r._hc_lastop = 'UPDATED' AND EXISTS (
                 SELECT FROM "salesforce"."_trigger_log_archive" AS l
                 WHERE l.table_name = 'account' AND l.record_id = r.id AND l.action = 'UPDATE' AND l.processed_at > now() - interval '10 minutes'
                     AND (r."name" IS DISTINCT FROM n.v0 AND position('"name"=>' IN l."values") > 0
                         OR r."ext__c" IS DISTINCT FROM n.v1 AND position('"ext__c"=>' IN l."values") > 0
                         OR r."amount__c" IS DISTINCT FROM n.v2 AND position('"amount__c"=>' IN l."values") > 0)) THEN 'equal'
             WHEN r.sfid IS NULL THEN 'update'
-            WHEN n.kind NOT IN ('read', 'foreign') AND r."systemmodstamp" = n.v3 AND ROW(r."name", r."ext__c", r."amount__c", r."systemmodstamp", r."isdeleted") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2, n.v3, n.v4) THEN CASE
+            WHEN n.kind <> 'known' AND r."systemmodstamp" = n.v3 AND ROW(r."name", r."ext__c", r."amount__c", r."systemmodstamp", r."isdeleted") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2, n.v3, n.v4) THEN CASE
                 WHEN n.v3 < (SELECT ob.load_started AT TIME ZONE 'UTC' - interval '1 minute'
                     FROM hcbridge.object AS ob WHERE ob.schema = $1 AND ob.object = $2) THEN 'update'
                 ELSE 'equal' END
             WHEN ROW(r."name", r."ext__c", r."amount__c", r."systemmodstamp", r."isdeleted") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2, n.v3, n.v4) THEN 'update'
-            WHEN n.kind IN ('read', 'foreign') AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED') THEN 'update'
+            WHEN n.kind IN ('read', 'known', 'foreign') AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED') THEN 'update'
             ELSE 'same'
         END AS verdict
     FROM hits AS n
@@ -201,7 +201,7 @@ answered AS MATERIALIZED (
     JOIN "salesforce"."account" AS r ON r.id = m.row_id
     JOIN hcbridge.conflict AS c ON c.schema = $1 AND c.object = $2 AND c.sfid = m.sfid AND NOT c.settled
     JOIN LATERAL (VALUES ('name', CASE WHEN m.v0 IS NOT NULL THEN format('%s', m.v0) END, CASE WHEN r."name" IS NOT NULL THEN format('%s', r."name") END), ('ext__c', CASE WHEN m.v1 IS NOT NULL THEN format('%s', m.v1) END, CASE WHEN r."ext__c" IS NOT NULL THEN format('%s', r."ext__c") END), ('amount__c', CASE WHEN m.v2 IS NOT NULL THEN format('%s', m.v2) END, CASE WHEN r."amount__c" IS NOT NULL THEN format('%s', r."amount__c") END)) AS f (name, remote, own) ON f.name = c.field
-    WHERE m.kind IN ('read', 'foreign') AND m.verdict IN ('update', 'same')
+    WHERE m.kind IN ('read', 'known', 'foreign') AND m.verdict IN ('update', 'same')
 ),
 refuted AS (
     DELETE FROM hcbridge.conflict AS c USING answered AS a WHERE c.id = a.id AND a.theirs AND a.taken
