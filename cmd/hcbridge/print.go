@@ -19,6 +19,9 @@ func isTerminal(w io.Writer) bool {
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
+// watched reports whether standard error is a terminal that can draw over a line.
+func (p *program) watched() bool { return isTerminal(p.stderr) && p.getenv("TERM") != "dumb" }
+
 // getenv is os.Getenv for the environment that the program was given.
 func (p *program) getenv(name string) string {
 	for _, entry := range p.environ {
@@ -61,18 +64,17 @@ func (p *program) json(v any) error {
 	return e.Encode(v)
 }
 
-// width is that of the terminal, 0 where there is none and nothing is to be
-// cut.
-func (p *program) width() int {
-	f, ok := p.stdout.(*os.File)
+// width is that of the terminal w, 0 where it is none and nothing is to be cut.
+func width(w io.Writer) int {
+	f, ok := w.(*os.File)
 	if !ok || !isTerminal(f) {
 		return 0
 	}
-	width, _, err := term.GetSize(int(f.Fd()))
+	columns, _, err := term.GetSize(int(f.Fd()))
 	if err != nil {
 		return 0
 	}
-	return width
+	return columns
 }
 
 // column is one of a table.
@@ -89,7 +91,7 @@ const gap = 2
 // table prints rows under their heads, no wider than the terminal: columns go
 // in their order, then what may be cut is.
 func (p *program) table(columns []column, rows [][]string) {
-	writeTable(p.stdout, p.width(), columns, rows)
+	writeTable(p.stdout, width(p.stdout), columns, rows)
 }
 
 // writeTable prints a table at most most characters wide, or as wide as it is

@@ -35,7 +35,7 @@ func (p *program) progress(cfg *config.Config, event string) *progress {
 	now := time.Now()
 	return &progress{
 		w: p.stderr, log: p.logger(cfg).With().Str("component", "hcbridge").Logger(), event: event,
-		bar: isTerminal(p.stderr) && p.getenv("TERM") != "dumb", width: p.width(), began: now, said: now,
+		bar: p.watched(), width: width(p.stderr), began: now, said: now,
 	}
 }
 
@@ -53,31 +53,40 @@ func (b *progress) at(object string, n, total int64) {
 		b.log.Info().Str("event", b.event).Str("object", object).Int64("rows", n).Int64("of", total).Msg(b.event)
 		return
 	}
+	_, _ = fmt.Fprint(b.w, "\r"+bar(object, n, total, b.width)+clearLine)
+	b.drawn = true
+}
+
+// clearLine takes away what a terminal shows from the cursor to the end of its line.
+const clearLine = "\x1b[K"
+
+// bar is a line that shows that n of total are done, total 0 if it is not known. It
+// fits into width, if that is not 0.
+func bar(name string, n, total int64, width int) string {
 	text := fmt.Sprintf(" %d", n)
 	if total > 0 {
 		text = fmt.Sprintf(" %d of %d", n, total)
 	}
 	size := 40
-	if b.width > 0 {
-		size = min(size, b.width-len(object)-len(text)-4)
+	if width > 0 {
+		size = min(size, width-len(name)-len(text)-4)
 	}
 	bar := ""
 	if size > 4 {
 		full := 0
 		if total > 0 {
-			full = int(int64(size) * min(n, total) / total)
+			full = int(int64(size) * max(0, min(n, total)) / total)
 		}
 		bar = " [" + strings.Repeat("█", full) + strings.Repeat("░", size-full) + "]"
 	}
-	_, _ = fmt.Fprintf(b.w, "\r%s%s%s\x1b[K", object, bar, text)
-	b.drawn = true
+	return name + bar + text
 }
 
 // clear takes the bar off the terminal.
 func (b *progress) clear() {
 	if b.drawn {
 		b.drawn = false
-		_, _ = fmt.Fprint(b.w, "\r\x1b[K")
+		_, _ = fmt.Fprint(b.w, "\r"+clearLine)
 	}
 }
 

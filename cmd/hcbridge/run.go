@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 	_ "time/tzdata" // for TZ in an image from scratch
 
@@ -27,8 +28,14 @@ func (p *program) runBridge(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	log := p.logger(cfg)
-	err = withGrace(cmd.Context(), cfg.ShutdownGrace, bridge.New(cfg, build(), log).Run)
+	screen := &screen{w: p.stderr}
+	log := p.loggerTo(screen, cfg)
+	b := bridge.New(cfg, build(), log)
+	if p.watched() {
+		stop := screen.follow(b.Board())
+		defer stop()
+	}
+	err = withGrace(cmd.Context(), cfg.ShutdownGrace, b.Run)
 	if errors.Is(err, errGrace) {
 		log.Error().Str("component", "bridge").Str("event", "grace_over").Dur("wait_ms", cfg.ShutdownGrace).Msg("work in hand did not end in time; it is resumed at the next start")
 	}
@@ -58,8 +65,10 @@ func withGrace(ctx context.Context, grace time.Duration, fn func(context.Context
 }
 
 // logger returns the program's one logger: JSON lines, or text for people.
-func (p *program) logger(cfg *config.Config) zerolog.Logger {
-	w := p.stderr
+func (p *program) logger(cfg *config.Config) zerolog.Logger { return p.loggerTo(p.stderr, cfg) }
+
+// loggerTo is logger by way of w, which ends at standard error.
+func (p *program) loggerTo(w io.Writer, cfg *config.Config) zerolog.Logger {
 	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
 	zerolog.DurationFieldUnit = time.Millisecond
 	level, err := zerolog.ParseLevel(cfg.LogLevel)
@@ -67,7 +76,7 @@ func (p *program) logger(cfg *config.Config) zerolog.Logger {
 		level = zerolog.InfoLevel
 	}
 	if cfg.LogFormat == "console" {
-		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: !p.colours(w)}
+		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: !p.colours(p.stderr)}
 	}
 	return zerolog.New(w).Level(level).With().Timestamp().Logger()
 }

@@ -32,21 +32,23 @@ type refresher struct {
 	countsAt, rowsAt time.Time        // not before
 	clockAt          int64            // the beat in which the clocks were compared
 	churn            map[string]int64 // per table, at its last count
-	saved            []byte           // the last snapshot
-	savedAt          int64            // its beat
-	at               int64            // the beat of the last refresh that was not for a page alone
+	drains           map[string]*drain
+	saved            []byte // the last snapshot
+	savedAt          int64  // its beat
+	at               int64  // the beat of the last refresh that was not for a page alone
 }
 
 // refresh puts on the board what only a query tells, until ctx ends, and
 // leaves a copy in the database for the commands that run beside this process.
 func (s *session) refresh(ctx context.Context, listener *outbox.Listener) error {
-	r := refresher{churn: map[string]int64{}, clockAt: beat.Never, savedAt: beat.Never, at: beat.Never}
+	defer s.undrained()
+	r := refresher{churn: map[string]int64{}, drains: map[string]*drain{}, clockAt: beat.Never, savedAt: beat.Never, at: beat.Never}
 	for {
 		began := time.Now()
 		err := s.refreshOnce(ctx, &r)
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // it failed because it was to end
+			return nil // it failed because it was to end
 		case err != nil:
 			s.stop("database", err.Error())
 		default:
@@ -58,7 +60,7 @@ func (s *session) refresh(ctx context.Context, listener *outbox.Listener) error 
 			wait = min(max(watchedEvery, watchedThrift*time.Since(began)), refreshEvery)
 		}
 		if sleep(ctx, wait); ctx.Err() != nil {
-			return nil //nolint:nilerr // a requested stop is not a failure
+			return nil // a requested stop is not a failure
 		}
 	}
 }
@@ -68,6 +70,7 @@ func (s *session) refreshOnce(ctx context.Context, r *refresher) error {
 		if err := s.counts(ctx); err != nil {
 			return err
 		}
+		s.drained(r.drains)
 		r.countsAt = time.Now().Add(thrift * time.Since(began) / 2)
 	}
 	if began := time.Now(); began.After(r.rowsAt) {

@@ -82,6 +82,10 @@ type Object struct {
 	ToLoad         int64      `json:"to_load"`
 	Message        string     `json:"message"`
 
+	// Backlog is how many writes were pending at the most since there were many, 0
+	// while there are few.
+	Backlog int64 `json:"-"`
+
 	// PendingSince is when the oldest pending write was captured, nil if none is.
 	PendingSince *time.Time `json:"-"`
 
