@@ -145,7 +145,8 @@ func (w *Worker) startJob(ctx context.Context, c *call) (n int, err error) {
 
 // lighten forgets what a job's items need no more: all values but those by which
 // records are named, in one of the fields named or by their external id, or name
-// others. Of what an update leaves as it is only its external id matters.
+// others, and which of those are taken out. Of what an update leaves as it is only its
+// external id matters.
 func (j *job) lighten(named map[string]bool) {
 	for _, i := range j.items {
 		i.jobKey = i.bulkKey()
@@ -159,6 +160,9 @@ func (j *job) lighten(named map[string]bool) {
 				continue
 			}
 			v, changed := i.values[c.Name]
+			if changed && set(i.old[c.Name]) {
+				values[c.Name] = nil // it is taken out, if nothing is brought in
+			}
 			keep(values, c.Name, v)
 			if changed || c == own || i.op == Delete {
 				keep(old, c.Name, i.old[c.Name])

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,6 +123,30 @@ func TestJobs(t *testing.T) {
 		b.drain()
 		b.want("log", b.live(), "")
 		b.want("order", b.list(`SELECT name || sfid FROM salesforce.account WHERE external_id__c = 'x7'`), "later"+b.sf.find("Account", "Name", "later"))
+	})
+
+	t.Run("a former parent is deleted when the job that takes it out is over", func(t *testing.T) {
+		t.Parallel()
+		b, j := setupJobs(t)
+		j.running = true
+		former := "001000000000001AAA"
+		b.hex(`INSERT INTO salesforce.account (sfid, name) VALUES ('` + former + `', 'former');
+			INSERT INTO salesforce.contact (sfid, lastname, accountid) SELECT '003' || lpad(n::text, 12, '0') || 'AAA', 'n' || n, '` + former + `' FROM generate_series(1, 2500) AS n`)
+		b.sf.records[former] = map[string]any{}
+		for n := range 2500 {
+			b.sf.records[fmt.Sprintf("003%012dAAA", n+1)] = map[string]any{}
+		}
+		b.exec(`UPDATE salesforce.contact SET accountid = NULL`)
+		b.run()
+		b.exec(`DELETE FROM salesforce.account WHERE name = 'former'`)
+		b.drain()
+		b.want("calls beside the job", b.sf.sent(), "")
+		j.running = false
+		b.hurryJobs()
+		b.drain()
+		b.want("log", b.live(), "")
+		b.want("calls", b.sf.sent(), "delete Account 1")
+		b.want("jobs", fmt.Sprint(j.opened), "1")
 	})
 
 	t.Run("records that a job left out go by calls", func(t *testing.T) {
@@ -274,11 +299,15 @@ func TestLighten(t *testing.T) {
 		{Update, []string{"name"}, "[]", "[external_id__c=external_id__c1]"},
 		{Update, []string{"name", "parentid"}, "[parentid=parentid2]", "[external_id__c=external_id__c1 parentid=parentid1]"},
 		{Update, []string{"seen__c", "external_id__c"}, "[external_id__c=external_id__c2 seen__c=seen__c2]", "[external_id__c=external_id__c1 seen__c=seen__c1]"},
+		{Update, []string{"name", "no parentid"}, "[parentid]", "[external_id__c=external_id__c1 parentid=parentid1]"},
 		{Delete, nil, "[]", "[external_id__c=external_id__c1 parentid=parentid1 seen__c=seen__c1]"},
 	} {
 		i := &item{table: table, op: c.op, entries: []*entry{{}}, values: map[string]*string{}, old: row("1")}
 		for _, column := range c.changed {
-			i.values[column] = row("2")[column]
+			column, empty := strings.CutPrefix(column, "no ")
+			if i.values[column] = row("2")[column]; empty {
+				i.values[column] = nil
+			}
 		}
 		(&job{items: []*item{i}}).lighten(map[string]bool{"seen__c": true})
 		if got, old := text(i.values), text(i.old); got != c.values || old != c.old {

@@ -72,6 +72,10 @@ func TestGlance(t *testing.T) {
 func text(values map[string]*string) string {
 	var pairs []string
 	for k, v := range values {
+		if v == nil {
+			pairs = append(pairs, k)
+			continue
+		}
 		pairs = append(pairs, k+"="+*v)
 	}
 	slices.Sort(pairs)
