@@ -185,7 +185,7 @@ func setupFields(ctx context.Context, o config.Object, sf *salesforce.Client) (l
 	for _, name := range names {
 		if rel, parentField, dotted := strings.Cut(name, "."); dotted {
 			notes = append(notes, "grant Read on "+parentField+" of the object that "+o.Name+"."+rel+" refers to, and on that object.")
-			if base, custom := strings.CutSuffix(rel, "__r"); custom {
+			if base, custom := customBase(rel); custom {
 				name = base + "__c"
 			} else {
 				name = rel + "Id"
@@ -197,6 +197,7 @@ func setupFields(ctx context.Context, o config.Object, sf *salesforce.Client) (l
 			if !f.Permissionable {
 				continue
 			}
+			p.Field = o.Name + "." + f.Name
 			p.Editable = writes && (f.Createable || f.Updateable)
 		} else if containsFold(setBySalesforce, name) || containsFold([]string{"Name", "LastName", "OwnerId"}, name) {
 			continue // never to be granted

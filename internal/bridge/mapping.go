@@ -151,11 +151,12 @@ func chooseFields(ctx context.Context, sf describer, cfg config.Object, d *sales
 	for _, name := range names {
 		f, err := chooseField(ctx, sf, cfg, d, name)
 		var me *mappingError
+		was := indexField(known, name)
 		switch {
 		case err == nil:
 			add(f)
-		case errors.As(err, &me) && containsField(known, name):
-			frozen = append(frozen, name)
+		case errors.As(err, &me) && was >= 0:
+			frozen = append(frozen, known[was])
 		default:
 			return nil, nil, err
 		}
@@ -195,9 +196,19 @@ func joined(d *salesforce.Describe, name string) (rel, parentField string, ok bo
 }
 
 // containsField is containsFold for names of fields, joined or not.
-func containsField(list []string, name string) bool {
+func containsField(list []string, name string) bool { return indexField(list, name) >= 0 }
+
+func indexField(list []string, name string) int {
 	join := func(name string) string { return strings.Replace(name, ".", "__", 1) }
-	return slices.ContainsFunc(list, func(x string) bool { return strings.EqualFold(join(x), join(name)) })
+	return slices.IndexFunc(list, func(x string) bool { return strings.EqualFold(join(x), join(name)) })
+}
+
+// customBase takes the __r of a custom relationship's name away, if it has one.
+func customBase(rel string) (base string, custom bool) {
+	if n := len(rel) - len("__r"); n > 0 && strings.EqualFold(rel[n:], "__r") {
+		return rel[:n], true
+	}
+	return rel, false
 }
 
 func containsFold(list []string, s string) bool {
@@ -211,7 +222,7 @@ func parent(ctx context.Context, sf describer, cfg config.Object, d *salesforce.
 	named := func(rel string) bool {
 		return slices.ContainsFunc(d.Fields, func(f salesforce.Field) bool { return strings.EqualFold(f.RelationshipName, rel) })
 	}
-	if standard := strings.TrimSuffix(rel, "__r"); !named(rel) && named(standard) {
+	if standard, _ := customBase(rel); !named(rel) && named(standard) {
 		rel = standard
 	}
 	for _, f := range d.Fields {

@@ -93,6 +93,33 @@ func TestMapObject(t *testing.T) {
 		}
 	})
 
+	t.Run("NamesAsTheOrgWritesThem", func(t *testing.T) {
+		t.Parallel()
+		org := testOrg()
+		org["Account"].Fields = append(org["Account"].Fields, salesforce.Field{Name: "ParentId", Type: "reference", Length: 18, ReferenceTo: []string{"Account"}, RelationshipName: "Parent", Createable: true})
+		for want, cfg := range map[string]config.Object{
+			"Id SystemModstamp IsDeleted Name External_Id__c Parent.External_Id__c": {Name: "account", Fields: []string{"NAME", "id", "external_ID__c", "PARENT__R.external_id__C", "Parent.External_Id__c"}, ExternalID: "EXTERNAL_id__c", Indexes: []string{"nAME"}},
+			"Id SystemModstamp IsDeleted Account__r.External_Id__c Total__c":        {Name: "INVOICE__C", Fields: []string{"ACCOUNT__r.EXTERNAL_id__c", "account__R__external_ID__c", "total__C"}},
+		} {
+			m, err := mapObject(t.Context(), org, cfg, "salesforce", false, nil)
+			if err != nil {
+				t.Errorf("%s: %v", cfg.Name, err)
+				continue
+			}
+			if got := strings.Join(m.fields, " "); got != want {
+				t.Errorf("fields %s, want %s", got, want)
+			}
+			if cfg.ExternalID != "" && (m.spec.ExternalID != "External_Id__c" || m.outbox.ExternalID != "External_Id__c") {
+				t.Errorf("external id %s, %s", m.spec.ExternalID, m.outbox.ExternalID)
+			}
+			for _, f := range m.spec.Fields {
+				if f.Indexed != (f.Name == "Name") || f.Unique != (f.Name == "External_Id__c" && cfg.ExternalID != "") {
+					t.Errorf("%s: indexed %t, unique %t", f.Name, f.Indexed, f.Unique)
+				}
+			}
+		}
+	})
+
 	t.Run("ParentsOfOneObjectOrOfSeveral", func(t *testing.T) {
 		t.Parallel()
 		for want, to := range map[string][]string{"Account": {"Account"}, "": {"Account", "Invoice__c"}} {
@@ -118,6 +145,7 @@ func TestMapObject(t *testing.T) {
 		}{
 			"AllFields":   {config.Object{Name: "Account"}, []string{"Id", "Name", "Gone__c"}, []string{"Gone__c"}},
 			"NamedFields": {config.Object{Name: "Account", Fields: []string{"Name", "Gone__c"}}, []string{"Name", "Gone__c"}, []string{"Gone__c"}},
+			"AnySpelling": {config.Object{Name: "Account", Fields: []string{"GONE__C", "name", "gone__c"}}, []string{"Name", "Gone__c"}, []string{"Gone__c"}},
 			"NotWanted":   {config.Object{Name: "Account", Fields: []string{"Name"}}, []string{"Name", "Gone__c", "Gone__r.Key__c"}, nil},
 			"AParent":     {config.Object{Name: "Account", Fields: []string{"Gone__r.Key__c"}}, []string{"Gone__r.Key__c"}, []string{"Gone__r.Key__c"}},
 		} {

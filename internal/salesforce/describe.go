@@ -40,10 +40,11 @@ type Describe struct {
 	ChildRelationships []ChildRelationship `json:"childRelationships"`
 }
 
-// Field returns the field of that API name, compared exactly, or nil.
+// Field returns the field of that API name, in upper or lower case as in all requests,
+// or nil.
 func (d *Describe) Field(name string) *Field {
 	for i := range d.Fields {
-		if d.Fields[i].Name == name {
+		if strings.EqualFold(d.Fields[i].Name, name) {
 			return &d.Fields[i]
 		}
 	}

@@ -104,7 +104,7 @@ func TestDescribeAndOrg(t *testing.T) {
  "childRelationships":[{"cascadeDelete":true,"childSObject":"Contact","field":"AccountId","relationshipName":"Contacts"}]}`)
 	d, err := c.Describe(t.Context(), "Account")
 	if err != nil || len(d.Fields) != 3 || d.Field("Id").Length != 18 || d.Field("OwnerId").ReferenceTo[1] != "User" ||
-		d.Field("BillingCity").CompoundFieldName != "BillingAddress" || d.Field("id") != nil || !d.ChildRelationships[0].CascadeDelete {
+		d.Field("BillingCity").CompoundFieldName != "BillingAddress" || d.Field("id") != d.Field("Id") || d.Field("Ident") != nil || !d.ChildRelationships[0].CascadeDelete {
 		t.Errorf("%+v, %v", d, err)
 	}
 	o.sent(t, "GET /services/data/v66.0/sobjects/Account/describe")

@@ -28,11 +28,12 @@ func TestNothingCanBeMapped(t *testing.T) {
 	})
 }
 
-// Objects and relationships go by the names that Salesforce gives them, however they
+// Objects, fields and relationships go by the names that Salesforce gives them, however they
 // are written in the settings.
 func TestNamesAsSalesforceHasThem(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, "HC_OBJECTS=contact", "HC_OBJECT_CONTACT_FIELDS=LastName,Account__r.External_Id__c")
+	r := newRig(t, "HC_OBJECTS=contact", "HC_OBJECT_CONTACT_FIELDS=LASTNAME,account__R.external_ID__c", "HC_OBJECT_CONTACT_INDEXES=lastName",
+		"HC_OBJECT_CONTACT_EXTERNAL_ID=EXTERNAL_id__c", "HC_OBJECT_CONTACT_ACCESS=read_write")
 	parent := r.Insert("Account", map[string]any{"Name": "parent", "External_Id__c": "p1"})
 	r.Insert("Contact", map[string]any{"LastName": "child", "AccountId": parent})
 	r.Start()
@@ -50,6 +51,14 @@ func TestNamesAsSalesforceHasThem(t *testing.T) {
 		}
 		return nil
 	})
+	r.Exec("INSERT INTO salesforce.contact (lastname, external_id__c, account__external_id__c) VALUES ('ours', 'c1', 'p1')")
+	r.Eventually("the record", 20*time.Second, func() error {
+		if r.Count("SELECT count(*) FROM salesforce.contact WHERE external_id__c = 'c1' AND sfid IS NOT NULL AND _hc_lastop = 'SYNCED'") != 1 {
+			return errors.New("is not there")
+		}
+		return nil
+	})
+	r.Equal("Contact")
 	code, out, _ := r.Command("status")
 	if code != 0 || !strings.Contains(out, "LAST POLL") || !strings.Contains(out, "s ago") {
 		t.Errorf("status ends with %d:\n%s", code, out)
