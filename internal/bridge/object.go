@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -44,6 +45,7 @@ type object struct {
 	altering  atomic.Bool   // its table waits to be altered
 	gathering gathering     // what is to be read back of it
 	pollNow   chan struct{} // capacity 1: a poll is wanted before its time
+	polling   sync.Mutex    // held while a poll may keep a job in the object's state, which has room for one
 	fallback  string        // why it is polled although streaming is configured; written before the loops start and by the stream
 }
 
@@ -205,6 +207,8 @@ func (s *session) pollOnce(ctx context.Context, o *object, ask poll.Ask, counted
 	var wait time.Duration
 	g := errgroup.Group{}
 	g.Go(func() (err error) {
+		o.polling.Lock()
+		defer o.polling.Unlock()
 		found, wait, err = s.reader.Poll(ctx, o.poll, pace, ask)
 		return err
 	})

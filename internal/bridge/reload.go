@@ -91,8 +91,8 @@ func (s *session) reload(ctx context.Context, o *object) {
 	o.reloading.Store(true) // before the first load could take this one for its own
 	s.state(o, status.ReloadTable)
 	err := retry.Forever(ctx, log, "reload", heals, func(ctx context.Context) error {
-		var request time.Time
-		if err := s.pool.QueryRow(ctx, beginReloadSQL, s.cfg.Schema, o.cfg.Name).Scan(&request); err != nil {
+		request, err := s.beginReload(ctx, o)
+		if err != nil {
 			return fmt.Errorf("begin reload: %w", err)
 		}
 		if err := s.load(ctx, o, log); err != nil {
@@ -115,6 +115,15 @@ func (s *session) reload(ctx context.Context, o *object) {
 		s.stop(o.cfg.Name, "reload: "+err.Error())
 		sleep(ctx, time.Minute)
 	}
+}
+
+// beginReload takes up the newest request, when a poll under way is over: the job of
+// one would be taken for the load's. Those that begin later leave jobs to the load.
+func (s *session) beginReload(ctx context.Context, o *object) (request time.Time, err error) {
+	o.polling.Lock()
+	defer o.polling.Unlock()
+	err = s.pool.QueryRow(ctx, beginReloadSQL, s.cfg.Schema, o.cfg.Name).Scan(&request)
+	return request, err
 }
 
 // reloaded does what follows a reload: rows of records that are gone are looked

@@ -70,6 +70,7 @@ func (r *Reader) begin(ctx context.Context, o Object) (pgsink.State, error) {
 	started := r.sf.ServerTime()
 	err = r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) {
 		s.ToLoad, s.Loaded = int64(total), 0
+		s.LoadJob, s.LoadLocator, s.LoadDone = "", "", 0 // what may be there is of a load that was given up
 		s.LoadStarted, s.PollMark = started, started
 		if s.DeletedMark.IsZero() {
 			// A load sees no deletes, so a reload does not move it.

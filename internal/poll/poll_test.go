@@ -197,6 +197,23 @@ func TestLoad(t *testing.T) {
 		}
 	})
 
+	// A chunk may be written after the load was begun anew, and its job is that of before.
+	t.Run("BeginsAnewWithAJobOfItsOwn", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.insertMany(smallLoad + 10)
+		b.must(b.sink.WriteState(t.Context(), "Contact", func(s *pgsink.State) { s.LoadJob, s.LoadLocator, s.LoadDone = "750000000000001AAA", "L", 7 }))
+		b.sf.Fault(org.Fault{Method: "POST", Path: `/jobs/query`, Verb: org.Reject, Status: 503, Body: `[{"message":"busy","errorCode":"SERVER_UNAVAILABLE"}]`, Times: 1})
+		if err := b.r.Load(t.Context(), b.o, func(int64, int64) {}); err == nil {
+			t.Fatal("the load did not break off")
+		}
+		b.load()
+		b.equal()
+		if n := b.calls("750000000000001AAA"); n != 0 {
+			t.Errorf("%d calls for the job of before", n)
+		}
+	})
+
 	// An event brings what is newer while the load is under way, in a later second
 	// or in the same.
 	for name, by := range map[string]time.Duration{"LeavesNewerRowsAlone": time.Minute, "LeavesNewerRowsOfASecondAlone": 0} {

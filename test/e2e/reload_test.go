@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -15,6 +16,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hcbridge/internal/status"
+	"hcbridge/test/org"
+	testrig "hcbridge/test/rig"
 )
 
 // reloaded is how many records the reload test reads again.
@@ -126,6 +129,59 @@ func (r *rig) sampled(object string, n int) {
 		}
 		return err
 	})
+}
+
+// A reload does not begin beside a poll that reads many changes by a job: after a crash
+// that job would be taken for the reload's, which would end with what the poll reads.
+func TestReloadBesideBulkPoll(t *testing.T) {
+	t.Parallel()
+	var ago atomic.Int64
+	r := &rig{testrig.NewWith(t, org.Options{Now: func() time.Time { return time.Now().Add(-time.Duration(ago.Load())) }},
+		"HC_OBJECTS=Contact", "HC_OBJECT_CONTACT_FIELDS=LastName,Title", "HC_OBJECT_CONTACT_MODE=polling", "HC_POLL_INTERVAL=1s")}
+	ago.Store(int64(72 * time.Hour)) // no poll looks as far back
+	for n := range 10 {
+		r.Insert("Contact", map[string]any{"LastName": fmt.Sprintf("old %d", n)})
+	}
+	ago.Store(0)
+	b := r.Start()
+	r.Equal("Contact")
+	r.Exec("BEGIN; SET LOCAL xmlbinary = 'hex'; UPDATE salesforce.contact SET title = 'wrong'; COMMIT")
+
+	// The poll's second job is held before its result, then before it is dropped; so is
+	// the result of the reload.
+	polled := r.SF.Fault(org.Fault{Path: `/jobs/query/.*/results`, Verb: org.Hold, Before: true, After: 1, Times: 1})
+	read := r.SF.Fault(org.Fault{Path: `/jobs/query/.*/results`, Verb: org.Hold, Before: true, After: 1})
+	dropped := r.SF.Fault(org.Fault{Method: "DELETE", Path: `/jobs/query/`, Verb: org.Hold, Before: true, After: 1, Times: 1})
+	defer dropped.Release()
+	_, err := r.SF.AsBulk("loader@example.com").InsertMany("Contact", func(yield func(map[string]any) bool) {
+		for n := range 10_500 {
+			if !yield(map[string]any{"LastName": fmt.Sprintf("new %d", n)}) {
+				return
+			}
+		}
+	})
+	r.Must(err)
+	r.Must(polled.Wait(t.Context(), 1))
+	r.ran("is requested", "reload", "Contact", "--detach")
+	time.Sleep(3 * time.Second) // it is noticed within one
+	polled.Release()
+	r.Must(dropped.Wait(t.Context(), 1))
+	b.End(syscall.SIGKILL)
+	if n := r.Count("SELECT count(*) FROM salesforce.contact WHERE title = 'wrong'"); n != 10 {
+		t.Fatalf("%d rows are wrong before the reload", n)
+	}
+	read.Release()
+	r.Start()
+	r.Eventually("the end of the reload", time.Minute, func() error {
+		if r.Count("SELECT count(*) FROM hcbridge.object WHERE reload_requested_at IS NOT NULL") > 0 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	if n := r.Count("SELECT count(*) FROM salesforce.contact WHERE title = 'wrong'"); n != 0 {
+		t.Errorf("%d rows are wrong after the reload", n)
+	}
+	r.sampled("Contact", 1000)
 }
 
 // Without a bridge a reload is recorded, and the next start does it.
