@@ -392,7 +392,7 @@ func (s *session) relate() {
 		for _, child := range s.objects {
 			for _, c := range child.table.Columns {
 				if slices.Contains(child.lookups[c.Field], parent.cfg.Name) {
-					parent.poll.Children = append(parent.poll.Children, poll.Child{Object: child.cfg.Name, Table: child.table, Column: c.Name})
+					parent.poll.Children = append(parent.poll.Children, poll.Child{Object: child.cfg.Name, Table: child.table, Column: c.Name, Field: c.Field})
 				}
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"hcbridge/pgsink"
+	"hcbridge/test/compare"
 	"hcbridge/test/org"
 )
 
@@ -166,8 +167,8 @@ func (b *bundle) family() (account Object, a, child string) {
 	b.must(b.drop("contact"))
 	b.o = b.object("Contact", "LastName", "AccountId")
 	account.Children = []Child{
-		{Object: "Contact", Table: b.o.Table, Column: "accountid"},
-		{Object: "Account", Table: account.Table, Column: "parentid"},
+		{Object: "Contact", Table: b.o.Table, Column: "accountid", Field: "AccountId"},
+		{Object: "Account", Table: account.Table, Column: "parentid", Field: "ParentId"},
 	}
 	other := b.sf.AsBulk("loader@example.com")
 	a, err := other.Insert("Account", map[string]any{"Name": "Parent"})
@@ -196,6 +197,56 @@ func TestCascade(t *testing.T) {
 	}
 	if v := b.value("account", "parentid", branch); v != "null" {
 		t.Errorf("the branch refers to %s, want null", v)
+	}
+}
+
+// A parent that is taken out of the recycle bin gets back the lookups that its deletion
+// emptied, but for one that was given another parent meanwhile, whether the deletion
+// came to the rows before or not. Nothing but the parent tells of it.
+func TestRestored(t *testing.T) {
+	t.Parallel()
+	for name, late := range map[string]bool{"AfterItsRowWentAway": false, "BeforeItsDeletionWasRead": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			account, a, child := b.family()
+			sf := b.sf.AsBulk("loader@example.com")
+			var branches []string
+			for range 3 {
+				id, err := sf.Insert("Account", map[string]any{"Name": "Branch", "ParentId": a})
+				b.must(err)
+				branches = append(branches, id)
+			}
+			b.load()
+			b.must(b.r.Load(t.Context(), account, func(int64, int64) {}))
+			b.clock.move(time.Minute)
+			b.must(sf.Delete("Account", a))
+			gone := []pgsink.Mark{{Object: "Account", SFID: a, Reason: pgsink.ReasonGone}}
+			b.must(b.r.mark(t.Context(), gone))
+			if !late {
+				b.hydrate(account)
+				if v := b.value("account", "parentid", branches[0]); v != "null" {
+					t.Errorf("the branch refers to %s, want null", v)
+				}
+			}
+			b.clock.move(time.Minute)
+			b.must(sf.Update("Account", branches[2], map[string]any{"ParentId": branches[1]}))
+			b.must(b.r.mark(t.Context(), []pgsink.Mark{{Object: "Account", SFID: branches[2], Reason: "changed"}}))
+			b.must(sf.Undelete("Account", a))
+			b.must(b.r.mark(t.Context(), []pgsink.Mark{{Object: "Account", SFID: a, Reason: "undeleted"}, {Object: "Contact", SFID: child, Reason: "undeleted"}}))
+			b.hydrate(account)
+			for n, want := range []string{a, a, branches[1]} {
+				if v := b.value("account", "parentid", branches[n]); v != want {
+					t.Errorf("branch %d refers to %s, want %s", n, v, want)
+				}
+			}
+			b.equal()
+			diff, err := compare.Sides(t.Context(), b.pool, "salesforce", b.sf, "Account")
+			b.must(err)
+			if len(diff) > 0 {
+				t.Errorf("not equal: %s", diff)
+			}
+		})
 	}
 }
 
@@ -242,7 +293,7 @@ func TestRemoved(t *testing.T) {
 		for _, marks := range order {
 			b.must(b.r.mark(t.Context(), marks))
 		}
-		hydrate(1)
+		hydrate(2) // and who refers to it, in one call
 		if v := b.value("account", "name", a); v != "Parent" {
 			t.Errorf("the row that came back is %q", v)
 		}

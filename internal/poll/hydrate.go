@@ -131,33 +131,6 @@ func (r *Reader) putOff(ctx context.Context, o Object, marks []pgsink.Mark, fail
 	return failure
 }
 
-// apart divides marks into those of records that this bridge deleted and those of
-// records that must be read.
-func apart(marks []pgsink.Mark) (ours, others []pgsink.Mark) {
-	for _, m := range marks {
-		if m.Reason == pgsink.ReasonRemoved {
-			ours = append(ours, m)
-		} else {
-			others = append(others, m)
-		}
-	}
-	return ours, others
-}
-
-// lookAfter takes up marks of records that this bridge deleted, of which nothing
-// needs to be read.
-func (r *Reader) lookAfter(ctx context.Context, o Object, marks []pgsink.Mark) (err error) {
-	var b pgsink.Batch
-	for _, m := range marks {
-		b.Done = append(b.Done, pgsink.Done{Object: m.Object, SFID: m.SFID, Seq: m.Seq})
-	}
-	if b.Marks, err = r.orphans(ctx, o, ids(marks)); err != nil {
-		return err
-	}
-	_, err = r.sink.Apply(ctx, b)
-	return err //nolint:wrapcheck // names the table
-}
-
 // Most returns how many records of o the next reading back takes up at most.
 func (r *Reader) Most(o Object) int {
 	if o.dotted() { // what one call carries of ids in queries
@@ -353,31 +326,12 @@ func (r *Reader) judge(ctx context.Context, o Object, p *reading) (b readings, e
 		}
 	}
 	orphans, err := r.orphans(ctx, o, gone)
-	b.Marks = append(b.Marks, orphans...)
+	if err != nil {
+		return b, err
+	}
+	adopted, err := r.restored(ctx, o, p, found)
+	b.Marks = slices.Concat(b.Marks, orphans, adopted)
 	return b, err
-}
-
-// orphans marks the rows that refer to deleted records. Salesforce deletes such
-// children, empties their lookups, or has them refer to the winner of a merge,
-// and tells of none of it. A child that is among the deleted is left as it is:
-// if a foreign key keeps it, it is tried again later, and not at once.
-func (r *Reader) orphans(ctx context.Context, o Object, gone []string) ([]pgsink.Mark, error) {
-	if len(gone) == 0 {
-		return nil, nil
-	}
-	var marks []pgsink.Mark
-	for _, child := range o.Children {
-		ids, err := r.sink.Referring(ctx, child.Table, child.Column, gone)
-		if err != nil {
-			return nil, err
-		}
-		for _, id := range ids {
-			if child.Object != o.Name || !slices.Contains(gone, id) {
-				marks = append(marks, pgsink.Mark{Object: child.Object, SFID: id, Reason: "parent deleted"})
-			}
-		}
-	}
-	return marks, nil
 }
 
 // fetch reads records by id, in any order, without those that are not there.

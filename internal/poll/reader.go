@@ -89,6 +89,7 @@ type Child struct {
 	Object string        // API name of the child
 	Table  *pgsink.Table // its table
 	Column string        // the lookup's column
+	Field  string        // and its API name
 }
 
 // Reader reads Salesforce into one sink.

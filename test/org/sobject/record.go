@@ -26,7 +26,11 @@ type Record struct {
 	Nonce   uint64 // unique per created record, never shown by an API
 	Writes  int    // successful DML operations on this record so far, its creation included
 	cascade string // id of the record whose deletion took this one along
+	emptied []ref  // lookups to it that its deletion has emptied
 }
+
+// ref is a lookup of a record.
+type ref struct{ object, id, field string }
 
 // Get returns the value of a field by name, computing formulas and compound
 // fields; nil if there is no such field.

@@ -37,7 +37,7 @@ func (t *txn) bin(ob *Object, before *Record, root string) {
 		after.Values[i] = true
 	}
 	t.stage(staged{object: ob, kind: Delete, before: before, after: after, cascade: root != ""})
-	t.repoint(ob, before.ID, nil, (*Field).clears)
+	after.emptied = t.repoint(ob, before.ID, nil, (*Field).clears)
 	if root == "" {
 		root = before.ID
 	}
@@ -65,8 +65,8 @@ func (t *txn) merge(ob *Object, loser, winner *Record) {
 
 // repoint has the lookups that name id hold another value, nil or an id. No
 // document says that the children get a new stamp or an event by that, so here
-// they do not, which is the harder case for a client.
-func (t *txn) repoint(ob *Object, id string, to any, which func(*Field) bool) {
+// they do not, which is the harder case for a client. It returns those lookups.
+func (t *txn) repoint(ob *Object, id string, to any, which func(*Field) bool) (refs []ref) {
 	for _, c := range ob.Children {
 		child := t.org.store.Object(c.Object)
 		i := child.Index(c.Field)
@@ -74,11 +74,18 @@ func (t *txn) repoint(ob *Object, id string, to any, which func(*Field) bool) {
 			continue
 		}
 		for _, r := range t.find(child, child.Fields[i], id, func(r *Record) bool { return !r.Deleted }) {
-			after := t.next(child, r)
-			after.Values[i] = to
-			t.stage(staged{object: child, kind: Update, before: r, after: after, quiet: true})
+			t.point(child, r, i, to)
+			refs = append(refs, ref{child.Name, r.ID, c.Field})
 		}
 	}
+	return refs
+}
+
+// point has a lookup hold another value, and nobody is told.
+func (t *txn) point(child *Object, r *Record, field int, to any) {
+	after := t.next(child, r)
+	after.Values[field] = to
+	t.stage(staged{object: child, kind: Update, before: r, after: after, quiet: true})
 }
 
 // children visits the records that cascade with id, deleted ones included.
@@ -138,10 +145,13 @@ func (t *txn) checkRestorable(ob *Object, r *Record) *Error {
 	return refused
 }
 
-// restore brings back a record and the children that root's deletion took.
+// restore brings back a record, the children that root's deletion took, and the lookups
+// that it has emptied and that have not been replaced since. (Salesforce Help, "View,
+// Restore, and Manage the Recycle Bin": of custom lookups all, of standard ones some;
+// here all.)
 func (t *txn) restore(ob *Object, before *Record, root string, cascade bool) {
 	after := t.next(ob, before)
-	after.Deleted, after.cascade = false, ""
+	after.Deleted, after.cascade, after.emptied = false, "", nil
 	if i := ob.Index("IsDeleted"); i >= 0 {
 		after.Values[i] = false
 	}
@@ -151,6 +161,16 @@ func (t *txn) restore(ob *Object, before *Record, root string, cascade bool) {
 			t.restore(child, r, root, true)
 		}
 	})
+	for _, ref := range before.emptied {
+		child := t.org.store.Object(ref.object)
+		if child == nil {
+			continue
+		}
+		i := child.Index(ref.field)
+		if r := t.get(child, ref.id); i >= 0 && r != nil && !r.Deleted && r.At(child, i) == nil {
+			t.point(child, r, i, before.ID)
+		}
+	}
 }
 
 func (t *txn) purge(ob *Object, op *Op) Result {
