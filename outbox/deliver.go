@@ -284,7 +284,7 @@ func (w *Worker) judge(i *item, op Op, o Outcome) *result {
 			r.sfid = o.SFID
 		}
 	case op == Delete && f.gone():
-		r.outcome, r.failure = accepted, nil
+		r.outcome, r.failure, r.vain = accepted, nil, true
 	case f.InDoubt:
 		return w.doubt(r)
 	case f.Class == Limit:

@@ -67,7 +67,8 @@
 // The first request may still run and write its old values after all, so newer
 // changes of the same fields wait until it hardly can (late.go), also after a
 // restart: what was repeated is marked as such in log and archive. If it does so even
-// then, the newer values are sent once more (undone.go). Where Salesforce itself
+// then, the newer values are sent once more (undone.go), and what it makes again of a
+// record that the app deleted meanwhile is deleted once more. Where Salesforce itself
 // answered, with an internal error, nothing runs on, and nothing waits.
 //
 // A creation in doubt stays PENDING, for which the record's later changes wait,

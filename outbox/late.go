@@ -45,10 +45,10 @@ func (w *Worker) lateUntil(sent time.Time) time.Time {
 // mayCome notes that a write of values may still take effect until a time.
 func (w *Worker) mayCome(k key, values map[string]*string, makes bool, until time.Time) {
 	now := time.Now()
+	w.relook.expect(now, w.cfg.Late, w.cfg.InDoubt)
 	if !now.Before(until) {
 		return
 	}
-	w.relook.expect(now, w.cfg.Late, w.cfg.InDoubt)
 	w.latesMu.Lock()
 	defer w.latesMu.Unlock()
 	l := &late{fields: map[string]bool{}}

@@ -35,6 +35,7 @@ type result struct {
 	note    string
 	sent    time.Time // when the request left; zero if none did
 	late    time.Time // until when it may run on, if it was not answered
+	vain    bool      // a delete that met no record
 }
 
 // settlement is the results of one call. It is written in one transaction.
@@ -146,6 +147,10 @@ func (w *Worker) remember(x written) (n int, err error) {
 	return n, x.err
 }
 
+// ownSQL marks a transaction as the bridge's own. Should this process stand still in it,
+// because its machine does, the app waits for its rows no longer than that.
+const ownSQL = "SELECT set_config('xmlbinary', 'hex', true), set_config('lock_timeout', '5s', true), set_config('idle_in_transaction_session_timeout', '5s', true)"
+
 // lockRows locks the rows that results are written to, and tells apart those
 // that somebody else holds. A row that is gone has nothing to be locked.
 func (w *Worker) lockRows(ctx context.Context, tx pgx.Tx, results []*result) (now, later []*result, err error) {
@@ -157,9 +162,7 @@ func (w *Worker) lockRows(ctx context.Context, tx pgx.Tx, results []*result) (no
 	}
 	locked := map[string]map[int64]bool{}
 	batch := &pgx.Batch{}
-	// Should this process stand still from here on, because its machine does, the app
-	// waits for its rows no longer than that.
-	batch.Queue("SELECT set_config('xmlbinary', 'hex', true), set_config('lock_timeout', '5s', true), set_config('idle_in_transaction_session_timeout', '5s', true)")
+	batch.Queue(ownSQL)
 	for table, list := range ids {
 		locked[table] = make(map[int64]bool, len(list))
 		batch.Queue(w.sql.lock[table], list).Query(func(rows pgx.Rows) error { return addIDs(locked[table], rows) })
@@ -179,7 +182,8 @@ func (w *Worker) lockRows(ctx context.Context, tx pgx.Tx, results []*result) (no
 			continue
 		}
 		r.item.gone, r.note = r.touchesRow() && !mine, ""
-		if r.outcome == accepted && w.runsOn(k) != nil {
+		// What newer values do not wait for any more may still run, too, see undone.go.
+		if r.outcome == accepted && (w.runsOn(k) != nil || r.item.carrier.inDoubt()) {
 			r.note = CodeInDoubt + ": an answer was lost, and that request may still run"
 		}
 		now = append(now, r)
@@ -417,6 +421,9 @@ func (w *Worker) note(r *result) int {
 		}
 		if r.op.creates() {
 			i.sfid = r.sfid
+		}
+		if r.vain { // somebody was faster, and a late request may have been slower than the last look
+			w.relook.expect(time.Now(), w.cfg.Late, 0)
 		}
 	case refused, inDoubt:
 		i.status = failed

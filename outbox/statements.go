@@ -14,12 +14,12 @@ type statements struct {
 	overtaken, attempt, attemptOver, attemptLeft, attemptKept, sweep              string
 	log                                                                           string // its name
 
-	sfids, lock, row, known map[string]string // by table
+	sfids, lock, row, known, remove map[string]string // by table
 }
 
 // statementsFor renders them. Pure.
 func statementsFor(schema string, tables []Table) (statements, error) {
-	s := statements{sfids: map[string]string{}, lock: map[string]string{}, row: map[string]string{}, known: map[string]string{}}
+	s := statements{sfids: map[string]string{}, lock: map[string]string{}, row: map[string]string{}, known: map[string]string{}, remove: map[string]string{}}
 	s.log = ident(schema, "_trigger_log")
 	logData := map[string]any{
 		"Log": s.log, "Archive": ident(schema, "_trigger_log_archive"), "Attempt": ident(schema, attemptTable), "Echo": ident(schema, echoTable),
@@ -45,7 +45,11 @@ func statementsFor(schema string, tables []Table) (statements, error) {
 	}
 	for _, t := range tables {
 		data := map[string]any{"Table": ident(schema, t.Name), "Log": logData["Log"]}
-		for file, into := range map[string]map[string]string{"sfids": s.sfids, "lock": s.lock, "row": s.row, "known": s.known} {
+		files := map[string]map[string]string{"sfids": s.sfids, "lock": s.lock, "row": s.row, "known": s.known}
+		if c := t.external(); c != nil {
+			data["External"], files["remove"] = ident(c.Name), s.remove
+		}
+		for file, into := range files {
 			sql, err := render(file+".sql.tmpl", data)
 			if err != nil {
 				return s, fmt.Errorf("table %s: %w", t.Name, err)

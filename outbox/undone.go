@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,6 +16,10 @@ import (
 // accepted since, the newer values are sent once more. Where another user was the
 // last to change the record, they stay undone: it may be what that one wants.
 //
+// A slow upsert makes a record again that was deleted meanwhile. Of those that the app
+// has deleted it is looked for by its external id, and deleted once more. The same is
+// looked for where a delete, which may have waited for long, met no record.
+//
 // Log and archive tell what was repeated, so this outlives the process, and no call
 // is made where nothing newer was accepted.
 
@@ -26,7 +31,7 @@ type relook struct {
 
 // expect notes that an answer has been missing by now.
 func (l *relook) expect(now time.Time, late, window time.Duration) {
-	l.until = now.Add(window + late)
+	l.until = later(l.until, now.Add(window+late))
 	if first := now.Add(late); l.due.IsZero() || first.Before(l.due) {
 		l.due, l.wait = first, late
 	}
@@ -50,6 +55,8 @@ type redone struct {
 	sfid    string
 	was     map[string]*string // as repeated, by column
 	is      map[string]*string // accepted since
+	made    bool               // it was its creation
+	age     time.Duration      // of the app's change that was repeated
 	deleted bool
 }
 
@@ -63,14 +70,25 @@ func (w *Worker) undone(ctx context.Context) (n int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("repeated: %w", err)
 	}
-	byTable := map[*Table][]*redone{}
+	kept, deleted := map[*Table][]*redone{}, map[*Table][]*redone{}
 	for _, r := range list {
-		if t := w.tables[r.key.table]; t != nil && t.ReadWrite && !r.deleted && r.sfid != "" {
-			byTable[t] = append(byTable[t], r)
+		t := w.tables[r.key.table]
+		if t == nil || !t.ReadWrite || r.sfid == "" {
+			continue
+		}
+		if _, keyed := t.ownReference(r.was); !r.deleted {
+			kept[t] = append(kept[t], r)
+		} else if r.made && keyed {
+			deleted[t] = append(deleted[t], r)
 		}
 	}
-	for t, list := range byTable {
+	for t, list := range kept {
 		if err := w.restore(ctx, t, list); err != nil {
+			return 0, err
+		}
+	}
+	for t, list := range deleted {
+		if err := w.remove(ctx, t, list); err != nil {
 			return 0, err
 		}
 	}
@@ -80,7 +98,8 @@ func (w *Worker) undone(ctx context.Context) (n int, err error) {
 
 // repeated reads the records of which a request was repeated lately.
 func (w *Worker) repeated(ctx context.Context) (list []*redone, err error) {
-	rows, err := w.pool.Query(ctx, w.sql.undone, (w.cfg.InDoubt + 2*w.cfg.Late).Seconds())
+	// A look may be late by the call before it.
+	rows, err := w.pool.Query(ctx, w.sql.undone, (w.cfg.InDoubt + 2*w.cfg.Late + w.cfg.CallTimeout).Seconds())
 	if err != nil {
 		return nil, err //nolint:wrapcheck // wrapped by undone
 	}
@@ -89,9 +108,10 @@ func (w *Worker) repeated(ctx context.Context) (list []*redone, err error) {
 	var k key
 	var action, sfid string
 	var values *string
-	_, err = pgx.ForEachRow(rows, []any{&id, &since, &k.table, &k.id, &action, &sfid, &values}, func() error {
+	var age float64
+	_, err = pgx.ForEachRow(rows, []any{&id, &age, &since, &k.table, &k.id, &action, &sfid, &values}, func() error {
 		if len(list) == 0 || id != last {
-			list, last = append(list, &redone{key: k}), id
+			list, last = append(list, &redone{key: k, age: time.Duration(age * float64(time.Second))}), id
 		}
 		r := list[len(list)-1]
 		if sfid != "" {
@@ -103,6 +123,7 @@ func (w *Worker) repeated(ctx context.Context) (list []*redone, err error) {
 			r.is = overlay(r.is, pairs)
 		} else {
 			r.was = overlay(r.was, pairs)
+			r.made = r.made || action == actionInsert
 		}
 		return nil
 	})
@@ -183,6 +204,60 @@ func (w *Worker) resend(ctx context.Context, r *redone, columns []string) (sent 
 		return err //nolint:wrapcheck // wrapped by restore
 	})
 	return sent, err //nolint:wrapcheck // wrapped by restore
+}
+
+// remove looks for records that the app deleted and a late request has made again, and
+// deletes them.
+func (w *Worker) remove(ctx context.Context, t *Table, list []*redone) error {
+	column := t.external().Name
+	attempts := make([]Attempt, len(list))
+	for i, r := range list {
+		key, _ := fieldsOf(t, Upsert, map[string]*string{column: r.was[column]}) // sent before, so it has a form
+		attempts[i] = Attempt{Fields: key, Age: r.age}
+	}
+	found, err := w.find(ctx, t.Object, t.ExternalID, attempts)
+	if err != nil {
+		if ctx.Err() == nil {
+			w.log.Warn().Err(err).Str("event", "look_up_failed").Str("object", t.Object).Int("rows", len(list)).Msg("records that were deleted after an answer was lost cannot be looked for now")
+		}
+		return nil
+	}
+	found = slices.DeleteFunc(found, func(c Candidate) bool { return c.Deleted || len(c.Equal) == 0 })
+	if len(found) == 0 {
+		return nil
+	}
+	// What an entry names was made, or written, on purpose.
+	if found, err = w.unnamed(ctx, found, w.sql.handled, t.Name, (oldest(attempts) + time.Hour).Seconds()); err != nil {
+		return fmt.Errorf("known records: %w", err)
+	}
+	for _, c := range found {
+		r := list[c.Equal[0]]
+		sent, err := w.removeAgain(ctx, r, c.SFID, column)
+		switch {
+		case err != nil && (rowFault(err) || lockTimeout(err)):
+			w.log.Warn().Err(err).Str("event", "undone").Str("object", t.Object).Str("sfid", c.SFID).Msg("a request whose answer was lost took effect late and made a deleted record again, whose row cannot be deleted now")
+		case err != nil:
+			return fmt.Errorf("delete again: %w", err)
+		case sent:
+			w.log.Warn().Str("event", "undone").Str("object", t.Object).Str("sfid", c.SFID).Msg("a request whose answer was lost took effect late and made a deleted record again; it is deleted once more")
+		}
+	}
+	return nil
+}
+
+// removeAgain deletes the row that a record made again has come in as, if it has, and
+// logs that the record is to be deleted, unless it or its external id is in use.
+func (w *Worker) removeAgain(ctx context.Context, r *redone, sfid, column string) (sent bool, err error) {
+	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error { //nolint:wrapcheck // wrapped by remove
+		if _, err := tx.Exec(ctx, ownSQL); err != nil {
+			return err //nolint:wrapcheck // wrapped by remove
+		}
+		key := r.was[column]
+		tag, err := tx.Exec(ctx, w.sql.remove[r.key.table], r.key.table, r.key.id, sfid, *key, formatHStore(map[string]*string{column: key}))
+		sent = tag.RowsAffected() > 0
+		return err //nolint:wrapcheck // wrapped by remove
+	})
+	return sent, err //nolint:wrapcheck // wrapped by remove
 }
 
 func equal(x, y *string) bool {

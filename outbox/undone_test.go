@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -107,7 +108,204 @@ func TestUndone(t *testing.T) {
 		if got := l.due.Sub(start); got != 35*time.Second {
 			t.Errorf("after another lost answer the next look is at %s", got)
 		}
+		l.expect(start.Add(30*time.Second), late, 0)
+		if got := l.until.Sub(start); got != 20*time.Second+window+late {
+			t.Errorf("after a delete that met nothing the last look is at %s", got)
+		}
 	})
+}
+
+// A request that was given up runs on for longer than a delete waits for it, and makes
+// the record again: it is deleted once more, with the row that it may have come in as,
+// also by another process and where the delete came late itself, unless somebody else
+// has made it or somebody uses it.
+func TestMadeAgain(t *testing.T) {
+	t.Parallel()
+	const first, again = "acc000000000001AAA", "acc000000000002AAA"
+	comesIn := func(b *bundle) {
+		b.hex(`INSERT INTO salesforce.account (name, external_id__c, sfid) VALUES ('v1', 'x', '` + again + `')`)
+	}
+	for _, algorithm := range []string{Ordered, Merged} {
+		for _, restarted := range []bool{false, true} {
+			for _, came := range []bool{false, true} {
+				for _, waited := range []bool{false, true} {
+					t.Run(fmt.Sprintf("%s, restarted %t, has come in %t, somebody was faster and the delete waited %t", algorithm, restarted, came, waited), func(t *testing.T) {
+						t.Parallel()
+						b, late := overtaken(t, Upsert, algorithm)
+						b.exec(`DELETE FROM salesforce.account`)
+						if waited {
+							b.sf.drop(first)
+							b.sf.apply(late)
+							b.worker.relook = relook{}
+							b.exec(`UPDATE salesforce._trigger_log_archive SET created_at = created_at - interval '1 day', processed_at = processed_at - interval '1 day'`)
+						}
+						b.done()
+						if !waited {
+							b.sf.apply(late)
+						}
+						if came {
+							comesIn(b)
+						}
+						if restarted {
+							b.restart(b.hasty(algorithm)...)
+							if err := b.worker.Recover(t.Context()); err != nil {
+								t.Fatal(err)
+							}
+						}
+						b.want("records", fmt.Sprint(b.sf.count("Account")), "1")
+						b.look()
+						b.want("records", fmt.Sprint(b.sf.count("Account")), "0")
+						b.want("rows", b.one(`SELECT count(*) FROM salesforce.account`), "0")
+						b.want("log", b.live(), "")
+						b.want("deleted", b.list(`SELECT sfid || '/' || state FROM salesforce._trigger_log_archive WHERE action = 'DELETE' ORDER BY id`), first+"/SUCCESS "+again+"/SUCCESS")
+						calls := len(b.sf.calls)
+						for range 5 {
+							if !b.worker.relook.due.IsZero() {
+								b.look()
+							}
+						}
+						b.want("calls after that", fmt.Sprint(len(b.sf.calls)-calls), "0")
+					})
+				}
+			}
+		}
+	}
+
+	t.Run("answered when nothing waits for the request before any more", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.restart(b.hasty(Ordered)...)
+		b.sf.script(loseAnswers(1, false))
+		b.exec(`INSERT INTO salesforce.account (name, external_id__c) VALUES ('v1', 'x')`)
+		b.done()
+		b.exec(`DELETE FROM salesforce.account`)
+		b.done()
+		b.sf.apply(b.sf.calls[0])
+		b.look()
+		b.want("records", fmt.Sprint(b.sf.count("Account")), "0")
+	})
+
+	locked := func(b *bundle) func() {
+		tx, err := b.pool.Begin(b.Context())
+		if err == nil {
+			_, err = tx.Exec(b.Context(), `SELECT FROM salesforce.account FOR UPDATE`)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		end := func() { _ = tx.Rollback(context.Background()) }
+		b.Cleanup(end)
+		return end
+	}
+	for name, c := range map[string]struct {
+		then func(b *bundle, late Call)
+		want string // records and rows
+	}{
+		"nothing has come late": {func(*bundle, Call) {}, " | "},
+		"somebody else has made it": {func(b *bundle, late Call) {
+			b.sf.apply(late)
+			b.sf.foreign[again] = true
+			comesIn(b)
+		}, again + ":x | " + again + ":x"},
+		"somebody has deleted it again": {func(b *bundle, late Call) {
+			b.sf.apply(late)
+			b.sf.drop(again)
+		}, " | "},
+		"somebody has taken the deletion back": {func(b *bundle, _ Call) {
+			b.sf.records[first] = map[string]any{"External_Id__c": "x"}
+			b.hex(`INSERT INTO salesforce.account (external_id__c, sfid) VALUES ('x', '` + first + `')`)
+		}, first + ":x | " + first + ":x"},
+		"the app has made it, too": {func(b *bundle, late Call) {
+			b.sf.apply(late)
+			b.exec(`INSERT INTO salesforce.account (name, external_id__c) VALUES ('v3', 'x')`)
+			b.done()
+		}, again + ":x | " + again + ":x"},
+		"the app makes it, too": {func(b *bundle, late Call) {
+			b.sf.apply(late)
+			b.exec(`INSERT INTO salesforce.account (name, external_id__c) VALUES ('v3', 'x')`)
+		}, again + ":x | " + again + ":x"},
+		"the app makes it, in other letters": {func(b *bundle, late Call) {
+			b.sf.apply(late)
+			b.hex(`INSERT INTO salesforce.account (name, external_id__c) VALUES ('v3', 'X')`)
+		}, again + ":x | :X"},
+		"the app makes it, and has renamed it": {func(b *bundle, late Call) {
+			b.sf.apply(late)
+			b.exec(`INSERT INTO salesforce.account (name, external_id__c) VALUES ('v3', 'x'); UPDATE salesforce.account SET external_id__c = 'y'`)
+		}, again + ":y | " + again + ":y"},
+		"the app has changed it": {func(b *bundle, late Call) {
+			b.sf.apply(late)
+			comesIn(b)
+			b.exec(`UPDATE salesforce.account SET name = 'v3'`)
+			b.done()
+		}, again + ":x | " + again + ":x"},
+		"the app changes it": {func(b *bundle, late Call) {
+			b.sf.apply(late)
+			comesIn(b)
+			b.exec(`UPDATE salesforce.account SET name = 'v3'`)
+		}, again + ":x | " + again + ":x"},
+		"the app has it locked": {func(b *bundle, late Call) {
+			b.sf.apply(late)
+			comesIn(b)
+			locked(b)
+		}, again + ":x | " + again + ":x"},
+		"the app had it locked": {func(b *bundle, late Call) {
+			b.sf.apply(late)
+			comesIn(b)
+			end := locked(b)
+			b.look()
+			end()
+		}, " | "},
+		"its row cannot be deleted": {func(b *bundle, late Call) {
+			b.sf.apply(late)
+			comesIn(b)
+			b.exec(`CREATE TABLE salesforce.child (sfid varchar(18) REFERENCES salesforce.account (sfid)); INSERT INTO salesforce.child VALUES ('` + again + `')`)
+		}, again + ":x | " + again + ":x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, late := overtaken(t, Upsert, Ordered)
+			b.exec(`DELETE FROM salesforce.account`)
+			b.done()
+			c.then(b, late)
+			looks := b.sf.looks
+			b.look()
+			if looks++; b.sf.looks != looks {
+				t.Errorf("%d looks too many", b.sf.looks-looks)
+			}
+			var records []string
+			for id, r := range b.sf.records {
+				records = append(records, fmt.Sprint(id, ":", r["External_Id__c"]))
+			}
+			b.want("records and rows", strings.Join(records, " ")+" | "+b.list(`SELECT concat(sfid, ':', external_id__c) FROM salesforce.account`), c.want)
+			b.want("log", b.live(), "")
+		})
+	}
+}
+
+// What was repeated is an update, which makes nothing: nobody looks.
+func TestUpdateMakesNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.restart(b.hasty(Ordered)...)
+	b.exec(`INSERT INTO salesforce.account (name) VALUES ('a')`)
+	b.done()
+	lose := true
+	b.sf.script(func(context.Context, Call) ([]Outcome, error, bool) {
+		if lose {
+			lose = false
+			return nil, errLost, false
+		}
+		return nil, nil, false
+	})
+	b.worker.cfg.Late = time.Hour
+	b.exec(`UPDATE salesforce.account SET external_id__c = 'x'`)
+	b.done()
+	b.want("repeated", b.one(`SELECT count(*) FROM salesforce._trigger_log_archive WHERE sf_message LIKE 'IN_DOUBT%'`), "1")
+	b.exec(`DELETE FROM salesforce.account`)
+	b.done()
+	looks := b.sf.looks
+	b.look()
+	b.want("looks", fmt.Sprint(b.sf.looks-looks), "0")
 }
 
 // hasty is a worker for which what was lost cannot come late.
@@ -135,9 +333,12 @@ func overtaken(t *testing.T, op Op, algorithm string) (*bundle, Call) {
 	})
 	// It was lost some time ago, and what it is repeated as is marked so.
 	b.worker.cfg.Late = time.Hour
-	if op == Update {
+	switch {
+	case op == Update:
 		b.exec(`UPDATE salesforce.account SET name = 'v1', industry = 'i'`)
-	} else {
+	case algorithm == Merged: // both go as one
+		b.exec(`INSERT INTO salesforce.account (name, external_id__c, industry) VALUES ('v0', 'w', 'i'); UPDATE salesforce.account SET name = 'v1', external_id__c = 'x'`)
+	default:
 		b.exec(`INSERT INTO salesforce.account (name, external_id__c, industry) VALUES ('v1', 'x', 'i')`)
 	}
 	b.done()

@@ -30,6 +30,7 @@ type row struct {
 	seen    map[string][]string // values that Salesforce has seen from us
 	failed  bool                // some entry of it was FAILED
 	parked  bool                // its insert was in doubt, and a person decided
+	again   []string            // ids of records that a request has made of it which had been given up, after the first was deleted
 }
 
 // txn is a transaction of an app.
@@ -196,7 +197,7 @@ func (w *outWorld) insertRow(ctx context.Context, t *txn, r *rand.Rand) error {
 	if sub.external {
 		it.key = "k" + nonce
 		for _, old := range w.rows { // the key of one that was deleted, now and then
-			if old.dead && old.held == nil && old.object == sub.object && old.key != "" && r.IntN(3) == 0 && !w.keyUsed(t, old.key) {
+			if old.dead && old.held == nil && old.object == sub.object && old.key != "" && r.IntN(3) == 0 && !w.keyUsed(t, old.key) && old.again == nil {
 				it.key = old.key
 			}
 		}
@@ -305,7 +306,8 @@ func (w *outWorld) upsertRow(ctx context.Context, t *txn, it *row, r *rand.Rand)
 func (w *outWorld) deleteRow(ctx context.Context, t *txn, it *row) error {
 	w.trail = append(w.trail, fmt.Sprintf("  delete %s %s", it.object, it.nonce))
 	w.faint = true // what refers to it may be refused
-	if _, err := t.tx.Exec(ctx, fmt.Sprintf("DELETE FROM salesforce.%s WHERE id = $1", it.table), it.id); err != nil {
+	tag, err := t.tx.Exec(ctx, fmt.Sprintf("DELETE FROM salesforce.%s WHERE id = $1", it.table), it.id)
+	if err != nil || tag.RowsAffected() == 0 { // it was deleted in Salesforce
 		return err
 	}
 	t.hold(it)

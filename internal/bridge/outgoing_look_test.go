@@ -34,6 +34,9 @@ func (w *outWorld) see(tx sobject.Tx) {
 			if it.created++; it.created > 1 && !(it.removed && w.revives) {
 				w.wrong("%s %s was created %d times", it.object, nonce, it.created)
 			}
+			if it.created > 1 && w.running.Load() {
+				it.again = append(it.again, c.After.ID)
+			}
 		}
 		for _, f := range sub.columns() {
 			v, _ := c.After.Get(c.Object, subjectFields[f]).(string)
@@ -149,7 +152,8 @@ func (w *outWorld) lookOut(ctx context.Context) error {
 		if it := w.byRow[r.nonce]; have[r.table+r.nonce] && (it == nil || !it.parked) {
 			return fmt.Errorf("%s has two rows", r.nonce)
 		}
-		if it := w.byRow[r.nonce]; it != nil && it.dead && !it.failed {
+		// What a late request has made again comes in until it is looked for.
+		if it := w.byRow[r.nonce]; it != nil && it.dead && !it.failed && !slices.Contains(it.again, r.sfid) {
 			return fmt.Errorf("%s has a row again, after an app deleted it", r.nonce)
 		}
 		have[r.table+r.nonce] = true

@@ -215,6 +215,8 @@ func (w *outWorld) ended(ctx context.Context) error {
 	}
 	for _, it := range w.rows {
 		switch {
+		case it.dead && !it.failed && there[it.table+it.nonce]:
+			return fmt.Errorf("%s still has a row, after an app deleted it", it.nonce)
 		case it.dead || it.failed:
 			continue
 		case !there[it.table+it.nonce]:

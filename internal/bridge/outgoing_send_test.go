@@ -306,6 +306,8 @@ func (w *outWorld) runLate(ctx context.Context) error {
 		w.late = nil
 		return nil
 	}
+	w.running.Store(true)
+	defer w.running.Store(false)
 	w.late.Release()
 	w.late = nil
 	w.ran++

@@ -47,12 +47,13 @@ func TestOutboundSchedules(t *testing.T) {
 
 // outFound are seeds that have found something once:
 //
-//	 435  a job's upsert, answered to a row that was being deleted, taken for an update by the next process
-//	1452  a request that runs on forgotten, as its repetition was answered to a locked row and the process ended
-//	4766  a row that took over the external id of a deleted one sent while that one's insert was in doubt, and overwritten by its repetition
-//	7353  a record refused for a key that the row of a deleted one still had, tried again after minutes only
-//	8022  an event of a deleted record taken for the row that has its external id now
-var outFound = []uint64{435, 1452, 4766, 7353, 8022}
+//	  435  a job's upsert, answered to a row that was being deleted, taken for an update by the next process
+//	 1452  a request that runs on forgotten, as its repetition was answered to a locked row and the process ended
+//	 4766  a row that took over the external id of a deleted one sent while that one's insert was in doubt, and overwritten by its repetition
+//	 7353  a record refused for a key that the row of a deleted one still had, tried again after minutes only
+//	 8022  an event of a deleted record taken for the row that has its external id now
+//	31945  a record made again by a late request after it was deleted on both sides
+var outFound = []uint64{435, 1452, 4766, 7353, 8022, 31945}
 
 // outPlot is what a seed means for the outbound side.
 type outPlot struct {

@@ -107,6 +107,7 @@ type outWorld struct {
 	stop            context.CancelFunc // ends the process in good order
 	stopping        bool
 	ran             int           // requests that ran late
+	running         atomic.Bool   // one does now
 	over            bool          // what is not answered cannot take effect any more
 	giveUp          bool          // the next call is given up before it runs
 	late            *org.Injected // and one that has been
