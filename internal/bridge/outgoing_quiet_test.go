@@ -53,7 +53,9 @@ func (w *outWorld) quiet(ctx context.Context) error {
 // settleDown lets everything run until nothing is left to do.
 func (w *outWorld) settleDown(ctx context.Context) error {
 	for _, d := range []time.Duration{16 * time.Minute, 61 * time.Minute} {
-		for waiting := 1; waiting > 0 && waiting < 8; {
+		// What waits by the clock of this process does so for up to a second.
+		began := time.Now()
+		for waiting := 1; waiting > 0 && (waiting < 8 || time.Since(began) < 3*time.Second); {
 			for n := 1; n > 0; {
 				var err error
 				if n, err = w.runOnce(ctx); err != nil {

@@ -23,6 +23,9 @@ func (w *world) do(ctx context.Context, s step) error {
 		return nil
 	}
 	w.trail = append(w.trail, w.clock.Now().Format("15:04:05.0 ")+s.String())
+	outer := w.spoilt
+	w.spoilt = outer || len(w.sf.Faults()) > 0
+	defer func() { w.spoilt = outer }()
 	var inner error
 	if len(s.during) > 0 {
 		w.during = func() {
@@ -90,7 +93,7 @@ func (w *world) act(ctx context.Context, s step) error {
 // cutOr is err unless it is only that of a connection that was cut: what was
 // begun is begun again later.
 func (w *world) cutOr(err error) error {
-	if cut(err) && len(w.sf.Faults()) > 0 {
+	if cut(err) && (w.spoilt || len(w.sf.Faults()) > 0) {
 		w.trail = append(w.trail, "cut")
 		w.heal()
 		return nil

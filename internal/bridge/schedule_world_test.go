@@ -147,6 +147,7 @@ type world struct {
 	connected bool
 	away      time.Time     // since when it is not
 	down      bool          // for so long that it counts
+	spoilt    bool          // there were faults when the step began, which one within it may have ended
 	during    func()        // is done when the next answer has come, before it is used
 	answered  chan struct{} // closed when the poll's query is answered
 	queried   *sync.Once    // that closes it
