@@ -42,7 +42,7 @@ func TestOldStatistics(t *testing.T) {
 			// Some for each entry, and some for the log as a whole.
 			n := int64(len(log.entries))
 			if read := b.entriesRead() - before; n == 0 || read > 10*n+4*entries {
-				t.Errorf("%d entries read to plan %d", read, n)
+				t.Fatalf("%d entries read to plan %d", read, n)
 			} else {
 				t.Logf("%d entries read to plan %d", read, n)
 			}

@@ -200,6 +200,27 @@ func TestCascade(t *testing.T) {
 	}
 }
 
+// So it is where the parent has no row: the app has deleted it, or it never came.
+func TestCascadeWithoutRow(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	account, a, child := b.family()
+	b.load()
+	b.must(b.r.Load(t.Context(), account, func(int64, int64) {}))
+	_, err := b.pool.Exec(t.Context(), "DELETE FROM salesforce.account WHERE sfid = $1", a)
+	b.must(err)
+	b.clock.move(time.Hour) // nothing else has it read
+	b.must(b.sf.AsBulk("loader@example.com").Delete("Account", a))
+	b.clock.move(time.Minute)
+	b.tell()
+	_, _, err = b.r.Poll(t.Context(), account, Pace{Stretch: 1, Deep: true}, Ask{Wanted: true})
+	b.must(err)
+	b.hydrate(account)
+	if v := b.value("contact", "lastname", child); v != "" {
+		t.Errorf("the child's row stays: %q", v)
+	}
+}
+
 // A parent that is taken out of the recycle bin gets back the lookups that its deletion
 // emptied, but for one that was given another parent meanwhile, whether the deletion
 // came to the rows before or not. Nothing but the parent tells of it.
