@@ -44,8 +44,11 @@ func (d *drain) step(n int64, now time.Time) (tell, over bool) {
 
 // drained tells how far the backlogs are, as they were counted just now.
 func (s *session) drained(drains map[string]*drain) {
-	now := time.Now()
+	now, all := time.Now(), int64(0)
 	for _, o := range s.objects {
+		if o.table.ReadWrite {
+			all += o.gathering.pending.Load()
+		}
 		d := drains[o.cfg.Name]
 		if d == nil {
 			d = &drain{}
@@ -62,6 +65,9 @@ func (s *session) drained(drains map[string]*drain) {
 			log.Info().Str("event", "draining").Int64("rows", d.most-n).Int64("of", d.most).Msg("sending what has waited")
 		}
 		s.board.Object(o.cfg.Name, func(b *status.Object) { b.Backlog = d.most })
+	}
+	if all == 0 && s.writer != nil { // what failed last is settled, so nothing stands still
+		s.resume("outbound")
 	}
 }
 

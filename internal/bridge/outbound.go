@@ -29,9 +29,10 @@ func (d sender) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 	d.s.salesforce(err)
 	if err != nil {
 		f := d.s.schema.refused(failure(err))
-		if f.Code == salesforce.CodeRequestLimit {
+		switch {
+		case f.Code == salesforce.CodeRequestLimit && !passes(err):
 			d.s.stop("outbound", "the org's API limit is used up")
-		} else {
+		case f.Class == outbox.Transient && f.Code != salesforce.CodeLocked, f.Class == outbox.Limit:
 			d.s.stop("outbound", f.Message)
 		}
 		return nil, f
@@ -91,6 +92,12 @@ func (d sender) request(ctx context.Context, call outbox.Call) ([]salesforce.Sav
 		return d.s.sf.DeleteAll(ctx, ids)
 	}
 	return nil, fmt.Errorf("unknown operation %v", call.Op)
+}
+
+// passes reports a limit that does within seconds.
+func passes(err error) bool {
+	var se *salesforce.Error
+	return errors.As(err, &se) && se.Brief
 }
 
 // parentPatience is how often a record is sent again whose parent, named by an

@@ -13,7 +13,7 @@ import (
 // Developer Guide, "Status Codes and Error Responses".
 func classify(status int, code, message string) (class Class, brief bool) {
 	switch code {
-	case "UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "UNKNOWN_EXCEPTION", "QUERY_TIMEOUT",
+	case CodeLocked, "SERVER_UNAVAILABLE", "UNKNOWN_EXCEPTION", "QUERY_TIMEOUT",
 		"REQUEST_RUNNING_TOO_LONG", CodeReadOnly,
 		"ENTITY_IS_LOCKED", "API_CURRENTLY_DISABLED", "FUNCTIONALITY_TEMPORARILY_UNAVAILABLE",
 		"TOO_MANY_LOCK_FAILURE", "TooManyLockFailure":
@@ -44,7 +44,7 @@ func classify(status int, code, message string) (class Class, brief bool) {
 		return Limit, true
 	case tooLarge(status):
 		return Permanent, false
-	case status >= 500, status == 420: // 420: Salesforce Edge has no route to the org
+	case status >= 500, status == statusNoRoute:
 		return Transient, false
 	default:
 		return Permanent, false
@@ -71,6 +71,10 @@ func fate(status int, code string) (inDoubt, ended bool) {
 	return doubt && class == Permanent, false
 }
 
+// statusNoRoute is Salesforce Edge's where it has no route to the org (REST API
+// Developer Guide, "Status Codes and Error Responses").
+const statusNoRoute = 420
+
 // tooLarge reports statuses with which a server refuses a request for its size,
 // before it does anything and for ever.
 func tooLarge(status int) bool {
@@ -83,7 +87,8 @@ func tooLarge(status int) bool {
 func untouched(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusTooManyRequests,
-		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		http.StatusTemporaryRedirect, http.StatusPermanentRedirect,
+		http.StatusNotFound, http.StatusMethodNotAllowed, statusNoRoute:
 		return true
 	default:
 		return tooLarge(status)

@@ -51,6 +51,7 @@ const (
 	CodeInvalidType      = "INVALID_TYPE"
 	CodeRequestLimit     = "REQUEST_LIMIT_EXCEEDED"
 	CodeReadOnly         = "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE"
+	CodeLocked           = "UNABLE_TO_LOCK_ROW"
 	CodeLocator          = "INVALID_QUERY_LOCATOR"
 	CodeReplicationDate  = "INVALID_REPLICATION_DATE"
 	CodeExceededIDLimit  = "EXCEEDED_ID_LIMIT"

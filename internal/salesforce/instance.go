@@ -120,7 +120,7 @@ func loopback(host string) bool {
 }
 
 // audience returns the aud claim of an assertion: that of all production or all
-// sandbox orgs, whichever login serves the host, even where the host is an org's
+// sandbox and scratch orgs, whichever login serves the host, even where the host is an org's
 // My Domain.
 //
 // Salesforce Help, "OAuth 2.0 JWT Bearer Flow for Server-to-Server Integration".
@@ -131,7 +131,7 @@ func audience(login *url.URL) string {
 	case !strings.HasSuffix(host, ".salesforce.com") && !strings.HasSuffix(host, ".force.com"):
 		return login.String()
 	case host == "test.salesforce.com",
-		strings.HasSuffix(host, ".sandbox.my.salesforce.com"),
+		strings.HasSuffix(host, ".sandbox.my.salesforce.com"), strings.HasSuffix(host, ".scratch.my.salesforce.com"),
 		strings.Contains(label, "--"): // a sandbox's My Domain outside the partition above
 		return "https://test.salesforce.com"
 	default:

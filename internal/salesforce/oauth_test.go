@@ -136,6 +136,7 @@ func TestAudience(t *testing.T) {
 		"https://acme-dev-ed.develop.my.salesforce.com": login,
 		"https://acme--uat.sandbox.my.salesforce.com":   test,
 		"https://acme--uat.my.salesforce.com":           test,
+		"https://acme-dx.scratch.my.salesforce.com":     test,
 		"https://acme.my.salesforce.mil":                "https://acme.my.salesforce.mil",
 		"http://127.0.0.1:8099":                         "http://127.0.0.1:8099",
 		"http://localhost:8099/":                        "http://localhost:8099",

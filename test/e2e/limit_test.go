@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -99,4 +101,45 @@ func TestReadOnlyOrg(t *testing.T) {
 		return nil
 	})
 	r.Equal("Account", "Contact")
+}
+
+// What is refused for good, or has no answer and is found, is no reason to call the
+// bridge ill when it is over: nothing waits any more.
+func TestReadyAgain(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fault org.Fault
+		ill   bool
+	}{
+		"refused":     {org.Fault{Verb: org.Reject, Status: 400, Body: `[{"message":"Cannot deserialize instance of boolean from null value","errorCode":"JSON_PARSER_ERROR"}]`}, false},
+		"locked":      {org.Fault{Verb: org.Reject, Status: 500, Body: `[{"message":"unable to obtain exclusive access to this record","errorCode":"UNABLE_TO_LOCK_ROW"}]`}, false},
+		"answer lost": {org.Fault{Verb: org.Drop}, true},
+		"maintenance": {org.Fault{Verb: org.HTML, Status: 503}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, append(slices.Clone(readWrite), "HC_HTTP_ADDR="+freeAddr(t))...)
+			b := r.Start()
+			r.Synced()
+			fault := c.fault
+			fault.Path, fault.Method, fault.Times = "/composite/sobjects", "PATCH", 1
+			r.SF.Fault(fault)
+			r.Exec(`INSERT INTO salesforce.account (name, external_id__c) VALUES ('once', 'once')`)
+			r.Eventually("nothing to wait", 30*time.Second, func() error {
+				if n := r.Count(`SELECT count(*) FROM salesforce._trigger_log WHERE state IN ('NEW', 'PENDING')`); n > 0 || !strings.Contains(b.Log.String(), `"op":"upsert"`) {
+					return fmt.Errorf("%d wait", n)
+				}
+				return nil
+			})
+			r.Eventually("ready", 10*time.Second, func() error {
+				if code, body := r.get("/readyz"); code != http.StatusOK {
+					return fmt.Errorf("/readyz answers %d: %s", code, body)
+				}
+				return nil
+			})
+			if was := strings.Contains(b.Log.String(), `"part":"outbound","reason"`); was != c.ill {
+				t.Errorf("the bridge has called itself ill: %t, want %t", was, c.ill)
+			}
+		})
+	}
 }
