@@ -15,6 +15,9 @@ import (
 // attempt; it doubles.
 const firstLook = time.Second
 
+// failedLook is the most after a look that failed.
+const failedLook = 5 * time.Second
+
 // doubt is a creation or update whose answer was lost. Its entries stay PENDING, so
 // that the record's later changes wait, and of a creation whatever comes in without a
 // row is held, until it is known whether there is a record.
@@ -186,6 +189,11 @@ func (w *Worker) lookFor(ctx context.Context, list []*doubt) (n int, err error) 
 		if f := failureOf(err); f.Class == Permanent {
 			return w.undecidable(ctx, list, began)
 		}
+		for _, d := range list { // others wait to be sent until this works
+			if soon := began.Add(failedLook); soon.Before(d.due) {
+				d.due = soon
+			}
+		}
 		if ctx.Err() == nil {
 			w.log.Warn().Err(err).Str("event", "look_up_failed").Str("object", t.Object).Int("rows", len(list)).Msg("records in doubt cannot be looked for now")
 		}
@@ -282,7 +290,30 @@ func (d *doubt) again() *Failure {
 func (w *Worker) find(ctx context.Context, object, key string, attempts []Attempt) ([]Candidate, error) {
 	ctx, cancel := hold(ctx, w.cfg.CallTimeout, w.cfg.StopGrace)
 	defer cancel()
-	return w.cfg.Finder.Find(ctx, object, key, attempts) //nolint:wrapcheck // only logged
+	found, err := w.cfg.Finder.Find(ctx, object, key, attempts)
+	w.heard(err)
+	return found, err //nolint:wrapcheck // only logged
+}
+
+// heard takes in whether a look was answered, by an error or not, or can never be.
+func (w *Worker) heard(err error) {
+	if f := failureOf(err); f != nil && f.Class != Permanent {
+		switch f.Code {
+		case "", "UNAVAILABLE", "SERVER_UNAVAILABLE":
+			return
+		}
+	}
+	w.silent = false
+}
+
+// wondering reports whether a plain insert is in doubt.
+func (w *Worker) wondering() bool {
+	for _, d := range w.doubts {
+		if d.op == Insert {
+			return true
+		}
+	}
+	return false
 }
 
 // unknown leaves out the records that have a row, or had one until the app or

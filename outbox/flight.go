@@ -128,10 +128,11 @@ func (t *traffic) land() error {
 		return err
 	case len(f.ready) == 0:
 	case f.whole == nil:
-		t.lost, t.down = 0, false
+		t.lost, t.down, t.silent = 0, false, false
 	case f.whole.Class == Limit:
 		return f.whole
 	default:
+		t.silent = t.silent || f.whole.InDoubt
 		// One call may break by what is in it; two in a row, or one more
 		// after that, are an outage.
 		if t.lost++; t.lost == 2 || t.down {

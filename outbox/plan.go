@@ -13,6 +13,7 @@ type planner struct {
 	attempts func(key) int   // failed attempts so far of a record
 	waits    func(key) bool  // the record's back-off is not over
 	late     func(key) *late // a request of the record that may still take effect; nil = none
+	silent   func() bool     // Salesforce does not answer, so that what cannot be repeated waits; nil = it does
 
 	bulk     func(*item) bool // may go by a job; nil = there are none
 	bulkFrom int              // items of a job at least
@@ -84,6 +85,7 @@ func (i *item) holds() bool {
 func (p planner) plan(b backlog) plan {
 	var out plan
 	var items []*item
+	silent := p.silent != nil && p.silent()
 	byRecord := map[key][]*entry{}
 	var order []key
 	for _, e := range b.entries {
@@ -95,6 +97,9 @@ func (p planner) plan(b backlog) plan {
 	for _, k := range order {
 		made, drops := p.record(p.tables[k.table], byRecord[k], b)
 		p.behindLate(made, k)
+		for _, i := range made {
+			i.waiting = i.waiting || silent && i.op == Insert
+		}
 		items = append(items, made...)
 		out.drops = append(out.drops, drops...)
 	}

@@ -113,6 +113,7 @@ func (w *Worker) compare(ctx context.Context, object string, values []Successive
 	if err == nil && len(list) != len(values) {
 		err = fmt.Errorf("%d answers about %d values", len(list), len(values))
 	}
+	w.heard(err)
 	return list, err //nolint:wrapcheck // only logged
 }
 

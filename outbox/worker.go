@@ -48,6 +48,7 @@ type Worker struct {
 	suspect   atomic.Bool   // a record has come in that may be of one of them
 	unsettled []*settlement // answers that are not written down yet
 	down      bool          // the last calls failed as a whole
+	silent    bool          // the last call was not answered, and nothing was since
 	planned   time.Time     // when the last plan was made
 	tidied    int64         // the beat of Config.TidyEvery in which it was last done
 	lastPurge time.Time
@@ -107,6 +108,7 @@ func New(pool Pool, cfg Config) (*Worker, error) {
 		attempts: func(k key) int { return w.retries[k].attempts },
 		waits:    func(k key) bool { return time.Now().Before(w.retries[k].due) },
 		late:     w.runsOn,
+		silent:   func() bool { return w.silent && w.wondering() },
 	}
 	if cfg.Bulk != nil {
 		w.planner.bulk, w.planner.bulkFrom = w.bulkable, cfg.BulkFrom
