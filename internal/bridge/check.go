@@ -304,12 +304,22 @@ func (c *checker) externalID(m *mapping, d *salesforce.Describe) {
 	variable := "HC_OBJECT_" + strings.ToUpper(m.cfg.Name) + "_EXTERNAL_ID"
 	if m.spec.ExternalID == "" {
 		c.warn(m.cfg.Name, "no external id: an insert whose answer is lost waits up to a quarter of an hour until it is known whether it took effect, and now and then for a person",
-			"deploy this as objects/"+m.cfg.Name+"/fields/"+keyField+".field-meta.xml, let the app or a column default fill it with a UUID, and set "+variable+"="+keyField+"\n"+keyMetadata)
+			"deploy this as objects/"+m.cfg.Name+"/fields/"+keyField+".field-meta.xml, let the app or a column default fill it with a UUID, and set "+variable+"="+keyField+orKey(variable, d)+"\n"+keyMetadata)
 		return
 	}
 	if f := d.Field(m.spec.ExternalID); f != nil && !f.Unique {
 		c.warn(m.cfg.Name, m.spec.ExternalID+" is not unique: where two records have one value, writes of it fail", "mark the field as Unique (case sensitive), or set "+variable+" to one that is")
 	}
+}
+
+// orKey names a field of the object that would do as well, if it has one.
+func orKey(variable string, d *salesforce.Describe) string {
+	for _, f := range d.Fields {
+		if f.ExternalID && f.Unique && f.Createable && f.Type == "string" {
+			return "; or set " + variable + "=" + f.Name + ", which is there and unique, if the app can fill it"
+		}
+	}
+	return ""
 }
 
 // keyField is an external id field for whoever has none.

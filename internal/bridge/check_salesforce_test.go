@@ -105,7 +105,7 @@ func TestCheckSalesforce(t *testing.T) {
 			ob.Deletable = false
 			c.sf.Define(ob)
 		}, []string{"! Contact: the user may not create, edit and delete these records", "→ grant the user Create, Edit and Delete on the object"}},
-		{"NoExternalID", func(c *checked) { delete(c.env, "HC_OBJECT_CONTACT_EXTERNAL_ID") }, nil, []string{"! Contact: no external id", "→ deploy this", "HC_OBJECT_CONTACT_EXTERNAL_ID=HC_Key__c", "<externalId>true</externalId>"}},
+		{"NoExternalID", func(c *checked) { delete(c.env, "HC_OBJECT_CONTACT_EXTERNAL_ID") }, nil, []string{"! Contact: no external id", "→ deploy this", "HC_OBJECT_CONTACT_EXTERNAL_ID=HC_Key__c; or set HC_OBJECT_CONTACT_EXTERNAL_ID=External_Id__c, which is there", "<externalId>true</externalId>"}},
 		{"ExternalIDNotUnique", nil, func(c *checked) {
 			_ = c.sf.ChangeField("Contact", "External_Id__c", func(f *sobject.Field) { f.Unique = false })
 		}, []string{"! Contact: External_Id__c is not unique", "→ mark the field as Unique"}},
