@@ -95,7 +95,7 @@ func (s *Server) Run(ctx context.Context) error {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", s.cfg.Addr)
 	if err != nil {
-		return fmt.Errorf("HC_HTTP_ADDR: %w", err)
+		return err //nolint:wrapcheck // names the address
 	}
 	server := &http.Server{
 		Handler:           s,
