@@ -79,8 +79,8 @@
 // cannot run any more ([Config.InDoubt], counted from processed_at of the entry).
 // Where our user has made a record since that is like nothing that was sent, as
 // automation may have changed it, the insert is parked as FAILED with code
-// [CodeInDoubt]. As long as a request was not answered and nothing was since, no plain
-// insert is sent: each would be in doubt, too, and wait for as long.
+// [CodeInDoubt]. As long as one is, and nothing was answered since, no other plain
+// insert is sent: it would be in doubt, too, and wait for as long.
 //
 // Long runs of like updates, deletes and upserts go by jobs (see [Bulk], job.go),
 // which nothing waits for. Their entries stay PENDING with the job's id, by which

@@ -110,23 +110,27 @@ func TestReadyAgain(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault org.Fault
 		ill   bool
+		plain bool // without a key, so that it is not repeated but found
 	}{
-		"refused":     {org.Fault{Verb: org.Reject, Status: 400, Body: `[{"message":"Cannot deserialize instance of boolean from null value","errorCode":"JSON_PARSER_ERROR"}]`}, false},
-		"locked":      {org.Fault{Verb: org.Reject, Status: 500, Body: `[{"message":"unable to obtain exclusive access to this record","errorCode":"UNABLE_TO_LOCK_ROW"}]`}, false},
-		"answer lost": {org.Fault{Verb: org.Drop}, true},
-		"maintenance": {org.Fault{Verb: org.HTML, Status: 503}, true},
+		"refused":     {org.Fault{Verb: org.Reject, Status: 400, Body: `[{"message":"Cannot deserialize instance of boolean from null value","errorCode":"JSON_PARSER_ERROR"}]`}, false, false},
+		"locked":      {org.Fault{Verb: org.Reject, Status: 500, Body: `[{"message":"unable to obtain exclusive access to this record","errorCode":"UNABLE_TO_LOCK_ROW"}]`}, false, false},
+		"answer lost": {org.Fault{Verb: org.FailAfterWrite}, true, true},
+		"maintenance": {org.Fault{Verb: org.HTML, Status: 503}, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, append(slices.Clone(readWrite), "HC_HTTP_ADDR="+freeAddr(t))...)
 			b := r.Start()
 			r.Synced()
-			fault := c.fault
+			fault, key := c.fault, "once"
 			fault.Path, fault.Method, fault.Times = "/composite/sobjects", "PATCH", 1
+			if c.plain {
+				fault.Path, fault.Method, key = "/composite/sobjects$", "POST", ""
+			}
 			r.SF.Fault(fault)
-			r.Exec(`INSERT INTO salesforce.account (name, external_id__c) VALUES ('once', 'once')`)
+			r.Exec(`INSERT INTO salesforce.account (name, external_id__c) VALUES ('once', nullif($1, ''))`, key)
 			r.Eventually("nothing to wait", 30*time.Second, func() error {
-				if n := r.Count(`SELECT count(*) FROM salesforce._trigger_log WHERE state IN ('NEW', 'PENDING')`); n > 0 || !strings.Contains(b.Log.String(), `"op":"upsert"`) {
+				if n := r.Count(`SELECT count(*) FROM salesforce._trigger_log WHERE state IN ('NEW', 'PENDING')`); n > 0 || !strings.Contains(b.Log.String(), `"event":"sent"`) {
 					return fmt.Errorf("%d wait", n)
 				}
 				return nil

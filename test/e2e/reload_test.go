@@ -163,7 +163,15 @@ func TestReloadBesideBulkPoll(t *testing.T) {
 	r.Must(err)
 	r.Must(polled.Wait(t.Context(), 1))
 	r.ran("is requested", "reload", "Contact", "--detach")
-	time.Sleep(3 * time.Second) // it is noticed within one
+	r.Eventually("the reload to be taken up", 20*time.Second, func() error {
+		st, _ := r.Status()
+		for _, o := range st.Objects {
+			if o.Object == "Contact" && o.State == status.ReloadTable {
+				return nil
+			}
+		}
+		return errors.New("not yet")
+	})
 	polled.Release()
 	r.Must(dropped.Wait(t.Context(), 1))
 	b.End(syscall.SIGKILL)
