@@ -45,6 +45,33 @@ func (s *Sink) Invisible(ctx context.Context, t *Table) (in Invisible, err error
 	return in, nil
 }
 
+// Unseen returns up to limit ids of the rows with stamps from from on and before to
+// that are not among seen.
+func (s *Sink) Unseen(ctx context.Context, t *Table, from, to time.Time, seen map[string]bool, limit int) (ids []string, err error) {
+	if limit <= 0 || !from.Before(to) {
+		return nil, nil
+	}
+	stamp := quote(t.Columns[t.stamp].Name)
+	rows, err := s.pool.Query(ctx, fmt.Sprintf("SELECT sfid::text FROM %[1]s WHERE %[2]s >= $1 AND %[2]s < $2 AND sfid IS NOT NULL LIMIT $3", t.ident(), stamp), from.UTC(), to.UTC(), limit+len(seen))
+	if err != nil {
+		return nil, fmt.Errorf("pgsink: unseen records of %s: %w", t.Object, err)
+	}
+	defer rows.Close()
+	for len(ids) < limit && rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("pgsink: unseen records of %s: %w", t.Object, err)
+		}
+		if !seen[id] {
+			ids = append(ids, id)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("pgsink: unseen records of %s: %w", t.Object, err)
+	}
+	return ids, nil
+}
+
 // Reappeared marks those of some records, which have been seen just now, that
 // were noted as invisible, and takes the note back. Ids may have 15 or 18
 // characters.

@@ -35,7 +35,8 @@ const (
 )
 
 // ReasonGone is the reason of a mark for a record that Salesforce itself called
-// deleted: if it cannot be found any more, it was deleted for good.
+// deleted: if it cannot be found any more, it was deleted for good, unless its row
+// has a stamp of after Mark.DeletedAt.
 const ReasonGone = "gone"
 
 // ReasonRemoved is the reason of a mark for a record that this bridge deleted, as
@@ -49,6 +50,9 @@ type Mark struct {
 	SFID   string
 	Reason string        // one word, for people
 	Delay  time.Duration // due this long from now
+
+	// DeletedAt is when Salesforce deleted the record, by its clock; zero = not known.
+	DeletedAt time.Time
 
 	// Set by DueMarks.
 	Seq      int64 // identifies this setting of the mark, see Done
@@ -64,8 +68,12 @@ func (s *Sink) DueMarks(ctx context.Context, object string, limit int) ([]Mark, 
 	}
 	marks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Mark, error) {
 		m := Mark{Object: object}
-		err := row.Scan(&m.SFID, &m.Reason, &m.Seq, &m.Attempts)
-		return m, err
+		var deleted *time.Time
+		if err := row.Scan(&m.SFID, &m.Reason, &m.Seq, &m.Attempts, &deleted); err != nil || deleted == nil {
+			return m, err
+		}
+		m.DeletedAt = *deleted
+		return m, nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("pgsink: due marks of %s: %w", object, err)
@@ -163,10 +171,14 @@ func (s *Sink) markArgs(marks []Mark) []any {
 		return strings.Compare(a.SFID, b.SFID)
 	})
 	objects, sfids, reasons, delays := make([]string, len(all)), make([]string, len(all)), make([]string, len(all)), make([]float64, len(all))
+	deleted := make([]*time.Time, len(all))
 	for i, m := range all {
 		objects[i], sfids[i], reasons[i], delays[i] = m.Object, m.SFID, m.Reason, m.Delay.Seconds()
+		if !m.DeletedAt.IsZero() {
+			deleted[i] = &m.DeletedAt
+		}
 	}
-	return []any{s.schema, objects, sfids, reasons, delays}
+	return []any{s.schema, objects, sfids, reasons, delays, deleted}
 }
 
 // doneArrays turns marks into columns, sorted for the order of locks.

@@ -314,7 +314,7 @@ func (o *object) deleted(b *pgsink.Batch, sfid string, at time.Time) {
 	default:
 		return
 	}
-	b.Marks = append(b.Marks, pgsink.Mark{Object: o.cfg.Name, SFID: sfid, Reason: reason})
+	b.Marks = append(b.Marks, pgsink.Mark{Object: o.cfg.Name, SFID: sfid, Reason: reason, DeletedAt: at})
 }
 
 // note remembers the event and reports whether another of the record, and

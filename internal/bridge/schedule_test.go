@@ -56,8 +56,11 @@ func TestSchedules(t *testing.T) {
 
 // inFound are seeds that have found something once:
 //
-//	31694  a reading written over the event of a later change in the second of its stamp
-var inFound = []uint64{31694}
+//	31694            a reading written over the event of a later change in the second of its stamp
+//	50360            a record deleted, taken back and changed, then hidden: its row went
+//	88557            a record hidden whenever a poll looked at the second in which it changed twice
+//	140747387448144  as 50360, with the change known before the deletion
+var inFound = []uint64{31694, 50360, 88557, 140747387448144}
 
 // runSchedules runs n seeds that are always the same, those that have found
 // something once, and a quarter of n new ones, or what the environment asks for.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -91,7 +92,7 @@ func (r *Reader) Poll(ctx context.Context, o Object, p Pace, ask Ask) (found Fou
 	if err := g.Wait(); err != nil {
 		return found, 0, err
 	}
-	found, until, err := r.read(ctx, o, w, first)
+	found, until, err := r.read(ctx, o, w, began, first)
 	if err != nil {
 		return found, 0, err
 	}
@@ -131,9 +132,9 @@ func (o Object) window(where string) string {
 	return fmt.Sprintf("SELECT %s FROM %s WHERE %s ORDER BY SystemModstamp, Id", fields, o.Name, where)
 }
 
-// read goes through a window whose first page is known. until is the time up to
+// read goes through a window whose first page is known, of a poll begun at began. until is the time up to
 // which it is complete if that is not the poll's own beginning.
-func (r *Reader) read(ctx context.Context, o Object, w window, page *salesforce.Page) (found Found, until time.Time, err error) {
+func (r *Reader) read(ctx context.Context, o Object, w window, began time.Time, page *salesforce.Page) (found Found, until time.Time, err error) {
 	if page.TotalSize > bulkAbove && !w.loading {
 		found, until, err = r.readBulk(ctx, o, w, page.TotalSize)
 		if !refused(err) {
@@ -143,13 +144,20 @@ func (r *Reader) read(ctx context.Context, o Object, w window, page *salesforce.
 		// and finds the same.
 		r.log.Warn().Str("event", "bulk_refused").Str("object", o.Name).Err(err).Msg("reading by REST instead")
 	}
+	shown := map[string]bool{}
 	for {
 		seen, err := parseStamps(o.Name, page.Records)
 		if err != nil {
 			return found, time.Time{}, err
 		}
-		if err := r.markDifferent(ctx, o, w, seen, &found); err != nil || page.Done || len(seen) == 0 {
+		if err := r.markDifferent(ctx, o, w, seen, &found); err != nil {
 			return found, time.Time{}, err
+		}
+		for _, s := range seen {
+			shown[s.ID] = true
+		}
+		if page.Done || len(seen) == 0 {
+			return found, time.Time{}, r.markUnseen(ctx, o, w, began, shown)
 		}
 		// The next page begins after the last record, not at an offset or a
 		// locator: records that change meanwhile shift nothing, and nothing expires.
@@ -170,6 +178,28 @@ func (r *Reader) markDifferent(ctx context.Context, o Object, w window, seen []s
 		return err
 	}
 	return r.markAll(ctx, o, w, differ, found)
+}
+
+// markUnseen marks rows that a window should have shown, of those that are to be
+// settled: their records are hidden now, and will be read when they can be seen again.
+// If they are more than a page, the others are left to the comparison of everything.
+func (r *Reader) markUnseen(ctx context.Context, o Object, w window, began time.Time, shown map[string]bool) error {
+	var marks []pgsink.Mark
+	for _, s := range w.settle {
+		to := began.Truncate(time.Second)
+		if !s.to.IsZero() {
+			to = s.to
+		}
+		ids, err := r.sink.Unseen(ctx, o.Table, s.from, to, shown, pageSize-len(marks))
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			shown[id] = true
+			marks = append(marks, pgsink.Mark{Object: o.Name, SFID: id, Reason: "unseen"})
+		}
+	}
+	return r.mark(ctx, marks)
 }
 
 // difference is a record that the table does not show as it is, or may have been
@@ -202,14 +232,14 @@ func (r *Reader) different(ctx context.Context, o Object, w window, seen []stamp
 		return nil, err
 	}
 	var differ []difference
-	var gone []string
+	var gone []pgsink.Mark
 	for _, s := range seen {
 		row, exists := have[s.ID]
 		switch {
 		case s.IsDeleted && exists:
 			differ = append(differ, difference{s, "deleted"})
 		case s.IsDeleted:
-			gone = append(gone, s.ID)
+			gone = append(gone, o.gone(s.ID, s.SystemModstamp))
 		case exists && row.After(s.SystemModstamp.Time):
 		case exists && row.Equal(s.SystemModstamp.Time):
 			if w.unsettled(s.SystemModstamp.Time) {
@@ -310,34 +340,39 @@ func (r *Reader) markGone(ctx context.Context, o Object, answer *deletes) (int, 
 	if answer == nil {
 		return 0, nil
 	}
-	ids := make([]string, len(answer.Records))
+	marks := make([]pgsink.Mark, len(answer.Records))
 	for i, d := range answer.Records {
-		ids[i] = d.ID
+		marks[i] = o.gone(d.ID, d.Deleted)
 	}
-	if err := r.bury(ctx, o, ids); err != nil {
+	if err := r.bury(ctx, o, marks); err != nil {
 		return 0, err
 	}
-	return r.markIDs(ctx, o, ids, pgsink.ReasonGone, true)
+	return r.markThose(ctx, o, marks, true)
+}
+
+// gone is a mark for a record that was deleted at some time.
+func (o Object) gone(id string, at salesforce.Time) pgsink.Mark {
+	return pgsink.Mark{Object: o.Name, SFID: id, Reason: pgsink.ReasonGone, DeletedAt: at.Time}
 }
 
 // bury remembers deleted records, most of them without a row. Who refers to one
 // that was not remembered yet must be looked after all the same: a read may have
 // brought its id before it went, or be about to.
-func (r *Reader) bury(ctx context.Context, o Object, ids []string) error {
+func (r *Reader) bury(ctx context.Context, o Object, gone []pgsink.Mark) error {
 	if len(o.Children) > 0 {
-		fresh, err := r.sink.Unburied(ctx, o.Name, ids)
+		never, err := r.sink.Unburied(ctx, o.Name, ids(gone))
 		if err != nil {
 			return err
 		}
-		marks := make([]pgsink.Mark, len(fresh))
-		for i, id := range fresh {
-			marks[i] = pgsink.Mark{Object: o.Name, SFID: id, Reason: pgsink.ReasonGone}
+		fresh := make(map[string]bool, len(never))
+		for _, id := range never {
+			fresh[id] = true
 		}
-		if err := r.mark(ctx, marks); err != nil {
+		if err := r.mark(ctx, slices.DeleteFunc(slices.Clone(gone), func(m pgsink.Mark) bool { return !fresh[m.SFID] })); err != nil {
 			return err
 		}
 	}
-	return r.sink.Bury(ctx, o.Name, ids)
+	return r.sink.Bury(ctx, o.Name, ids(gone))
 }
 
 // markUnknown marks the records of a getUpdated answer that have no row, most of
@@ -346,29 +381,31 @@ func (r *Reader) markUnknown(ctx context.Context, o Object, answer *salesforce.U
 	if answer == nil {
 		return nil
 	}
-	_, err := r.markIDs(ctx, o, answer.IDs, "updated", false)
+	marks := make([]pgsink.Mark, len(answer.IDs))
+	for i, id := range answer.IDs {
+		marks[i] = pgsink.Mark{Object: o.Name, SFID: id, Reason: "updated"}
+	}
+	_, err := r.markThose(ctx, o, marks, false)
 	return err
 }
 
-// markIDs marks those of ids that have a row, or those that have none.
-func (r *Reader) markIDs(ctx context.Context, o Object, ids []string, reason string, rows bool) (found int, err error) {
-	for len(ids) > 0 {
-		n := min(len(ids), pageSize)
-		have, err := r.sink.Stamps(ctx, o.Table, ids[:n])
+// markThose sets the marks of records that have a row, or of those that have none.
+func (r *Reader) markThose(ctx context.Context, o Object, marks []pgsink.Mark, rows bool) (found int, err error) {
+	for page := range slices.Chunk(marks, pageSize) {
+		have, err := r.sink.Stamps(ctx, o.Table, ids(page))
 		if err != nil {
 			return found, err
 		}
-		var marks []pgsink.Mark
-		for _, id := range ids[:n] {
-			if _, exists := have[id]; exists == rows {
-				marks = append(marks, pgsink.Mark{Object: o.Name, SFID: id, Reason: reason})
+		var those []pgsink.Mark
+		for _, m := range page {
+			if _, exists := have[m.SFID]; exists == rows {
+				those = append(those, m)
 			}
 		}
-		if err := r.mark(ctx, marks); err != nil {
+		if err := r.mark(ctx, those); err != nil {
 			return found, err
 		}
-		found += len(marks)
-		ids = ids[n:]
+		found += len(those)
 	}
 	return found, nil
 }

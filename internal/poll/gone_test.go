@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"hcbridge/internal/salesforce"
 	"hcbridge/pgsink"
 	"hcbridge/test/compare"
 	"hcbridge/test/org"
@@ -101,6 +102,79 @@ func TestHiddenInTheSecondOfItsStamp(t *testing.T) {
 	b.must(err)
 	if in.Total != 0 {
 		t.Errorf("%+v after the record is visible again", in)
+	}
+}
+
+// A record changes twice in the second of its stamp, without an event, and is hidden
+// whenever a poll looks at that second. Its row looks right ever after; that the polls
+// did not see it is what has it read when it is visible again.
+func TestHiddenWhileItSettles(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.insert("One")
+	b.insertMany(3)
+	b.load()
+	b.must(b.sf.AsBulk("loader@example.com").Update("Contact", id, map[string]any{"LastName": "Two"}))
+	b.sf.HideRecord("Contact", id)
+	b.clock.move(7 * time.Hour)
+	b.poll()
+	if got := b.value("contact", "lastname", id); got != "One" {
+		t.Fatalf("the row shows %q, of a record that is hidden", got)
+	}
+	b.sf.ShowRecord("Contact", id)
+	b.clock.move(7 * time.Hour)
+	b.poll()
+	b.equal()
+}
+
+// A record is deleted, taken back and changed, and then hidden. Salesforce does not
+// show it and has called it deleted; that its row is of after the deletion is what
+// keeps the row, whatever comes first.
+func TestHiddenAfterItCameBack(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{"TheMark", "TheRow", "TheReading"} {
+		t.Run(first, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			id := b.insert("One")
+			b.load()
+			deleted := b.clock.Now()
+			b.must(b.sf.Delete("Contact", id))
+			b.clock.move(time.Hour)
+			b.must(b.sf.Undelete("Contact", id))
+			b.must(b.sf.Update("Contact", id, map[string]any{"LastName": "Two"}))
+			records, err := b.client.Retrieve(t.Context(), "Contact", []string{id}, b.o.Fields)
+			b.must(err)
+			event, err := rows(b.o, records, pgsink.Event)
+			b.must(err)
+			mark := func() {
+				b.must(b.r.mark(t.Context(), []pgsink.Mark{b.o.gone(id, salesforce.Time{Time: deleted})}))
+			}
+			row := func() {
+				_, err := b.sink.Apply(t.Context(), pgsink.Batch{Changes: event})
+				b.must(err)
+			}
+			switch first {
+			case "TheMark":
+				mark()
+				row()
+			case "TheRow":
+				row()
+				mark()
+			case "TheReading":
+				mark()
+				b.r.sf = hooked{Source: b.client, answered: row}
+			}
+			b.sf.HideRecord("Contact", id)
+			b.hydrate()
+			if n := b.rows(); n != 1 {
+				t.Fatalf("%d rows; want that of the record, which lives", n)
+			}
+			b.sf.ShowRecord("Contact", id)
+			b.clock.move(time.Hour)
+			b.poll()
+			b.equal()
+		})
 	}
 }
 

@@ -284,6 +284,12 @@ type readings struct {
 	invisible []string // neither found nor known to be deleted
 }
 
+// gaveBack reports whether the row of a record tells that it lives again: it was
+// changed after Salesforce had deleted it.
+func (p *reading) gaveBack(m pgsink.Mark) bool {
+	return !m.DeletedAt.IsZero() && p.stamps[m.SFID].After(m.DeletedAt)
+}
+
 // judge turns the answer to a reading back into one batch.
 func (r *Reader) judge(ctx context.Context, o Object, p *reading) (b readings, err error) {
 	if b.Changes, err = rows(o, p.records, pgsink.Read); err != nil {
@@ -308,9 +314,13 @@ func (r *Reader) judge(ctx context.Context, o Object, p *reading) (b readings, e
 		switch s, asked := missing[m.SFID]; {
 		case found[m.SFID]:
 			done = !fresh[m.SFID]
-		case s.IsDeleted, !asked && m.Reason == pgsink.ReasonGone:
+		case s.IsDeleted, !asked && m.Reason == pgsink.ReasonGone && !p.gaveBack(m):
 			// Invariant 4 of the bridge: a positive sign, twice over.
-			b.Changes = append(b.Changes, pgsink.Change{Table: o.Table, Kind: pgsink.Delete, Row: pgsink.Row{SFID: m.SFID}})
+			deletion := pgsink.Row{SFID: m.SFID}
+			if !asked && !m.DeletedAt.IsZero() {
+				deletion.Stamp = m.DeletedAt.Truncate(time.Second).Add(time.Second) // a row of then or later is of after it
+			}
+			b.Changes = append(b.Changes, pgsink.Change{Table: o.Table, Kind: pgsink.Delete, Row: deletion})
 			gone = append(gone, m.SFID)
 			if isID(s.MasterRecordID) && m.Reason != reasonMerged { // two may name each other
 				b.Marks = append(b.Marks, pgsink.Mark{Object: o.Name, SFID: s.MasterRecordID, Reason: reasonMerged})
