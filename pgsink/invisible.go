@@ -72,6 +72,33 @@ func (s *Sink) Unseen(ctx context.Context, t *Table, from, to time.Time, seen ma
 	return ids, nil
 }
 
+// Visible takes back what was noted of records that were read just now.
+func (s *Sink) Visible(ctx context.Context, object string, sfids []string) error {
+	if len(sfids) == 0 {
+		return nil
+	}
+	if _, err := s.pool.Exec(ctx, `DELETE FROM hcbridge.invisible WHERE schema = $1 AND object = $2 AND sfid = ANY ($3::text[])`, s.schema, object, sfids); err != nil {
+		return fmt.Errorf("pgsink: invisible records of %s: %w", object, err)
+	}
+	return nil
+}
+
+// AskAgain marks up to limit of the rows that are noted and were not asked for since
+// before, Salesforce's clock, those first that have waited longest: that a record is
+// shared again has no event and no stamp.
+func (s *Sink) AskAgain(ctx context.Context, t *Table, before time.Time, limit int) error {
+	_, err := s.pool.Exec(ctx, fmt.Sprintf(`INSERT INTO hcbridge.mark (schema, object, sfid, reason)
+		SELECT $1, $2, i.sfid, 'invisible' FROM (
+			SELECT i.sfid FROM hcbridge.invisible AS i JOIN %s AS t ON t.sfid = %s
+			WHERE i.schema = $1 AND i.object = $2 AND i.until < $3 ORDER BY i.until, i.sfid LIMIT $4) AS i
+		ORDER BY i.sfid
+		ON CONFLICT DO NOTHING`, t.ident(), t.as("i.sfid")), s.schema, t.Object, before, limit)
+	if err != nil {
+		return fmt.Errorf("pgsink: invisible records of %s: %w", t.Object, err)
+	}
+	return nil
+}
+
 // Reappeared marks those of some records, which have been seen just now, that
 // were noted as invisible, and takes the note back. Ids may have 15 or 18
 // characters.

@@ -106,6 +106,11 @@ func (r *Reader) Poll(ctx context.Context, o Object, p Pace, ask Ask) (found Fou
 	if err := r.markUnknown(ctx, o, updated); err != nil {
 		return found, 0, err
 	}
+	if w.deepest == drift {
+		if err := r.sink.AskAgain(ctx, o.Table, began.Add(-driftEvery/2), pageSize); err != nil {
+			return found, 0, err
+		}
+	}
 	// Invariant 2 of the bridge: only now, with all marks committed.
 	err = r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) {
 		w.moved(s, began)

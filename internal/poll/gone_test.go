@@ -75,6 +75,39 @@ func TestHidden(t *testing.T) {
 	b.equal()
 }
 
+// A record is no longer shared, changes, and is shared again when no poll looks as far
+// back as its stamp, which has no event. It is asked for now and then.
+func TestSharedAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.insert("One")
+	gone := b.insert("Away")
+	b.load()
+	b.sf.HideRecord("Contact", id)
+	b.sf.HideRecord("Contact", gone)
+	b.clock.move(time.Minute)
+	b.must(b.sf.AsBulk("loader@example.com").Update("Contact", id, map[string]any{"LastName": "Two"}))
+	b.compare()
+	for range 12 {
+		b.clock.move(6 * time.Hour)
+		b.poll()
+	}
+	in, err := b.sink.Invisible(t.Context(), b.o.Table)
+	b.must(err)
+	if in.Total != 2 || in.Confirmed != 2 {
+		t.Errorf("%+v, want two rows, for hours", in)
+	}
+	b.sf.ShowRecord("Contact", id)
+	b.clock.move(6 * time.Hour)
+	b.poll()
+	if got := b.value("contact", "lastname", id); got != "Two" {
+		t.Errorf("the row shows %q, of a record that is shared again", got)
+	}
+	if in, err = b.sink.Invisible(t.Context(), b.o.Table); err != nil || in.Total != 1 {
+		t.Errorf("%+v, %v; want the other row only", in, err)
+	}
+}
+
 // A record changes twice in the second of its stamp, and is hidden while a poll
 // looks at that second and while the mark of the later change is answered. When
 // it is visible again, its stamp is that of its row, and nothing but the note that

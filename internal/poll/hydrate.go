@@ -181,6 +181,9 @@ func (r *Reader) writeBack(ctx context.Context, o Object, p *reading) (res pgsin
 	if res, err = r.sink.Apply(ctx, b.Batch); err != nil {
 		return res, err
 	}
+	if err := r.sink.Visible(ctx, o.Name, b.visible); err != nil {
+		return res, err
+	}
 	if n := len(b.invisible); n > 0 {
 		r.log.Info().Str("event", "invisible").Str("object", o.Name).Int("rows", n).Msg("records are neither visible nor known to be deleted; their rows stay")
 	}
@@ -281,6 +284,7 @@ func tooMuch(err error) bool {
 type readings struct {
 	pgsink.Batch
 
+	visible   []string
 	invisible []string // neither found nor known to be deleted
 }
 
@@ -302,6 +306,7 @@ func (r *Reader) judge(ctx context.Context, o Object, p *reading) (b readings, e
 		c := &b.Changes[i]
 		c.Row.Known = p.stamps[c.Row.SFID].Equal(c.Row.Stamp)
 		found[c.Row.SFID] = true
+		b.visible = append(b.visible, c.Row.SFID)
 		fresh[c.Row.SFID] = !o.Streamed() && !c.Row.Stamp.Before(recent)
 	}
 	missing, err := r.missing(ctx, o, ids(p.marks), found)
