@@ -35,6 +35,7 @@ type Listener struct {
 	log     zerolog.Logger
 	wake    chan struct{}
 	healthy atomic.Bool
+	failed  atomic.Bool
 }
 
 // NewListener makes a listener on channel (see [Channel]); it does no I/O.
@@ -54,6 +55,10 @@ func (l *Listener) Wake() <-chan struct{} { return l.wake }
 // heartbeat tells. If not, changes still go out by polling.
 func (l *Listener) Healthy() bool { return l.healthy.Load() }
 
+// Failed reports whether the last attempt to listen has failed, and none has worked
+// since. One that has only begun is neither healthy nor failed.
+func (l *Listener) Failed() bool { return l.failed.Load() }
+
 // Run listens until ctx ends, connecting again as often as needed. It returns
 // nil exactly when ctx ended.
 func (l *Listener) Run(ctx context.Context) error {
@@ -65,6 +70,7 @@ func (l *Listener) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // a requested stop is not a failure
 		}
+		l.failed.Store(true)
 		if time.Since(began) > heartbeatEvery {
 			wait = reconnectMin // it worked for a while
 		}
@@ -103,6 +109,7 @@ func (l *Listener) session(ctx context.Context) error {
 		return fmt.Errorf("session: %w", err)
 	}
 	l.healthy.Store(true)
+	l.failed.Store(false)
 	l.log.Info().Str("event", "listening").Msg("notifications arrive")
 	for {
 		if _, err := l.next(ctx, conn, heartbeatEvery); err != nil {

@@ -430,6 +430,8 @@ func (w *Worker) note(r *result) int {
 		level := zerolog.DebugLevel
 		if r.outcome == inDoubt {
 			level = zerolog.ErrorLevel
+		} else {
+			w.refuse(i.table.Object, r.failure.Code)
 		}
 		w.log.WithLevel(level).Str("event", "write_failed").Str("object", i.table.Object).Str("sfid", r.sfid).Int64("entry", i.carrier.id).Str("error", r.failure.Code).Msg("refused")
 	}

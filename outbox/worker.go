@@ -49,8 +49,9 @@ type Worker struct {
 	unsettled []*settlement // answers that are not written down yet
 	down      bool          // the last calls failed as a whole
 	silent    bool          // the last call was not answered, and nothing was since
-	planned   time.Time     // when the last plan was made
-	tidied    int64         // the beat of Config.TidyEvery in which it was last done
+	refusals  map[string]*refusals
+	planned   time.Time // when the last plan was made
+	tidied    int64     // the beat of Config.TidyEvery in which it was last done
 	lastPurge time.Time
 }
 
@@ -86,7 +87,7 @@ func New(pool Pool, cfg Config) (*Worker, error) {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
 	w := &Worker{
-		pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, naming: map[string][]string{}, retries: map[key]retry{}, doubts: map[int64]*doubt{}, lates: map[key]*late{},
+		pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, naming: map[string][]string{}, retries: map[key]retry{}, doubts: map[int64]*doubt{}, lates: map[key]*late{}, refusals: map[string]*refusals{},
 		jobs: map[string]*job{}, jobPace: jobPace, noBulk: map[string]time.Time{},
 		pace: newPace(cfg.Calls), writing: make(chan struct{}, writersMost), tidied: beat.Never,
 		guard: guard{gate: cfg.Gate, limits: cfg.Limits, sent: map[string][]sentIn{}}, governor: governor{budget: cfg.Budget},
@@ -131,6 +132,7 @@ func (w *Worker) RunOnce(ctx context.Context) (n int, err error) {
 			break
 		}
 	}
+	w.tellRefused(time.Now())
 	if err == nil && ctx.Err() == nil {
 		err = w.tidyIfDue(ctx)
 	}

@@ -80,11 +80,11 @@ func (p *program) followReload(ctx context.Context, cfg *config.Config, pool *pg
 			p.printf("%s is reloaded, in %s.\n", r.Object, show.took())
 			return nil
 		}
-		st, age, err := bridge.Snapshot(ctx, pool, cfg.Schema)
+		st, age, working, err := bridge.Snapshot(ctx, pool, cfg.Schema)
 		if err != nil {
 			return err
 		}
-		if age > staleAfter {
+		if !working || age > staleAfter {
 			return fmt.Errorf("the bridge has ended; the reload of %s goes on when one is started", r.Object)
 		}
 		for _, o := range st.Objects {

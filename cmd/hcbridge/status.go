@@ -76,7 +76,7 @@ func (p *program) withDatabase(ctx context.Context, fn func(context.Context, *co
 }
 
 func (p *program) status(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool, asJSON bool) error {
-	st, age, err := bridge.Snapshot(ctx, pool, cfg.Schema)
+	st, age, working, err := bridge.Snapshot(ctx, pool, cfg.Schema)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (p *program) status(ctx context.Context, cfg *config.Config, pool *pgxpool.
 	} else {
 		p.show(st)
 	}
-	if age > staleAfter {
+	if !working || age > staleAfter {
 		return fmt.Errorf("no bridge is running: this is its status of %s ago", age.Round(time.Second))
 	}
 	return nil

@@ -68,7 +68,11 @@ func (b *Bridge) Run(ctx context.Context) error {
 		run = b.offer
 	}
 	err := run(ctx)
-	b.log.Info().Str("component", "bridge").Str("event", "stopped").Err(err).Msg("stopped")
+	level := zerolog.InfoLevel
+	if err != nil {
+		level = zerolog.ErrorLevel
+	}
+	b.log.WithLevel(level).Str("component", "bridge").Str("event", "stopped").Err(err).Msg("stopped")
 	return err
 }
 

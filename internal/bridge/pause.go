@@ -62,7 +62,7 @@ func (b *Bridge) whilePaused(ctx context.Context, pool pgPool) {
 			b.board.Go("start") // what has not begun does not start, either
 			b.board.Stop("pause", "paused; `hcbridge resume` goes on")
 			b.board.Connection(func(c *status.Connection) {
-				c.State, c.Message = status.Paused, "paused; changes go on being captured, and hcbridge resume sends and fetches them"
+				c.State, c.Streaming, c.Message = status.Paused, "off", "paused; changes go on being captured, and hcbridge resume sends and fetches them"
 			})
 			b.log.Info().Str("component", "bridge").Str("event", "paused").Msg("nothing is sent or fetched until hcbridge resume")
 		}

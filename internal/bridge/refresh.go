@@ -130,7 +130,7 @@ func (s *session) connection(dbErr error, listener *outbox.Listener) {
 	if spaced > 0 {
 		message = fmt.Sprintf("writes are spaced so that %d API calls a day suffice: what waits goes in %s", budget, max(spaced, time.Second).Round(time.Second))
 	}
-	if listener != nil && !listener.Healthy() {
+	if listener != nil && listener.Failed() {
 		message = "LISTEN does not work on this connection (a transaction-mode pooler?): changes are found by polling; set HC_LISTEN_DATABASE_URL to a direct connection"
 	}
 	if s.unsafe != "" {

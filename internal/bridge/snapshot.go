@@ -35,23 +35,26 @@ func saveSnapshot(ctx context.Context, pool pgPool, schema string, body []byte) 
 	return nil
 }
 
-// Snapshot returns what the bridge at work on cfg's schema last showed of
-// itself, and how long ago.
-func Snapshot(ctx context.Context, pool *pgxpool.Pool, schema string) (st status.Status, age time.Duration, err error) {
+// Snapshot returns what the bridge at work on a schema last showed of itself, how
+// long ago, and whether one is at work now. One that has ended on its own counts as at
+// work until its lease runs out.
+func Snapshot(ctx context.Context, pool *pgxpool.Pool, schema string) (st status.Status, age time.Duration, working bool, err error) {
 	var body *string
 	var seconds *float64
-	err = pool.QueryRow(ctx, `SELECT status::text, extract(epoch FROM clock_timestamp() - status_at)::double precision FROM hcbridge.instance WHERE schema = $1`, schema).Scan(&body, &seconds)
+	err = pool.QueryRow(ctx, `SELECT i.status::text, extract(epoch FROM clock_timestamp() - i.status_at)::double precision,
+			EXISTS (SELECT FROM hcbridge.lease AS l WHERE l.schema = i.schema AND l.expires_at >= clock_timestamp())
+		FROM hcbridge.instance AS i WHERE i.schema = $1`, schema).Scan(&body, &seconds, &working)
 	var pg *pgconn.PgError
 	if errors.Is(err, pgx.ErrNoRows) || errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000") || err == nil && body == nil {
-		return st, 0, ErrNeverRan
+		return st, 0, false, ErrNeverRan
 	}
 	if err != nil {
-		return st, 0, fmt.Errorf("read status: %w", err)
+		return st, 0, false, fmt.Errorf("read status: %w", err)
 	}
 	if err := json.Unmarshal([]byte(*body), &st); err != nil {
-		return st, 0, fmt.Errorf("read status: %w", err)
+		return st, 0, false, fmt.Errorf("read status: %w", err)
 	}
-	return st, time.Duration(*seconds * float64(time.Second)), nil
+	return st, time.Duration(*seconds * float64(time.Second)), working, nil
 }
 
 // ErrNeverRan reports that no bridge has worked on the schema yet.

@@ -57,7 +57,18 @@ func TestExactGrants(t *testing.T) {
 	if code, out, stderr := r.Command("reload", "Account"); code != 0 {
 		t.Errorf("reload: %s%s", out, stderr)
 	}
-	for _, sql := range []string{"TRUNCATE salesforce.contact", "DROP TABLE salesforce.contact", "SELECT * FROM hcbridge.mark", "ALTER TABLE salesforce.contact DISABLE TRIGGER ALL"} {
+	for _, sql := range []string{
+		"SELECT * FROM salesforce._hcmeta", "SELECT state, sf_message FROM salesforce._trigger_log",
+		"UPDATE salesforce._trigger_log_archive SET state = 'REQUEUE' WHERE false", "UPDATE salesforce._trigger_log SET state = 'NEW' WHERE false",
+	} {
+		if _, err := pool.Exec(t.Context(), sql); err != nil {
+			t.Errorf("the app may not %s: %v", sql, err)
+		}
+	}
+	for _, sql := range []string{
+		"UPDATE salesforce._hcmeta SET org_id = org_id", "DELETE FROM salesforce._hcmeta WHERE false", "DELETE FROM salesforce._trigger_log_attempt WHERE false",
+		"INSERT INTO salesforce._trigger_log_echo VALUES (1)", "TRUNCATE salesforce.contact", "DROP TABLE salesforce.contact", "SELECT * FROM hcbridge.mark", "ALTER TABLE salesforce.contact DISABLE TRIGGER ALL",
+	} {
 		if _, err := pool.Exec(t.Context(), sql); err == nil {
 			t.Errorf("the app may %s", sql)
 		}

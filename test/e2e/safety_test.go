@@ -84,9 +84,15 @@ func TestPause(t *testing.T) {
 	r.ran("Paused", "pause")
 	r.ran("already", "pause")
 	r.says(status.Paused, "hcbridge resume")
+	if code, out, stderr := r.Command("status"); code != 0 || strings.Contains(out, "connected") {
+		t.Errorf("status of a paused bridge, exit code %d:\n%s%s", code, out, stderr)
+	}
 	r.Exec("INSERT INTO salesforce.account (name) VALUES ('captured')")
 	r.Insert("Account", map[string]any{"Name": "fetched"})
 	b.End(15)
+	if code, _, stderr := r.Command("status"); code != 1 || !strings.Contains(stderr, "no bridge is running") {
+		t.Errorf("status of a stopped bridge, exit code %d: %s", code, stderr)
+	}
 	r.Start()
 	r.says(status.Paused, "hcbridge resume")
 	if r.named("captured") != 0 || r.Count("SELECT count(*) FROM salesforce.account WHERE name = 'fetched'") != 0 {
