@@ -41,12 +41,15 @@ func TestListener(t *testing.T) {
 		l := start(t, func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, b.pool.Config().ConnString()) })
 		woken(t, l)
 		eventually(t, "healthy", l.Healthy)
+		if l.Failed() {
+			t.Error("failed, though it has only begun")
+		}
 		b.exec(`INSERT INTO salesforce."user" (name) VALUES ('nobody waits for this')`)
 		b.exec(`INSERT INTO salesforce.account (name) VALUES ('a')`)
 		woken(t, l)
 		b.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_backend_pid%' AND pid <> pg_backend_pid()`)
 		woken(t, l)
-		eventually(t, "healthy again", l.Healthy)
+		eventually(t, "healthy again", func() bool { return l.Healthy() && !l.Failed() })
 		for range 3 { // one may be woken by the new connection itself
 			b.exec(`INSERT INTO salesforce.account (name) VALUES ('b')`)
 			woken(t, l)
@@ -70,6 +73,7 @@ func TestListener(t *testing.T) {
 				t.Error("healthy")
 			}
 		}
+		eventually(t, "failed", l.Failed)
 	})
 
 	t.Run("the gate lets one transaction notify and never makes another wait", func(t *testing.T) {
