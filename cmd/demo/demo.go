@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/mattn/go-isatty"
 	"golang.org/x/sync/errgroup"
 
 	"hcbridge/internal/bridge"
@@ -24,6 +25,9 @@ import (
 const (
 	// eachWay is the pause between two changes on one side.
 	eachWay = 100 * time.Millisecond
+	// insertEvery is how many changes of an app lie between two inserts, each of
+	// which comes with a delete.
+	insertEvery = 10
 	// settleIn is how long the sides may take to become equal once the traffic
 	// has stopped.
 	settleIn = 20 * time.Second
@@ -107,41 +111,77 @@ func (d *demo) ready(ctx context.Context, failed <-chan error) error {
 	}
 }
 
-// editSalesforce changes contacts as another user of the org, and measures how
+// edited is an object that the traffic changes.
+type edited struct {
+	object               string
+	salesforce, postgres string   // the field that is changed there
+	theirs, ours         []string // the records that are changed there: never the same
+}
+
+// edits returns what the n-th change is made to: a contact, and now and then an
+// account or an invoice.
+func (d *demo) edits() func(n int) edited {
+	list := []edited{
+		{object: "Contact", salesforce: "Title", postgres: "Phone"},
+		{object: "Account", salesforce: "Site", postgres: "Phone"},
+		{object: "Invoice__c", salesforce: "Name", postgres: "Notes__c"},
+	}
+	for i := range list {
+		var ids []string
+		for _, r := range d.sf.Records(list[i].object) {
+			ids = append(ids, r.ID)
+		}
+		list[i].theirs, list[i].ours = ids[:len(ids)/2], ids[len(ids)/2:]
+	}
+	return func(n int) edited {
+		switch n % 10 {
+		case 3:
+			return list[1]
+		case 7:
+			return list[2]
+		}
+		return list[0]
+	}
+}
+
+func oneOf(ids []string) string { return ids[rand.IntN(len(ids))] } //nolint:gosec // which one is of no consequence
+
+// editSalesforce changes records as another user of the org, and measures how
 // long each change takes to reach its row.
 func (d *demo) editSalesforce(ctx context.Context) error {
-	ids := d.ids()
+	next := d.edits()
 	for n := 0; pause(ctx, eachWay); n++ {
-		id, title := ids[rand.IntN(len(ids)/2)], fmt.Sprintf("Title %d", n) //nolint:gosec // which contact is of no consequence
-		if err := d.sf.Update("Contact", id, map[string]any{"Title": title}); err != nil {
+		e, value := next(n), fmt.Sprintf("Edit %d", n)
+		id := oneOf(e.theirs)
+		if err := d.sf.Update(e.object, id, map[string]any{e.salesforce: value}); err != nil {
 			return fmt.Errorf("edit in Salesforce: %w", err)
 		}
 		began := time.Now()
 		d.in.measure(ctx, began, func() bool {
 			var have *string
-			err := d.pool.QueryRow(ctx, "SELECT title FROM salesforce.contact WHERE sfid = $1", id).Scan(&have)
-			return err == nil && have != nil && *have == title
+			err := d.pool.QueryRow(ctx, "SELECT "+columnOf(e.salesforce)+" FROM "+tableOf(e.object)+" WHERE sfid = $1", id).Scan(&have)
+			return err == nil && have != nil && *have == value
 		})
 	}
 	return nil
 }
 
-// editPostgres changes, inserts and deletes contacts as an app would, and
-// measures how long each update takes to reach its record.
+// editPostgres changes records, and inserts and deletes contacts, as an app would,
+// and measures how long each update takes to reach its record.
 func (d *demo) editPostgres(ctx context.Context) error {
-	ids := d.ids()
-	fields := d.sf.Object("Contact")
+	next := d.edits()
 	for n := 0; pause(ctx, eachWay); n++ {
-		id, phone := ids[len(ids)/2+rand.IntN(len(ids)/2)], fmt.Sprintf("+1 555 %06d", n) //nolint:gosec // which contact is of no consequence
-		if _, err := d.pool.Exec(context.WithoutCancel(ctx), "UPDATE salesforce.contact SET phone = $1 WHERE sfid = $2", phone, id); err != nil {
+		e, value := next(n), fmt.Sprintf("+1 555 %06d", n)
+		id := oneOf(e.ours)
+		if _, err := d.pool.Exec(context.WithoutCancel(ctx), "UPDATE "+tableOf(e.object)+" SET "+columnOf(e.postgres)+" = $1 WHERE sfid = $2", value, id); err != nil {
 			return fmt.Errorf("edit in Postgres: %w", err)
 		}
 		began := time.Now()
 		d.back.measure(ctx, began, func() bool {
-			r, ok := d.sf.Get("Contact", id)
-			return ok && r.Get(fields, "Phone") == phone
+			r, ok := d.sf.Get(e.object, id)
+			return ok && r.Get(d.sf.Object(e.object), e.postgres) == value
 		})
-		if n%10 == 5 {
+		if n%insertEvery == insertEvery/2 {
 			if err := d.insertAndDelete(context.WithoutCancel(ctx), n); err != nil {
 				return err
 			}
@@ -155,20 +195,12 @@ func (d *demo) insertAndDelete(ctx context.Context, n int) error {
 	key := func(n int) string { return fmt.Sprintf("demo-%d", n) }
 	_, err := d.pool.Exec(ctx, "INSERT INTO salesforce.contact (firstname, lastname, external_id__c) VALUES ('Made', 'In Postgres', $1)", key(n))
 	if err == nil {
-		_, err = d.pool.Exec(ctx, "DELETE FROM salesforce.contact WHERE external_id__c = $1 AND sfid IS NOT NULL", key(n-10))
+		_, err = d.pool.Exec(ctx, "DELETE FROM salesforce.contact WHERE external_id__c = $1 AND sfid IS NOT NULL", key(n-insertEvery))
 	}
 	if err != nil {
 		return fmt.Errorf("edit in Postgres: %w", err)
 	}
 	return nil
-}
-
-func (d *demo) ids() []string {
-	var ids []string
-	for _, r := range d.sf.Records("Contact") {
-		ids = append(ids, r.ID)
-	}
-	return ids
 }
 
 // show prints the table again and again, in place on a terminal.
@@ -182,7 +214,7 @@ func (d *demo) show(ctx context.Context) {
 		if terminal && lines > 0 {
 			d.printf("\x1b[%dA\x1b[J", lines)
 		}
-		text := d.table()
+		text := d.table(d.bridge.Board().Snapshot())
 		lines = strings.Count(text, "\n")
 		d.printf("%s", text)
 	}
@@ -191,47 +223,45 @@ func (d *demo) show(ctx context.Context) {
 // rows counts the rows of an object's table.
 func (d *demo) rows(object string) int {
 	n := -1
-	table := pgx.Identifier{schema, strings.ToLower(object)}.Sanitize()
-	_ = d.pool.QueryRow(context.Background(), "SELECT count(*) FROM "+table).Scan(&n) // shown as -1
+	_ = d.pool.QueryRow(context.Background(), "SELECT count(*) FROM "+tableOf(object)).Scan(&n) // shown as -1
 	return n
 }
 
-func (d *demo) table() string {
+func tableOf(object string) string { return pgx.Identifier{schema, strings.ToLower(object)}.Sanitize() }
+
+func columnOf(field string) string { return pgx.Identifier{strings.ToLower(field)}.Sanitize() }
+
+func (d *demo) table(s status.Status) string {
 	var b strings.Builder
-	s := d.bridge.Board().Snapshot()
 	fmt.Fprintf(&b, "%-12s %-10s %-12s %10s %10s %8s %8s %8s\n", "OBJECT", "MODE", "STATE", "SALESFORCE", "POSTGRES", "EVENTS", "WRITES", "PENDING")
 	for _, o := range s.Objects {
 		fmt.Fprintf(&b, "%-12s %-10s %-12s %10d %10d %8d %8d %8d\n", o.Object, o.ModeEffective, o.State, len(d.sf.Records(o.Object)), d.rows(o.Object), o.Counters.Events, o.Counters.WritesSent, o.PendingWrites)
 	}
 	fmt.Fprintf(&b, "Salesforce → Postgres  %s\n", &d.in)
 	fmt.Fprintf(&b, "Postgres → Salesforce  %s\n", &d.back)
+	if s.Connection.Message != "" {
+		fmt.Fprintf(&b, "! %s\n", s.Connection.Message)
+	}
 	return b.String()
 }
 
 // summary waits for the two sides to become equal and tells the outcome.
 func (d *demo) summary() error {
-	ctx, cancel := context.WithTimeout(context.Background(), settleIn)
-	defer cancel()
 	d.printf("\nTraffic stopped; comparing every field of every record …\n")
-	var differences []string
-	for {
-		differences = differences[:0]
-		for _, o := range d.bridge.Board().Snapshot().Objects {
-			diff, err := compare.Sides(ctx, d.pool, schema, d.sf, o.Object)
-			if err != nil {
-				return err
-			}
-			differences = append(differences, diff...)
-		}
-		if len(differences) == 0 || !pause(ctx, 200*time.Millisecond) {
-			break
-		}
+	began := time.Now()
+	shown, trouble, err := d.settled()
+	for err == nil && len(trouble) > 0 && time.Since(began) < settleIn {
+		time.Sleep(200 * time.Millisecond)
+		shown, trouble, err = d.settled()
 	}
-	d.printf("%s", d.table())
-	if len(differences) > 0 {
-		for _, text := range differences {
-			d.printf("✗ %s\n", text)
-		}
+	if err != nil {
+		return err
+	}
+	d.printf("%s", d.table(shown))
+	for _, text := range trouble {
+		d.printf("✗ %s\n", text)
+	}
+	if len(trouble) > 0 {
 		return errUnequal
 	}
 	if d.in.late+d.back.late > 0 {
@@ -239,6 +269,24 @@ func (d *demo) summary() error {
 	}
 	d.printf("✓ Both sides are equal.\n")
 	return nil
+}
+
+// settled tells how the sides still differ, and what waits to be sent, with the
+// status that says so.
+func (d *demo) settled() (shown status.Status, trouble []string, err error) {
+	shown = d.bridge.Board().Snapshot()
+	for _, o := range shown.Objects {
+		// Not bounded by the time to settle, whose end is when there is most to tell.
+		differences, err := compare.Sides(context.Background(), d.pool, schema, d.sf, o.Object)
+		if err != nil {
+			return shown, nil, fmt.Errorf("compare %s: %w", o.Object, err)
+		}
+		trouble = append(trouble, differences...)
+		if o.PendingWrites > 0 {
+			trouble = append(trouble, fmt.Sprintf("%s: %d changes wait to be sent", o.Object, o.PendingWrites))
+		}
+	}
+	return shown, trouble, nil
 }
 
 func (d *demo) printf(format string, args ...any) { _, _ = fmt.Fprintf(d.out, format, args...) }
@@ -295,9 +343,5 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	return ok && isatty.IsTerminal(f.Fd())
 }
