@@ -27,6 +27,7 @@ help:
 .PHONY: demo
 demo:
 	@scripts/need.sh go postgres
+	@echo "Building hcbridge (the first time takes a minute) …"
 	@go run ./cmd/demo
 
 ## test: run all tests under the race detector
@@ -58,6 +59,7 @@ schedules:
 screenshots:
 	@scripts/need.sh go postgres node chromium
 	HCBRIDGE_SCREENSHOTS=$(CURDIR)/docs go test -count=1 -run '^TestPictures$$' ./test/browser
+
 ## standby: kill, and stop for a minute, one of two bridges N (default 50) times each
 .PHONY: standby
 standby:
@@ -115,7 +117,7 @@ fuzz:
 	@scripts/need.sh go postgres
 	scripts/fuzz.sh $(FUZZTIME) 1 '$(ONLY)'
 
-## bench: measure each job against its bound, the naive way and its peers, and write docs/benchmarks.md; takes about 25 minutes, on a machine with nothing else to do
+## bench: measure each job against its bound, the naive way and its peers, and write docs/benchmarks.md; takes about 16 minutes, on a machine with nothing else to do
 .PHONY: bench
 bench:
 	@scripts/need.sh go postgres node
