@@ -9,6 +9,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hcbridge/test/pgtest"
 )
 
 // machine describes where and when the figures are from: enough to know why
@@ -19,7 +23,7 @@ func machine() string {
 	fmt.Fprintf(&b, "Measured on %s at commit %s: %d × %s, %s of memory, Linux %s, %s, %s; a write of 8 kB with fdatasync takes %.2f ms (median). "+
 		"Load at the end: %s. Figures are medians, with the least and the most of several runs.\n",
 		time.Now().Format(time.DateOnly), orUnknown(output("git", "rev-parse", "--short", "HEAD")), runtime.NumCPU(), orUnknown(field("/proc/cpuinfo", "model name")),
-		memory(), orUnknown(output("uname", "-r")), runtime.Version(), orUnknown(output("sh", "-c", "ls -d /usr/lib/postgresql/*/bin/postgres | tail -1 | xargs -I{} {} --version")),
+		memory(), orUnknown(output("uname", "-r")), runtime.Version(), orUnknown(postgres(context.Background())),
 		fdatasync(), strings.Join(strings.Fields(string(load))[:min(3, len(strings.Fields(string(load))))], " "))
 	return b.String()
 }
@@ -37,6 +41,26 @@ func output(name string, args ...string) string {
 		return ""
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// postgres is the version of the server that the benchmarks ran on: one that is
+// found as theirs was says it, wherever it is installed.
+func postgres(ctx context.Context) string {
+	server, err := pgtest.Start(ctx, pgtest.Options{})
+	if err != nil {
+		return ""
+	}
+	defer server.Close()
+	conn, err := pgx.Connect(ctx, server.URL())
+	if err != nil {
+		return ""
+	}
+	defer conn.Close(ctx)
+	var version string
+	if err := conn.QueryRow(ctx, "SHOW server_version").Scan(&version); err != nil {
+		return ""
+	}
+	return "PostgreSQL " + version
 }
 
 // field is the value of the first line of a file that begins with name.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -34,5 +35,12 @@ func TestInsert(t *testing.T) {
 	}
 	if _, err := insert([]byte("no marks"), "new\n"); err == nil {
 		t.Error("a file without marks is written to")
+	}
+}
+
+// The figures say of which Postgres they are.
+func TestPostgres(t *testing.T) {
+	if got := postgres(t.Context()); !regexp.MustCompile(`^PostgreSQL [1-9][0-9]`).MatchString(got) {
+		t.Errorf("the version of Postgres is %q", got)
 	}
 }
