@@ -162,8 +162,8 @@
 //
 // [Bridge.Run] waits for the database, takes the lease, logs in, and runs one
 // session after the other: it maps the objects and starts the loops. When the
-// lease is lost it stops them and stands by. It starts all goroutines of the
-// process and waits for each.
+// lease is lost it stops them and stands by. It starts all long-lived goroutines of
+// the process and waits for each; what others start ends before their call returns.
 //
 // # Two processes
 //

@@ -84,8 +84,9 @@
 //
 // # Concurrency
 //
-// A Bulk load has goroutines of its own while it lasts: one fetches and decodes,
-// others write. One [Reader] may be used by several goroutines, but one object's
-// Load and Poll by one at a time, and Hydrate by one at a time. Of Full, one runs
-// at a time.
+// Poll asks its questions side by side, Hydrate reads several answers at once, and
+// a Bulk load fetches and decodes in one goroutine and writes in others. All of these
+// end before the call returns. One [Reader] may be used by several goroutines, but
+// one object's Load and Poll by one at a time, and Hydrate by one at a time. Of Full,
+// one runs at a time.
 package poll
