@@ -283,7 +283,7 @@ func (d *demo) settled() (shown status.Status, trouble []string, err error) {
 		}
 		trouble = append(trouble, differences...)
 		if o.PendingWrites > 0 {
-			trouble = append(trouble, fmt.Sprintf("%s: %d changes wait to be sent", o.Object, o.PendingWrites))
+			trouble = append(trouble, fmt.Sprintf("%s: changes that wait to be sent: %d", o.Object, o.PendingWrites))
 		}
 	}
 	return shown, trouble, nil
