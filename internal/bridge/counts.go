@@ -101,13 +101,15 @@ func (s *session) countRows(ctx context.Context, seen map[string]int64) error {
 			continue
 		}
 		ident := pgx.Identifier{s.cfg.Schema, o.table.Name}.Sanitize()
-		if err := s.pool.QueryRow(ctx, rowsSQL, ident).Scan(&n); err != nil {
-			return fmt.Errorf("estimate rows: %w", err)
+		err := s.pool.QueryRow(ctx, rowsSQL, ident).Scan(&n)
+		if err == nil && n <= exactRows {
+			err = s.pool.QueryRow(ctx, "SELECT count(*) FROM "+ident).Scan(&n)
 		}
-		if n <= exactRows {
-			if err := s.pool.QueryRow(ctx, "SELECT count(*) FROM "+ident).Scan(&n); err != nil {
-				return fmt.Errorf("count rows: %w", err)
-			}
+		if s.doubtTables(err) {
+			continue // the others are counted all the same
+		}
+		if err != nil {
+			return fmt.Errorf("count rows: %w", err)
 		}
 		seen[o.table.Name] = now
 		s.board.Object(o.cfg.Name, func(b *status.Object) { b.RowsPostgres = n })

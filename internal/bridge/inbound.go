@@ -223,6 +223,7 @@ func (in *inbound) applyAll(ctx context.Context) {
 			err := in.apply(ctx, w)
 			if err != nil && ctx.Err() == nil {
 				in.s.stop("inbound", "events cannot be stored: "+err.Error())
+				in.s.doubtTables(err)
 			}
 			return err
 		})

@@ -105,6 +105,11 @@ func mapObject(ctx context.Context, sf describer, cfg config.Object, schema stri
 			m.lookups[f.name] = f.ReferenceTo
 		}
 	}
+	for _, name := range cfg.Indexes {
+		if !containsField(m.fields, name) && !containsField(frozen, name) {
+			return nil, mappingErrorf("%s has no field %s that is mapped: correct HC_OBJECT_%s_INDEXES, or grant Read on the field", d.Name, name, strings.ToUpper(d.Name))
+		}
+	}
 	m.spec = spec
 	if m.table, err = pgsink.NewTable(spec); err != nil {
 		return nil, mappingErrorf("%s: %v", d.Name, err)

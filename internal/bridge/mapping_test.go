@@ -144,6 +144,7 @@ func TestMapObject(t *testing.T) {
 			frozen []string
 		}{
 			"AllFields":   {config.Object{Name: "Account"}, []string{"Id", "Name", "Gone__c"}, []string{"Gone__c"}},
+			"Indexed":     {config.Object{Name: "Account", Indexes: []string{"gone__c"}}, []string{"Id", "Name", "Gone__c"}, []string{"Gone__c"}},
 			"NamedFields": {config.Object{Name: "Account", Fields: []string{"Name", "Gone__c"}}, []string{"Name", "Gone__c"}, []string{"Gone__c"}},
 			"AnySpelling": {config.Object{Name: "Account", Fields: []string{"GONE__C", "name", "gone__c"}}, []string{"Name", "Gone__c"}, []string{"Gone__c"}},
 			"NotWanted":   {config.Object{Name: "Account", Fields: []string{"Name"}}, []string{"Name", "Gone__c", "Gone__r.Key__c"}, nil},
@@ -196,6 +197,7 @@ func TestMapObject(t *testing.T) {
 		"NoObject":     {config.Object{Name: "Nonsense"}, "HC_OBJECTS"},
 		"NoField":      {config.Object{Name: "Account", Fields: []string{"Naame"}}, "HC_OBJECT_ACCOUNT_FIELDS"},
 		"Compound":     {config.Object{Name: "Account", Fields: []string{"BillingAddress"}}, "name its parts"},
+		"NoSuchIndex":  {config.Object{Name: "Account", Indexes: []string{"Name", "Nope"}}, "no field Nope that is mapped: correct HC_OBJECT_ACCOUNT_INDEXES"},
 		"NotExternal":  {config.Object{Name: "Account", ExternalID: "Name"}, "HC_OBJECT_ACCOUNT_EXTERNAL_ID"},
 		"NoStamp":      {config.Object{Name: "Feed"}, "SystemModstamp"},
 		"NoParent":     {config.Object{Name: "Invoice__c", Fields: []string{"Owner.Name"}}, "HC_OBJECT_INVOICE__C_FIELDS"},

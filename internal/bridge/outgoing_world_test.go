@@ -76,7 +76,7 @@ func newOutDatabase(t *testing.T) *database {
 		cfg.Mode, cfg.Access, cfg.PollInterval = config.ModeStreaming, accessReadWrite, 10*time.Minute
 		m, err := mapObject(ctx, client, cfg, "salesforce", false, nil)
 		if err == nil {
-			err = s.ensure(ctx, m)
+			_, err = s.ensure(ctx, m)
 		}
 		if err == nil {
 			_, err = db.pool.Exec(ctx, "ALTER TABLE salesforce."+subjects[cfg.Name].table+" ADD COLUMN ours text")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"hcbridge/internal/beat"
@@ -120,6 +121,8 @@ func (s *session) connection(dbErr error, listener *outbox.Listener) {
 		state = *trouble
 	case s.pace().Limited:
 		state = status.APILimit
+	case s.stands():
+		state = status.SystemError
 	case pending > 0:
 		state = status.PollingDBChanges
 	}
@@ -143,9 +146,21 @@ func (s *session) connection(dbErr error, listener *outbox.Listener) {
 	})
 }
 
+// stands reports whether nothing comes in: no event can be stored, or no object is
+// read.
+func (s *session) stands() bool {
+	_, stops := s.board.Ready()
+	stopped := map[string]bool{}
+	for _, stop := range stops {
+		stopped[stop.Part] = true
+	}
+	return stopped["inbound"] || len(s.objects) > 0 && !slices.ContainsFunc(s.objects, func(o *object) bool { return !stopped[o.cfg.Name] })
+}
+
 // salesforce remembers whether the last answer of Salesforce was trouble of
 // the kind that concerns all objects.
 func (s *session) salesforce(err error) {
+	s.doubtTables(err)
 	state := ""
 	if err != nil && !isDatabase(err) {
 		s.schema.doubt(salesforce.CodeOf(err))

@@ -87,7 +87,7 @@ func newDatabase(t *testing.T) *database {
 		cfg.Mode, cfg.Access, cfg.PollInterval = config.ModeStreaming, config.AccessReadOnly, 10*time.Minute
 		m, err := mapObject(t.Context(), client, cfg, "salesforce", false, nil)
 		if err == nil {
-			err = s.ensure(t.Context(), m)
+			_, err = s.ensure(t.Context(), m)
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -210,7 +210,7 @@ func (s *session) mapAll(ctx context.Context) error {
 func (s *session) makeTable(ctx context.Context, m *mapping) error {
 	var own error
 	err := s.forever(ctx, "table", func(ctx context.Context) error {
-		err := s.ensure(ctx, m)
+		_, err := s.ensure(ctx, m)
 		if !passing(err) {
 			own, err = err, nil
 		}
@@ -270,11 +270,11 @@ func passing(err error) bool {
 }
 
 // ensure makes m's table, and remembers its fields with it. It is additive, so
-// the table may be in use.
-func (s *session) ensure(ctx context.Context, m *mapping) error {
+// the table may be in use. It reports whether the table was not as it should be.
+func (s *session) ensure(ctx context.Context, m *mapping) (changed bool, err error) {
 	before, err := s.inherited(ctx, m)
 	if err != nil {
-		return fmt.Errorf("table %s: %w", m.table.Name, err)
+		return false, fmt.Errorf("table %s: %w", m.table.Name, err)
 	}
 	var report pgsink.Report
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -285,7 +285,7 @@ func (s *session) ensure(ctx context.Context, m *mapping) error {
 		if report, err = m.table.Ensure(ctx, tx); err != nil {
 			return err
 		}
-		added := len(report.Columns) > 0 && !report.Created
+		added := len(report.Columns) > 0 || report.Created // of an object that was loaded before: into another table
 		if _, err := tx.Exec(ctx, rememberSQL, s.cfg.Schema, m.cfg.Name, m.entries(), m.frozen, added); err != nil {
 			return fmt.Errorf("remember fields: %w", err)
 		}
@@ -302,18 +302,19 @@ func (s *session) ensure(ctx context.Context, m *mapping) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("table %s: %w", m.table.Name, err)
+		return false, fmt.Errorf("table %s: %w", m.table.Name, err)
 	}
 	m.narrow = report.Narrow
 	if before != nil {
 		s.log.Info().Str("component", "bridge").Str("event", "taken_over").Str("object", m.cfg.Name).Str("table", m.table.Name).
 			Int64("rows", before.rows).Bool("reload", len(report.Columns) > 0).Msg("rows that were there are kept, and compared with their records")
 	}
-	if report.Created || len(report.Columns)+len(report.Indexes)+len(report.Widened)+len(report.Narrow) > 0 {
+	changed = report.Created || len(report.Columns)+len(report.Indexes)+len(report.Widened) > 0
+	if changed || len(report.Narrow) > 0 {
 		s.log.Info().Str("component", "pgsink").Str("event", "table_changed").Str("object", m.cfg.Name).Str("table", m.table.Name).
 			Bool("created", report.Created).Strs("columns", report.Columns).Strs("indexes", report.Indexes).Strs("widened", report.Widened).Strs("narrow", report.Narrow).Msg("table set up")
 	}
-	return nil
+	return changed, nil
 }
 
 // makeSchema makes a schema that is not there. IF NOT EXISTS alone asks for the
@@ -434,7 +435,8 @@ func (s *session) asideWait(attempt int) time.Duration {
 	return retry.Delay(attempt, asideFirst, most)
 }
 
-// compareSchema reports whether some object is to be mapped anew. Where that
+// compareSchema reports whether some object is to be mapped anew, because the org
+// shows it otherwise, or because its table was not as it was made any more. Where that
 // needs a table altered, it is altered by then.
 func (s *session) compareSchema(ctx context.Context) (changed bool, err error) {
 	v, err := s.look(ctx)
@@ -444,16 +446,17 @@ func (s *session) compareSchema(ctx context.Context) (changed bool, err error) {
 	for _, cfg := range s.cfg.Objects {
 		m, why := v.mappings[cfg.Name], v.errs[cfg.Name]
 		old := s.objectOf(cfg)
-		if old != nil && m != nil && old.equal(m) {
+		mended := false
+		if m != nil {
+			mended, why = s.ensure(ctx, m)
+		}
+		if old != nil && m != nil && old.equal(m) && why == nil && !mended {
 			if s.aside[cfg.Name] != nil {
 				delete(s.aside, cfg.Name)
 				old.altering.Store(false)
 				s.board.Object(cfg.Name, func(b *status.Object) { b.Note = old.note() })
 			}
 			continue
-		}
-		if m != nil {
-			why = s.ensure(ctx, m)
 		}
 		var mismatch *pgsink.Mismatch
 		switch {

@@ -23,6 +23,7 @@ func (s *session) watchTriggers(ctx context.Context) error {
 	defer ticker.Stop()
 	for {
 		if err := s.checkTriggers(ctx); err != nil && ctx.Err() == nil {
+			s.doubtTables(err)
 			s.log.Warn().Str("component", "bridge").Str("event", "capture_unchecked").Err(err).Msg("the triggers could not be checked or repaired; trying again")
 		}
 		select {

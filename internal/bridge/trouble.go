@@ -32,6 +32,22 @@ func isDatabaseDown(err error) bool {
 	return !errors.As(err, &se) && !errors.As(err, &ce)
 }
 
+// doubtTables has the tables looked at, and made again as they were, where Postgres
+// says that one lacks something: somebody has dropped a table, a column or an index.
+// It reports whether that is so.
+func (s *session) doubtTables(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return false
+	}
+	switch pg.Code {
+	case "42P01", "42703", "42P10": // table, column; a unique index that ON CONFLICT names
+		s.schema.ask()
+		return true
+	}
+	return false
+}
+
 // isRefused reports that Postgres answered, and that no retry will change what
 // it said: wrong password, no such role or database.
 func isRefused(err error) bool {

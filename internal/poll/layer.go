@@ -91,6 +91,10 @@ func plan(s pgsink.State, now time.Time, interval time.Duration, p Pace, wanted 
 		if mark.IsZero() {
 			mark = s.LoadStarted // the load was a look at everything
 		}
+		if mark.IsZero() {
+			w.from[i] = from // as that is which is about to begin
+			continue
+		}
 		if i == drift && !p.Deep {
 			break
 		}

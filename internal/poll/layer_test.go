@@ -108,6 +108,7 @@ func TestPlan(t *testing.T) {
 		{"NoDriftWhenCallsAreShort", at(10*time.Minute, time.Hour, 6*time.Hour), Pace{Stretch: 1}, false, late, 2 * time.Hour},
 		{"RestingWhileNothingHappens", at(70*time.Minute, 70*time.Minute, 0), Pace{Stretch: 1, Deep: true, AtLeast: 1000 * time.Hour}, false, -1, 0},
 		{"RestingEndsWithItsSpan", at(90*time.Minute, 90*time.Minute, 0), Pace{Stretch: 1, Deep: true, AtLeast: 90 * time.Minute}, false, late, 150 * time.Minute},
+		{"BeforeAReloadBegins", pgsink.State{PollMark: noon.Add(-10 * time.Minute)}, full, false, fast, 25 * time.Minute},
 		{"StretchedWhenCallsAreShort", at(10*time.Minute, 0, 0), Pace{Stretch: 7}, false, -1, 0},
 	}
 	for _, c := range cases {

@@ -165,16 +165,19 @@ func (p *parser) literal(like bool) (Literal, *Error) {
 	return l, nil
 }
 
+// The years of dates that Salesforce takes (Object Reference, "Field Types").
+const firstYear, lastYear = 1700, 4000
+
 // unquoted recognises numbers, dates, datetimes and times.
 func (l *Literal) unquoted(s string) bool {
 	l.Text = s
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999-0700", "2006-01-02T15:04Z07:00"} {
-		if t, err := time.Parse(layout, s); err == nil {
+		if t, err := time.Parse(layout, s); err == nil && t.Year() >= firstYear && t.Year() <= lastYear {
 			l.Kind, l.At = Datetime, t.UTC()
 			return true
 		}
 	}
-	if _, err := time.Parse(time.DateOnly, s); err == nil {
+	if t, err := time.Parse(time.DateOnly, s); err == nil && t.Year() >= firstYear && t.Year() <= lastYear {
 		l.Kind = Date
 		return true
 	}
