@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // minimal is the smallest environment that loads.
@@ -115,6 +117,12 @@ func TestProblems(t *testing.T) {
 		{"DATABASE_URL=mysql://me:hunter2@db/app", "DATABASE_URL: not a postgres:// URL"},
 		{"DATABASE_URL=postgres://me:hun%ter2@db/app", "DATABASE_URL: not a valid URL"},
 		{"DATABASE_URL=hunter2", "DATABASE_URL: not a URL like"},
+		{"DATABASE_URL=db:5432/app?sslmode=require", "DATABASE_URL: not a URL like"},
+		{"DATABASE_URL=me:hunter2@db/app?sslmode=require", "DATABASE_URL: not a URL like"},
+		{"DATABASE_URL=db/app?user=me&password=hunter2", "DATABASE_URL: not a URL like"},
+		{"DATABASE_URL=host=db hunter2", "DATABASE_URL: not a URL like"},
+		{"DATABASE_URL=host=db password='hunter2", "DATABASE_URL: not a URL like"},
+		{"DATABASE_URL=host=db password='hunter'2", "DATABASE_URL: not a URL like"},
 		{"HC_LISTEN_DATABASE_URL=hunter2", "HC_LISTEN_DATABASE_URL: not a URL like"},
 		{"HC_SCHEMA=my-schema", "HC_SCHEMA: \"my-schema\" is not a name"},
 		{"HC_SCHEMA=hcbridge", "HC_SCHEMA: hcbridge is where"},
@@ -193,6 +201,20 @@ func TestObjectProblems(t *testing.T) {
 	}
 	checkOneProblem(t, with("HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_FIELDS=Name", "HC_OBJECT_ACCOUNT_INDEXES=Name,Id,Phone"),
 		"HC_OBJECT_ACCOUNT_INDEXES: Phone is not among the fields of Account")
+}
+
+// The other form that libpq takes: words, whose values may be quoted.
+func TestKeywordDatabaseURL(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"host=db", "host=db user=me", "host = db\tport =5432\nsslmode= require", `host=db password='it\'s a \\'`, `password=a\ b\\ host=db`,
+		"password='' host=db", "host=db password=", "host=db password=a=b:c/d?e user=me", "host=db options='-c search_path=x'",
+	} {
+		c := mustLoad(t, with("DATABASE_URL="+text), nil)
+		if _, err := pgconn.ParseConfig(c.DatabaseURL.Reveal()); err != nil || c.DatabaseURL.Reveal() != text {
+			t.Errorf("%s became %s, %v", text, c.DatabaseURL.Reveal(), err)
+		}
+	}
 }
 
 // checkOneProblem loads environ and wants exactly one problem, which contains

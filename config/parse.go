@@ -22,6 +22,10 @@ var (
 	fieldPattern  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)?$`)
 	schemaPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	budgetPattern = regexp.MustCompile(`^([0-9]{1,9}(?:\.[0-9]{1,9})?)(%?)$`)
+
+	// keywordPattern is a libpq connection string of words name = value; a value
+	// with spaces is quoted (PostgreSQL, libpq, "Keyword/Value Connection Strings").
+	keywordPattern = regexp.MustCompile(`(?s)^(?:\s*[A-Za-z_]+\s*=\s*(?:'(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)(?:[^\s\\]|\\.)*|$))+$`)
 )
 
 func isName(s string) bool  { return namePattern.MatchString(s) }
@@ -91,10 +95,10 @@ func (e *environment) databaseURL(name string) Secret {
 		return ""
 	}
 	if !strings.Contains(value.Reveal(), "://") {
-		if !strings.Contains(value.Reveal(), "=") {
+		if !keywordPattern.MatchString(value.Reveal()) {
 			e.add(name, "not a URL like postgres://user:password@host:5432/database")
 		}
-		return value // keyword/value form
+		return value
 	}
 	u, err := url.Parse(value.Reveal())
 	switch {
