@@ -30,7 +30,7 @@ func Reference() []Variable {
 
 		{"HC_SALESFORCE_LOGIN_URL", "https://login.salesforce.com", "Where to log in: this, `https://test.salesforce.com` for sandboxes, or the org's My Domain. `http://` only to loopback.", false},
 		{"HC_SALESFORCE_AUTH", "", "`jwt`, `client_credentials`, `refresh_token` or `password`; inferred from what is set below.", false},
-		{"HC_SALESFORCE_CLIENT_ID", "", "Consumer key of the connected app. Required.", false},
+		{"HC_SALESFORCE_CLIENT_ID", "", "Consumer key of the External Client App, or of a connected app. Required.", false},
 		{"HC_SALESFORCE_CLIENT_SECRET", "", "Consumer secret, for `client_credentials`, `password` and, where the app asks for it, `refresh_token`.", true},
 		{"HC_SALESFORCE_USERNAME", "", "User to log in as, for `jwt` and `password`.", false},
 		{"HC_SALESFORCE_PASSWORD", "", "Password followed by the security token, for `password`.", true},

@@ -110,7 +110,7 @@ func (e *environment) requireFor(flow Auth) {
 	}
 	if flow == "" {
 		if e.value("HC_SALESFORCE_CLIENT_ID") == "" {
-			e.add("HC_SALESFORCE_CLIENT_ID", "not set: give the consumer key of the connected app")
+			e.add("HC_SALESFORCE_CLIENT_ID", "not set: give the consumer key of the External Client App")
 		}
 		return
 	}
