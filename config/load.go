@@ -22,11 +22,20 @@ func load(environ []string, read readFile) (*Config, error) {
 	return newEnvironment(environ, read).load(true)
 }
 
+// LoadDatabase is Load for what needs the database alone. Problems with how to
+// log in to Salesforce are left out.
+func LoadDatabase(environ []string) (*Config, error) {
+	return newEnvironment(environ, readRegular).loadWithoutOrg(true)
+}
+
 // LoadSetup is Load for what needs neither side: a mapping is enough. Problems
 // with how to log in to Salesforce are left out.
 func LoadSetup(environ []string) (*Config, error) {
-	e := newEnvironment(environ, readRegular)
-	c := e.build(false)
+	return newEnvironment(environ, readRegular).loadWithoutOrg(false)
+}
+
+func (e *environment) loadWithoutOrg(needsDatabase bool) (*Config, error) {
+	c := e.build(needsDatabase)
 	e.problems = slices.DeleteFunc(e.problems, func(p Problem) bool { return strings.HasPrefix(p.Variable, "HC_SALESFORCE_") })
 	if err := e.err(); err != nil {
 		return nil, err

@@ -61,9 +61,14 @@ func (p *program) between() {
 	p.printf("\n")
 }
 
-// withDatabase gives fn the settings and a pool.
+// withDatabase gives fn the settings, those for Salesforce unchecked, and a pool.
 func (p *program) withDatabase(ctx context.Context, fn func(context.Context, *config.Config, *pgxpool.Pool) error) error {
-	cfg, err := p.config()
+	return p.withPool(ctx, config.LoadDatabase, fn)
+}
+
+// withPool gives fn the settings that load reads, and a pool.
+func (p *program) withPool(ctx context.Context, load func([]string) (*config.Config, error), fn func(context.Context, *config.Config, *pgxpool.Pool) error) error {
+	cfg, err := load(p.environ)
 	if err != nil {
 		return err
 	}

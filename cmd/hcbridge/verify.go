@@ -48,7 +48,7 @@ func (p *program) verifyCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return p.withDatabase(cmd.Context(), func(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool) error {
+			return p.withPool(cmd.Context(), config.Load, func(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool) error {
 				return p.verify(ctx, cfg, pool, args, asJSON)
 			})
 		},
