@@ -16,8 +16,8 @@ func (p *program) objectsCommand() *cobra.Command {
 		Use:   "objects [OBJECT]",
 		Short: "Show what can be mapped: the org's objects, or one object's fields",
 		Long: "Lists the objects of the org that can be mapped or, with an object, its fields: type, column, whether a PushTopic carries them.\n" +
-			"--env and --mapping print ready configuration for the object. Needs no database.",
-		Example:           "  hcbridge objects\n  hcbridge objects Invoice__c\n  hcbridge objects Invoice__c --env >> .env",
+			"--env prints the environment variables of all that is mapped and of the object, --mapping an export of the object alone.\nNeeds no database.",
+		Example:           "  hcbridge objects\n  hcbridge objects Invoice__c\n  hcbridge objects Invoice__c --env   # put it in place of what .env has",
 		ValidArgsFunction: p.completeObjects,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -46,27 +46,27 @@ func (p *program) objectsCommand() *cobra.Command {
 				}
 				return p.objectTable(list)
 			}
-			o, settings, org, err := bridge.DescribeObject(cmd.Context(), cfg, args[0])
+			d, err := bridge.DescribeObject(cmd.Context(), cfg, args[0])
 			switch {
 			case err != nil:
 				return err
 			case env:
-				p.printf("%s", config.Env([]config.Object{settings}))
+				p.printf("%s", config.Env(d.Mapping))
 			case mapping:
-				file, err := config.Mapping([]config.Object{settings}, config.Export{OrgID: org, WriteAlgorithm: cfg.WriteAlgorithm})
+				file, err := config.Mapping([]config.Object{d.Settings}, config.Export{OrgID: d.OrgID, WriteAlgorithm: cfg.WriteAlgorithm})
 				if err != nil {
 					return err
 				}
 				p.printf("%s", file)
 			case asJSON:
-				return p.json(o)
+				return p.json(d.Object)
 			default:
-				return p.fieldTable(o)
+				return p.fieldTable(d.Object)
 			}
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&env, "env", false, "print environment variables that map the object")
+	cmd.Flags().BoolVar(&env, "env", false, "print the environment variables of all that is mapped, and of the object")
 	cmd.Flags().BoolVar(&mapping, "mapping", false, "print a Heroku Connect export that maps the object")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd

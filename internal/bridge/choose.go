@@ -62,22 +62,27 @@ func (c *chooser) plan(ctx context.Context, choice web.Choice) web.Mapping {
 	return v
 }
 
-// begin reads a block, or what is configured where there is none: as Env writes
-// it, an interval that is the default is not a setting of the object. Polls that
-// are not to be relaxed are told by an interval.
+// begin reads a block, or what is configured where there is none.
 func (c *chooser) begin(block string) ([]config.Object, error) {
 	if strings.TrimSpace(block) != "" {
 		return config.Objects(block)
 	}
-	objects := slices.Clone(c.cfg.Objects)
+	return configured(c.cfg), nil
+}
+
+// configured returns the objects of cfg with what was set of each: as Env writes
+// it, an interval that is the default is not a setting of the object. Polls that
+// are not to be relaxed are told by an interval.
+func configured(cfg *config.Config) []config.Object {
+	objects := slices.Clone(cfg.Objects)
 	for i := range objects {
 		o := &objects[i]
-		if o.PollRelaxed || o.PollInterval == c.cfg.PollInterval && o.PollInterval != defaultPoll {
+		if o.PollRelaxed || o.PollInterval == cfg.PollInterval && o.PollInterval != defaultPoll {
 			o.PollInterval = 0
 		}
 		o.PollRelaxed = false
 	}
-	return objects, nil
+	return objects
 }
 
 // trouble says why the org is not asked.

@@ -94,31 +94,37 @@ func find(objects []config.Object, name string) *config.Object {
 	return nil
 }
 
-// DescribeObject returns one object with its fields, the id of the org, and
-// what to set to map it: as the configuration has it, else read only, with
-// every field that can be mapped. It needs no database.
-func DescribeObject(ctx context.Context, cfg *config.Config, name string) (web.OrgObject, config.Object, string, error) {
+// Described is an object of the org, and what maps it.
+type Described struct {
+	Object   web.OrgObject
+	Settings config.Object   // as the configuration has it, else read only; it names every field that is mapped
+	Mapping  []config.Object // what is configured, and the object if it is not: with what was set, for [config.Env]
+	OrgID    string
+}
+
+// DescribeObject describes one object with its fields. It needs no database.
+func DescribeObject(ctx context.Context, cfg *config.Config, name string) (*Described, error) {
 	sf, org, err := explore(ctx, cfg)
 	if err != nil {
-		return web.OrgObject{}, config.Object{}, "", err
+		return nil, err
 	}
 	x := explorer{sf, cfg}
-	v, err := x.look(ctx, name, find(cfg.Objects, name))
+	set := find(cfg.Objects, name)
+	v, err := x.look(ctx, name, set)
 	if err != nil {
-		return web.OrgObject{}, config.Object{}, "", err
+		return nil, err
 	}
-	if len(v.settings.Fields) == 0 {
-		v.settings.Fields = v.whole.fields
-	}
-	if i := slices.IndexFunc(v.object.Fields, func(f web.OrgField) bool { return f.ExternalID }); v.settings.ExternalID == "" && i >= 0 {
-		v.settings.ExternalID = v.object.Fields[i].Field
-	}
-	if find(cfg.Objects, name) == nil {
-		for i := range v.object.Fields {
-			v.object.Fields[i].Mapped = false
+	d := &Described{Object: v.object, Settings: v.settings, Mapping: configured(cfg), OrgID: org}
+	if set == nil {
+		d.Mapping = append(d.Mapping, v.settings)
+		for i := range d.Object.Fields {
+			d.Object.Fields[i].Mapped = false
 		}
 	}
-	return v.object, v.settings, org, nil
+	if len(d.Settings.Fields) == 0 {
+		d.Settings.Fields = v.whole.fields
+	}
+	return d, nil
 }
 
 // looked is an object as the org has it, and what some settings make of it.

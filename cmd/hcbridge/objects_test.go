@@ -1,0 +1,47 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"hcbridge/test/org"
+)
+
+// What is printed takes the place of what is set: of the other objects all stays
+// as it is, and nothing is set that nobody has set.
+func TestObjectsEnv(t *testing.T) {
+	t.Parallel()
+	sf := org.New(org.Options{}).Start()
+	t.Cleanup(sf.Close)
+	login := []string{
+		"HC_SALESFORCE_LOGIN_URL=" + sf.URL(), "HC_SALESFORCE_CLIENT_ID=" + org.DefaultClientID, "HC_SALESFORCE_CLIENT_SECRET=" + org.DefaultClientSecret,
+		"HC_SALESFORCE_USERNAME=" + org.DefaultUsername, "HC_SALESFORCE_PASSWORD=" + org.DefaultPassword,
+	}
+	const contact = "HC_OBJECT_CONTACT_MODE=streaming\nHC_OBJECT_CONTACT_ACCESS=read_only\nHC_OBJECT_CONTACT_EXTERNAL_ID=External_Id__c\n"
+	const account = "HC_OBJECT_ACCOUNT_MODE=streaming\nHC_OBJECT_ACCOUNT_ACCESS=read_only\n"
+	for _, c := range []struct {
+		set    []string
+		object string
+		want   string
+	}{
+		{nil, "contact", "HC_OBJECTS=Contact\n" + contact},
+		{[]string{"HC_OBJECTS=Account"}, "Contact", "HC_OBJECTS=Account,Contact\n" + account + contact},
+		{
+			[]string{"HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_FIELDS=Name,Phone", "HC_OBJECT_ACCOUNT_POLL_INTERVAL=10m"},
+			"Contact",
+			"HC_OBJECTS=Account,Contact\n" + strings.Replace(account, "read_only", "read_write", 1) + "HC_OBJECT_ACCOUNT_FIELDS=Name,Phone\nHC_OBJECT_ACCOUNT_POLL_INTERVAL=10m\n" + contact,
+		},
+		{[]string{"HC_OBJECTS=Account"}, "account", "HC_OBJECTS=Account\n" + account},
+		{[]string{"HC_OBJECTS=Account", "HC_POLL_INTERVAL=2m"}, "Account", "HC_OBJECTS=Account\n" + account},
+	} {
+		code, stdout, stderr := command(t, slices.Concat(login, c.set), "objects", c.object, "--env")
+		if code != 0 || stdout != c.want {
+			t.Errorf("%q, %s: exit code %d, %s\n%swant\n%s", c.set, c.object, code, stderr, stdout, c.want)
+		}
+	}
+	_, stdout, _ := command(t, append(login, "HC_OBJECTS=Account"), "objects", "Account", "--mapping")
+	if !strings.Contains(stdout, `"Phone": {}`) {
+		t.Errorf("the export does not name every field:\n%s", stdout)
+	}
+}
