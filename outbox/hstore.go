@@ -5,16 +5,14 @@ import (
 	"strings"
 )
 
-// parseHStore reads the text form of hstore, as the log columns old and values
+// parsePairs reads the text form of hstore, as the log columns old and values
 // hold it: "key"=>"value", "other"=>NULL. A nil value is NULL. Keys and values
 // without quotes are taken as hstore itself takes them, because users write log
 // rows too (PostgreSQL, F.18 hstore, "hstore External Representation").
 //
-// Of a key given twice the first wins, as in hstore.
-func parseHStore(text string) (map[string]*string, error) { return parsePairs(text, nil) }
-
-// parsePairs is parseHStore that leaves out keys: those that keep says no to; nil
-// keeps all. Keys and values share the memory of text wherever nothing is escaped.
+// Of a key given twice the first wins, as in hstore. Keys that keep says no to are
+// left out; nil keeps all. Keys and values share the memory of text wherever
+// nothing is escaped.
 func parsePairs(text string, keep func(key string) bool) (map[string]*string, error) {
 	p := hstoreParser{rest: text}
 	n := 4 // about as many as are kept

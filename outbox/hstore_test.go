@@ -8,6 +8,8 @@ import (
 	"hcbridge/test/pgtest"
 )
 
+func parseHStore(text string) (map[string]*string, error) { return parsePairs(text, nil) }
+
 func TestParseHStore(t *testing.T) {
 	t.Parallel()
 	str := func(s string) *string { return &s }

@@ -100,21 +100,6 @@ func (s *Sink) DueObjects(ctx context.Context, objects []string) ([]string, erro
 	return due, nil
 }
 
-// MarkCounts returns the number of marks per object.
-func (s *Sink) MarkCounts(ctx context.Context) (map[string]int64, error) {
-	rows, err := s.pool.Query(ctx, `SELECT object, count(*) FROM hcbridge.mark WHERE schema = $1 GROUP BY object`, s.schema)
-	if err != nil {
-		return nil, fmt.Errorf("pgsink: count marks: %w", err)
-	}
-	counts := make(map[string]int64)
-	var object string
-	var n int64
-	if _, err := pgx.ForEachRow(rows, []any{&object, &n}, func() error { counts[object] = n; return nil }); err != nil {
-		return nil, fmt.Errorf("pgsink: count marks: %w", err)
-	}
-	return counts, nil
-}
-
 // Mark sets marks in the caller's transaction. A mark that exists gets a new
 // seq, reason and time. Ids are brought to 18 characters; what is no id is left
 // out with an error line in the log, because it would block the others for ever.

@@ -330,8 +330,9 @@ func (w *world) allDue(ctx context.Context) (*work, error) {
 // drain reads back until no mark is left.
 func (w *world) drain(ctx context.Context) error {
 	for range 20 {
-		counts, err := w.s.sink.MarkCounts(ctx)
-		if err != nil || len(counts) == 0 {
+		var marked bool
+		err := w.s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM hcbridge.mark WHERE schema = $1)`, w.s.cfg.Schema).Scan(&marked)
+		if err != nil || !marked {
 			return err
 		}
 		for _, o := range w.s.objects {

@@ -16,8 +16,7 @@
 //
 // # Concurrency
 //
-// [Forever] and [Delay] keep no state between calls. A [Backoff] belongs to one
-// goroutine.
+// Nothing here keeps state between calls.
 //
 // # Time
 //

@@ -33,7 +33,11 @@ func Forever(ctx context.Context, log zerolog.Logger, name string, heals func(er
 		longest  time.Duration
 		reported time.Time
 	)
-	policy := exponential(firstWait, maxWait)
+	policy := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(firstWait),
+		backoff.WithMaxInterval(maxWait),
+		backoff.WithMaxElapsedTime(0), // the default gives up after 15 minutes
+	)
 	err := backoff.RetryNotify(func() error {
 		if err := ctx.Err(); err != nil {
 			return backoff.Permanent(err)
@@ -62,13 +66,4 @@ func Forever(ctx context.Context, log zerolog.Logger, name string, heals func(er
 			Msg(name + " works again")
 	}
 	return err
-}
-
-// exponential is the one place where the policy is made.
-func exponential(first, limit time.Duration) *backoff.ExponentialBackOff {
-	return backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(first),
-		backoff.WithMaxInterval(limit),
-		backoff.WithMaxElapsedTime(0), // the default gives up after 15 minutes
-	)
 }

@@ -127,24 +127,6 @@ func TestDelayGrowsWithinBounds(t *testing.T) {
 	}
 }
 
-func TestBackoffGrowsAndResets(t *testing.T) {
-	t.Parallel()
-	b := NewBackoff(time.Second, 10*time.Second)
-	for i := range 50 {
-		w := b.Next()
-		if w < 500*time.Millisecond || w > 15*time.Second+1 {
-			t.Fatalf("wait %d is %s", i, w)
-		}
-		if i > 10 && w < 5*time.Second {
-			t.Fatalf("wait %d is %s, want it grown", i, w)
-		}
-	}
-	b.Reset()
-	if w := b.Next(); w > 1500*time.Millisecond+1 {
-		t.Errorf("after Reset the wait is %s", w)
-	}
-}
-
 func TestSleepEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -138,17 +138,6 @@ func CodeOf(err error) string {
 	return ""
 }
 
-// Heals reports whether trying again later can help: it is false for Permanent,
-// Conflict and Auth, and true for all other errors.
-func Heals(err error) bool {
-	switch ClassOf(err) {
-	case Permanent, Conflict, Auth:
-		return false
-	default:
-		return true
-	}
-}
-
 // withoutQuery cuts off the part of a query error that repeats the query, and so
 // its literals.
 func withoutQuery(s string) string {

@@ -180,16 +180,11 @@ func TestErrorTellsNoValues(t *testing.T) {
 func TestClassOf(t *testing.T) {
 	t.Parallel()
 	wrapped := fmt.Errorf("apply 3 changes: %w", &Error{Op: "x", Class: Limit, Code: CodeRequestLimit, Err: context.Canceled})
-	if ClassOf(wrapped) != Limit || CodeOf(wrapped) != CodeRequestLimit || !errors.Is(wrapped, context.Canceled) || !Heals(wrapped) {
+	if ClassOf(wrapped) != Limit || CodeOf(wrapped) != CodeRequestLimit || !errors.Is(wrapped, context.Canceled) {
 		t.Errorf("wrapped: %s %s", ClassOf(wrapped), CodeOf(wrapped))
 	}
 	if ClassOf(nil) != 0 || ClassOf(errors.New("x")) != Transient || CodeOf(errors.New("x")) != "" {
 		t.Error("other errors")
-	}
-	for class, heals := range map[Class]bool{Transient: true, Limit: true, Auth: false, Conflict: false, Permanent: false} {
-		if Heals(&Error{Class: class}) != heals {
-			t.Errorf("%s heals: %t", class, !heals)
-		}
 	}
 }
 

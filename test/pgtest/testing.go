@@ -44,12 +44,6 @@ func Main(m *testing.M, options ...goleak.Option) int {
 	return 0
 }
 
-// IgnoreServer makes goleak within a test overlook the goroutine that waits
-// for the server process.
-func IgnoreServer() goleak.Option {
-	return goleak.IgnoreAnyFunction("hcbridge/test/pgtest.(*process).supervise")
-}
-
 // New returns a pool of up to 10 connections on an empty database of the
 // test's own, in which hstore is installed. Both go when the test ends; a test
 // that has not returned all connections by then fails.
