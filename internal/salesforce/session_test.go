@@ -390,7 +390,9 @@ func TestTokenHostInTroubleIsTransient(t *testing.T) {
 		"200 bad token": func(w http.ResponseWriter, _ *http.Request) {
 			writeGrant(w, "http://127.0.0.1", "a\r\nX-Evil: 1")
 		},
-		"302": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://evil.example/", 302) },
+		"302": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://evil.example/", http.StatusFound)
+		},
 		"cut": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		t.Run(name, func(t *testing.T) {
