@@ -1,17 +1,11 @@
 package outbox
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"hash/fnv"
 	"strings"
-	"unicode/utf8"
 
-	"github.com/jackc/pgx/v5"
+	"hcbridge/internal/pgname"
 )
-
-// maxName is what Postgres keeps of an identifier, in bytes.
-const maxName = 63
 
 // Channel is the notification channel of a mapped schema. It contains a dot
 // and must be quoted in LISTEN.
@@ -32,32 +26,11 @@ func deleteTrigger(table string) string   { return shorten("hc_" + table + "_log
 func logFunction(table string) string     { return shorten("hc_" + table + "_logger") }
 func truncateTrigger(table string) string { return shorten("hc_" + table + "_truncate_trigger") }
 
-// shorten cuts a name that Postgres would cut, but so that two names which
-// differ only in what is cut off stay different.
-func shorten(name string) string {
-	if len(name) <= maxName {
-		return name
-	}
-	sum := sha256.Sum256([]byte(name))
-	keep := maxName - 9
-	for !utf8.RuneStart(name[keep]) {
-		keep--
-	}
-	return name[:keep] + "_" + hex.EncodeToString(sum[:4])
-}
+func shorten(name string) string { return pgname.Short(name) }
 
-// ident quotes a name, or a name qualified by a schema.
-func ident(parts ...string) string { return pgx.Identifier(parts).Sanitize() }
+func ident(parts ...string) string { return pgname.Quote(parts...) }
 
-// literal quotes a string constant. It holds under any setting of
-// standard_conforming_strings, which function bodies meet at run time.
-func literal(s string) string {
-	quoted := "'" + strings.ReplaceAll(s, "'", "''") + "'"
-	if strings.Contains(s, `\`) {
-		return "E" + strings.ReplaceAll(quoted, `\`, `\\`)
-	}
-	return quoted
-}
+func literal(s string) string { return pgname.Literal(s) }
 
 // textArray is an array constant of strings.
 func textArray(items []string) string {

@@ -14,8 +14,9 @@ var layers = []layer{
 	{"config", nil},
 	{"bayeux", []string{"internal/rawjson"}},
 	{"internal/pgstats", nil},
-	{"pgsink", []string{"internal/rawjson", "internal/pgstats"}},
-	{"outbox", []string{"internal/pgstats", "internal/beat"}},
+	{"internal/pgname", nil},
+	{"pgsink", []string{"internal/rawjson", "internal/pgstats", "internal/pgname"}},
+	{"outbox", []string{"internal/pgstats", "internal/pgname", "internal/beat"}},
 	{"internal/arch", nil},
 	{"internal/retry", nil},
 	{"internal/migrate", nil},
@@ -82,7 +83,7 @@ var homes = []struct {
 	{"github.com/prometheus/client_golang", []string{"internal/status", "internal/web"}},
 	{"github.com/spf13/cobra", []string{"cmd/..."}},
 	{"github.com/jackc/pgx/v5", []string{
-		"pgsink", "outbox", "internal/pgstats", "internal/migrate", "internal/poll", "internal/status", "internal/bridge", "cmd/...",
+		"pgsink", "outbox", "internal/pgname", "internal/pgstats", "internal/migrate", "internal/poll", "internal/status", "internal/bridge", "cmd/...",
 	}},
 	// The rest of the code speaks to Salesforce through these and knows no HTTP.
 	{"net/http", []string{"bayeux", "internal/salesforce", "internal/poll", "internal/web", "internal/bridge", "cmd/..."}},
