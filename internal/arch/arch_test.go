@@ -68,7 +68,7 @@ func checkHomes(s source) (complaints []string) {
 }
 
 // checkCode looks for what must not be written: questions to the environment
-// and go statements in the wrong places.
+// and goroutines in the wrong places.
 func checkCode(s source) (complaints []string) {
 	if s.test {
 		return nil
@@ -76,7 +76,14 @@ func checkCode(s source) (complaints []string) {
 	ast.Inspect(s.file, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.GoStmt:
-			if matchesAny(s.pkg, startsNoGoroutine) {
+			switch {
+			case matchesAny(s.pkg, startsNoGoroutine):
+				complaints = append(complaints, fmt.Sprintf("%s: %s starts a goroutine; its caller owns them", s.set.Position(n.Pos()), s.pkg))
+			case matchesAny(s.pkg, startsGroups):
+				complaints = append(complaints, fmt.Sprintf("%s: %s starts a goroutine outside of a group; start it with errgroup or sync.WaitGroup", s.set.Position(n.Pos()), s.pkg))
+			}
+		case *ast.CallExpr: // errgroup.Group and sync.WaitGroup have the method Go
+			if f, ok := n.Fun.(*ast.SelectorExpr); ok && f.Sel.Name == "Go" && matchesAny(s.pkg, startsNoGoroutine) {
 				complaints = append(complaints, fmt.Sprintf("%s: %s starts a goroutine; its caller owns them", s.set.Position(n.Pos()), s.pkg))
 			}
 		case *ast.SelectorExpr:
@@ -135,7 +142,11 @@ func TestRulesCatch(t *testing.T) {
 		{"pgsink/a.go", `import "os"; var x = os.Getenv("X")`, "only config reads the environment"},
 		{"internal/web/a.go", `import "os"; var x = os.Environ()`, "only config reads the environment"},
 		{"config/a.go", `import "os"; var x = os.Environ()`, ""},
-		{"bayeux/a.go", `func f() { go f() }`, "bayeux starts a goroutine"},
+		{"pgsink/a.go", `func f() { go f() }`, "pgsink starts a goroutine; its caller"},
+		{"pgsink/a.go", `import "sync"; func f(g *sync.WaitGroup) { g.Go(func() {}) }`, "pgsink starts a goroutine; its caller"},
+		{"pushtopic/a.go", `import "golang.org/x/sync/errgroup"; func f(g *errgroup.Group) { g.Go(nil) }`, "pushtopic starts a goroutine; its caller"},
+		{"bayeux/a.go", `func f() { go f() }`, "bayeux starts a goroutine outside of a group"},
+		{"bayeux/a.go", `import "sync"; func f(g *sync.WaitGroup) { g.Go(func() {}) }`, ""},
 		{"bayeux/a_test.go", `func f() { go f() }`, ""},
 		{"internal/bridge/a.go", `func f() { go f() }`, ""},
 		{"bayeux/a.go", strings.Repeat("\n", maxLines+1), "split it"},

@@ -96,9 +96,13 @@ var homes = []struct {
 // readsEnvironment lists who may ask for environment variables.
 var readsEnvironment = []string{"config", "cmd/...", "test/..."}
 
-// startsNoGoroutine lists the packages whose Run blocks and whose caller owns
-// the goroutine. Their tests may start some.
-var startsNoGoroutine = []string{"config", "bayeux", "pushtopic", "internal/cdc", "pgsink", "outbox"}
+// startsNoGoroutine lists the packages that start none, as their caller owns
+// them, and startsGroups those that start some by the method Go of a group alone,
+// which can be waited for. Their tests may start any.
+var (
+	startsNoGoroutine = []string{"config", "pushtopic", "internal/cdc", "pgsink"}
+	startsGroups      = []string{"bayeux", "outbox", "internal/poll"}
+)
 
 // maxLines is the longest a source file may be; most have 60 to 300.
 const maxLines = 500
