@@ -121,12 +121,23 @@ func TestComparison(t *testing.T) {
 		}
 		b.exec(`ALTER TABLE salesforce.account DROP COLUMN amount__c`)
 		var mismatch *Mismatch
-		if err := find(); !errors.As(err, &mismatch) || !strings.Contains(err.Error(), "amount__c") {
+		if err := find(); !errors.As(err, &mismatch) || !strings.HasSuffix(err.Error(), ": column amount__c is missing: run the bridge with this mapping first") {
 			t.Errorf("a missing column: %v", err)
+		}
+		b.exec(`CREATE TABLE salesforce.other (id int); DROP TABLE salesforce.account; ALTER TABLE salesforce.other RENAME TO account`)
+		if err := find(); !errors.As(err, &mismatch) || !strings.HasSuffix(err.Error(), ": 5 columns are missing (name, ext__c, amount__c, systemmodstamp, isdeleted): run the bridge with this mapping first") {
+			t.Errorf("a table of something else: %v", err)
 		}
 		b.exec(`DROP TABLE salesforce.account`)
 		if err := find(); !errors.As(err, &mismatch) {
 			t.Errorf("a missing table: %v", err)
 		}
 	})
+}
+
+func TestLacks(t *testing.T) {
+	t.Parallel()
+	if got, want := lacks(strings.Split("a b c d e f g", " ")), "7 columns are missing (a, b, c, d, e, …)"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
 }

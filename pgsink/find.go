@@ -3,6 +3,7 @@ package pgsink
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -22,13 +23,26 @@ func (t *Table) Find(ctx context.Context, tx pgx.Tx) error {
 	for i, c := range t.Columns {
 		col, ok := have.columns[c.Name]
 		if !ok {
-			missing = append(missing, "column "+c.Name+" is missing: run the bridge with this mapping first")
+			missing = append(missing, c.Name)
 		}
 		types[i] = col.pgType
 	}
 	if missing != nil {
-		return &Mismatch{Table: t.Schema + "." + t.Name, Differences: missing}
+		return &Mismatch{Table: t.Schema + "." + t.Name, Differences: []string{lacks(missing) + ": run the bridge with this mapping first"}}
 	}
 	t.found.Store(&types)
 	return nil
+}
+
+// lacks names the first columns: of a new mapping all may be missing.
+func lacks(columns []string) string {
+	const most = 5
+	if len(columns) == 1 {
+		return "column " + columns[0] + " is missing"
+	}
+	named := strings.Join(columns[:min(len(columns), most)], ", ")
+	if len(columns) > most {
+		named += ", …"
+	}
+	return fmt.Sprintf("%d columns are missing (%s)", len(columns), named)
 }
