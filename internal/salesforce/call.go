@@ -141,7 +141,11 @@ func (c *Client) exchange(parent context.Context, s Session, r request) (*answer
 	if err != nil {
 		return nil, c.cut(parent, ctx, r, raw.StatusCode, err)
 	}
-	return c.judge(s, r, raw, body)
+	a, failure := c.judge(s, r, raw, body)
+	if failure == nil && !r.free {
+		c.trustInstance(s)
+	}
+	return a, failure
 }
 
 // prepare builds the request without its token.
@@ -174,10 +178,19 @@ func (c *Client) judge(s Session, r request, raw *http.Response, body []byte) (*
 		return &answer{req: r, status: status, header: raw.Header}, nil
 	}
 	if why := notJSON(raw.Header, body); why != "" {
+		if status == http.StatusNotFound || status == statusNoRoute {
+			c.doubtInstance(s) // what is not there the API says in JSON
+		} else {
+			c.doubtPages(s)
+		}
 		return nil, c.unreadable(r, status, why, body)
 	}
 	if status < 200 || status > 299 {
-		return nil, c.failed(r, status, body)
+		failure := c.failed(r, status, body)
+		if failure.Code == codeMoved {
+			c.doubtInstance(s)
+		}
+		return nil, failure
 	}
 	return &answer{req: r, status: status, header: raw.Header, body: body}, nil
 }

@@ -15,7 +15,7 @@ func classify(status int, code, message string) (class Class, brief bool) {
 	switch code {
 	case CodeLocked, "SERVER_UNAVAILABLE", "UNKNOWN_EXCEPTION", "QUERY_TIMEOUT",
 		"REQUEST_RUNNING_TOO_LONG", CodeReadOnly,
-		"ENTITY_IS_LOCKED", "API_CURRENTLY_DISABLED", "FUNCTIONALITY_TEMPORARILY_UNAVAILABLE",
+		codeMoved, "ENTITY_IS_LOCKED", "API_CURRENTLY_DISABLED", "FUNCTIONALITY_TEMPORARILY_UNAVAILABLE",
 		"TOO_MANY_LOCK_FAILURE", "TooManyLockFailure":
 		return Transient, false
 	case CodeRequestLimit:

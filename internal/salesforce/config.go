@@ -85,6 +85,7 @@ type Client struct {
 	session      Session
 	refused      string    // the token the server refused; never handed out again
 	suspect      bool      // the instance host did not behave; ask the token host again
+	pagesSince   time.Time // when it began to answer with pages only; zero if it does not
 	lastLogin    time.Time // end of the last login that gave a session
 	lastTry      time.Time // end of the last login attempt
 	hurried      bool      // the last login came close after the one before

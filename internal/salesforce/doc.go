@@ -11,6 +11,11 @@
 // them queries or collections of up to 2,000 records, and so do up to five collections
 // of a large write.
 //
+// An instance that cannot be reached, redirects, does not know the API, or answers with
+// pages for half a minute may be one that the org has left: the token host is then asked
+// where the org lives, once a minute at most. Only if it names another host does that
+// change anything.
+//
 // When the calls of the day are used up, all requests fail at once, unsent, but for
 // one in ten minutes; while the org is read only, writes but for one a minute.
 //

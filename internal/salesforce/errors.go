@@ -55,6 +55,7 @@ const (
 	CodeLocator          = "INVALID_QUERY_LOCATOR"
 	CodeReplicationDate  = "INVALID_REPLICATION_DATE"
 	CodeExceededIDLimit  = "EXCEEDED_ID_LIMIT"
+	codeMoved            = "URL_NOT_RESET"  // the org does not live at this instance
 	CodeNotAllowedByHost = "instance_url"   // the token response named a host that is not to be trusted
 	CodeOtherOrg         = "other_org"      // the credentials now lead to another org than at first
 	CodeTooBig           = "answer_too_big" // a read has a larger answer than we take; ask for less

@@ -29,6 +29,7 @@ func TestErrorsByCode(t *testing.T) {
 		{400, `[{"message":"Tell the city","errorCode":"FIELD_CUSTOM_VALIDATION_EXCEPTION","fields":["City__c"]}]`, Permanent, "FIELD_CUSTOM_VALIDATION_EXCEPTION", 1},
 		{400, `[{"message":"Rating: bad value for restricted picklist field: Terrible","errorCode":"INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST","fields":["Rating__c"]}]`, Permanent, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", 1},
 		{404, `[{"errorCode":"NOT_FOUND","message":"The requested resource does not exist"}]`, Permanent, "NOT_FOUND", 0},
+		{404, goneBody, Transient, "URL_NOT_RESET", 0},
 		{404, `[{"message":"entity is deleted","errorCode":"ENTITY_IS_DELETED","fields":[]}]`, Conflict, "ENTITY_IS_DELETED", 0},
 		{404, `[{"message":"invalid cross reference id","errorCode":"INVALID_CROSS_REFERENCE_KEY","fields":[]}]`, Permanent, "INVALID_CROSS_REFERENCE_KEY", 0},
 		{400, `[{"message":"duplicate value found: AffirmId__c duplicates value on record with id: 0018M000003uKqq","errorCode":"DUPLICATE_VALUE","fields":[]}]`, Conflict, "DUPLICATE_VALUE", 0},

@@ -17,6 +17,7 @@ const (
 	loginRetry   = time.Second      // after one that got no answer; the wait doubles with each
 	outageMost   = 30 * time.Second // after many of those
 	suspectEvery = time.Minute      // when the instance host, not the token, is the trouble
+	pagesMost    = 30 * time.Second // of nothing but pages, after which the instance host is
 )
 
 // Session is what a login gave. It does not print its token.
@@ -110,7 +111,8 @@ func (c *Client) usable() bool {
 	if c.session.Token == "" || c.session.Token == c.refused {
 		return false
 	}
-	return !c.suspect || time.Since(c.lastTry) < suspectEvery
+	// Nobody has refused it, so it serves on where logins must wait.
+	return !c.suspect || time.Since(c.lastTry) < suspectEvery || c.holdOff() > 0
 }
 
 // holdOff returns how long the next login must wait. Call with mu held.
@@ -159,14 +161,14 @@ func (c *Client) logIn(ctx context.Context) (Session, error) {
 	kept := c.session
 	if failure == nil {
 		c.hurried = !c.lastLogin.IsZero() && c.lastTry.Sub(c.lastLogin) < 2*loginEvery
-		c.session, c.suspect, c.lastLogin = s, false, c.lastTry
+		c.session, c.suspect, c.pagesSince, c.lastLogin = s, false, time.Time{}, c.lastTry
 		if s.Token == c.refused {
 			// The org handed out the same session again: it takes it back, so let
 			// the next answer decide.
 			c.refused = ""
 		}
 	}
-	works := c.suspect && kept.Token != c.refused && kept.Token != ""
+	works := kept.Token != c.refused && kept.Token != ""
 	c.mu.Unlock()
 	switch {
 	case failure != nil && works:
@@ -180,13 +182,48 @@ func (c *Client) logIn(ctx context.Context) (Session, error) {
 	return s, nil
 }
 
+// Doubt says that the instance host does not behave to one who uses token, for
+// example over the Streaming API, though nobody has refused the token. If that is of
+// the present session, the next request and the next [Client.Token] ask the token
+// host where the org lives, once a minute at most and unless a request works first.
+func (c *Client) Doubt(token string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if token == c.session.Token {
+		c.suspect = true
+	}
+}
+
 // doubtInstance has the next request ask the token host where the org lives: it
 // may have moved to another instance, which the old host does not say.
 func (c *Client) doubtInstance(s Session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.Token == c.session.Token {
+	if s == c.session {
 		c.suspect = true
+	}
+}
+
+// doubtPages doubts an instance that gives nothing but pages for some time. A page
+// or two are those of an instance in trouble, where the org lives still.
+func (c *Client) doubtPages(s Session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s != c.session {
+		return
+	}
+	if c.pagesSince.IsZero() {
+		c.pagesSince = time.Now()
+	}
+	c.suspect = c.suspect || time.Since(c.pagesSince) >= pagesMost
+}
+
+// trustInstance takes all doubt back: the org has answered there.
+func (c *Client) trustInstance(s Session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s == c.session {
+		c.suspect, c.pagesSince = false, time.Time{}
 	}
 }
 
