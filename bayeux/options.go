@@ -22,7 +22,7 @@ const (
 
 	// The server removes a session 40 s after its last reply.
 	handlerTimeout    = 30 * time.Second
-	handshakeTimeout  = 30 * time.Second
+	answerTimeout     = 30 * time.Second // of all that is not held
 	disconnectTimeout = 5 * time.Second
 )
 

@@ -192,7 +192,7 @@ func (s *session) handshake(ctx context.Context) *end {
 	if s.ack {
 		m.Ext["ack"] = true
 	}
-	s.start(metaHandshake, handshakeTimeout, m)
+	s.start(metaHandshake, answerTimeout, m)
 	var a answer
 	select {
 	case a = <-s.answers:

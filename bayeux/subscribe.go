@@ -135,7 +135,7 @@ func (s *session) ask(now time.Time) {
 		s.hold.begin(members)
 		s.hold.all = s.hold.all || len(s.posted) > 0
 	}
-	s.start(metaSubscribe, s.pollDeadline(), batch...)
+	s.start(metaSubscribe, answerTimeout, batch...) // the first connect waits for it
 }
 
 // dueBy returns the members to be asked for, in the order the caller added them.

@@ -113,6 +113,28 @@ func TestSubscribe(t *testing.T) {
 		}
 	})
 
+	// No connect is sent while the first subscribe is open, and the server waits for
+	// one for 40 s only.
+	t.Run("GivesUpAReplyThatStalls", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(b *bundle) {
+			b.server.control(metaSubscribe, stuck)
+			b.subscribe()
+			b.run(32 * time.Second)
+			equal(t, "requests", b.server.requests(), "handshake", "subscribe", "disconnect", "handshake", "subscribe", "connect", "connect")
+			if h := b.server.on(metaHandshake); len(h) != 2 || h[1].at != 31*time.Second {
+				t.Fatalf("handshakes were %+v, want the second after 31s", h)
+			}
+
+			// Beside an open connect too.
+			b.server.control(metaSubscribe, stuck)
+			b.client.Subscribe(Subscription{Channel: "/topic/two"})
+			b.pass(32 * time.Second)
+			equal(t, "then", b.server.requests()[7:], "subscribe", "disconnect", "handshake", "subscribe", "connect", "connect")
+			equal(t, "confirmed", b.client.Status().Channels, topic, "/topic/two")
+		})
+	})
+
 	t.Run("AddsAndRemovesWithoutDisturbingTheParkedConnect", func(t *testing.T) {
 		t.Parallel()
 		bubble(t, func(b *bundle) {
