@@ -15,7 +15,9 @@ import (
 // "https://acme.my.salesforce.com/cometd/64.0", and a token for it. It is asked
 // before every session. refused is the token that the server has just refused
 // (then another is wanted, and perhaps another endpoint), and "" otherwise. It
-// is called once per refusal; if it fails, again after a wait.
+// is called once per refusal; if it fails, again after a wait. A token counts as
+// refused, too, where the endpoint redirects, or where nobody there answers
+// handshakes: the server may have moved. What happened is in [Status].LastError.
 type Credentials func(ctx context.Context, refused string) (endpoint, token string, err error)
 
 // Client subscribes to channels and delivers their events.
@@ -111,7 +113,7 @@ func (c *Client) Run(ctx context.Context) error {
 		}
 		if token != "" { // else there was none to refuse this time
 			refused = ""
-			if e.act == actLogin {
+			if pace.astray(e) || e.act == actLogin {
 				refused = token
 			}
 		}

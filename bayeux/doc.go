@@ -23,6 +23,9 @@
 //	    │                                                │
 //	  wait ◀── 503, limits (minutes to an hour) ─────────┘
 //
+// A handshake that is answered with 404, and each fifth in a row that gets no usable
+// reply, asks for a token as a 401 does: the server may be elsewhere now.
+//
 // Advice "none" with any other cause ends Run with [ErrRefused]. The first loss
 // of a session is answered at once; losses that follow each other within
 // seconds wait ever longer, with jitter.

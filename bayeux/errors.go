@@ -159,6 +159,10 @@ func (e *Error) TooLarge() bool { return errors.Is(e.Err, errTooLarge) }
 // must not go unasked.
 func (e *Error) redirected() bool { return e.HTTPStatus >= 300 && e.HTTPStatus < 400 }
 
+// noRoute reports whether there is no Bayeux server at the endpoint. 420 is said by
+// Salesforce's edge where it does not know the org.
+func (e *Error) noRoute() bool { return e.HTTPStatus == 404 || e.HTTPStatus == 420 }
+
 // unanswered reports whether there was no usable reply at all.
 func (e *Error) unanswered() bool { return e.Err != nil || e.HTTPStatus != 0 }
 

@@ -2,12 +2,19 @@ package bayeux
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 )
 
-// A session that has been connected this long ends a series of failures.
-const stableAfter = 10 * time.Second
+const (
+	// A session that has been connected this long ends a series of failures.
+	stableAfter = 10 * time.Second
+
+	// Handshakes in a row without a usable reply after which the credentials are
+	// asked whether the server is elsewhere now, and again after as many.
+	maxUnheard = 5
+)
 
 // exponential returns a back-off that doubles from first to limit, of which it
 // takes off up to half at random so that clients do not come back together.
@@ -34,6 +41,8 @@ type pacer struct {
 	quick, login, slow func(attempt int) time.Duration
 
 	failures, refusals, slows int
+
+	unheard int // handshakes in a row without a usable reply
 }
 
 // next returns the wait before the next session. connected is how long the one
@@ -65,6 +74,19 @@ func (p *pacer) next(e end, connected time.Duration) time.Duration {
 		wait = p.quick(p.failures)
 	}
 	return max(wait, e.wait)
+}
+
+// astray reports whether the server may be elsewhere now, so that its endpoint has
+// to be asked for: at the old one nobody speaks Bayeux, or nobody has for long. An
+// endpoint that does not answer once is only in trouble.
+func (p *pacer) astray(e end) bool {
+	var failure *Error
+	if e.act != actAgain || !errors.As(e.err, &failure) || failure.Channel != metaHandshake || !failure.unanswered() {
+		p.unheard = 0
+		return false
+	}
+	p.unheard++
+	return failure.noRoute() && p.unheard == 1 || p.unheard%maxUnheard == 0
 }
 
 // sleep waits for d or the end of ctx.

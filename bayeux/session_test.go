@@ -180,6 +180,47 @@ func TestSession(t *testing.T) {
 		})
 	})
 
+	// A server that has moved is not where its endpoint was: only the credentials know.
+	t.Run("AsksWhereTheServerIsNow", func(t *testing.T) {
+		t.Parallel()
+		times := func(n int, reply string) (list []string) {
+			for range n {
+				list = append(list, reply)
+			}
+			return list
+		}
+		for name, c := range map[string]struct {
+			replies []string
+			want    []string // what the credentials were asked for
+		}{
+			"NotThere":        {[]string{"404"}, []string{"", "token0"}},
+			"NoRoute":         {[]string{"420"}, []string{"", "token0"}},
+			"StillNotThere":   {times(6, "404"), []string{"", "token0", "", "", "", "token1", ""}},
+			"Elsewhere":       {[]string{"302"}, []string{"", "token0"}},
+			"InTrouble":       {times(4, "503"), []string{"", "", "", "", ""}},
+			"InTroubleLong":   {times(5, "503"), []string{"", "", "", "", "", "token0"}},
+			"OnlyPages":       {times(5, "<html>"), []string{"", "", "", "", "", "token0"}},
+			"NotReached":      {times(10, lost), []string{"", "", "", "", "", "token0", "", "", "", "", "token1"}},
+			"TroubleAndReply": {append(times(4, "503"), `[{"channel":"/meta/handshake","successful":false,"error":"500::x"}]`, "503"), []string{"", "", "", "", "", "", ""}},
+		} {
+			bubble(t, func(b *bundle) {
+				b.server.control(metaHandshake, c.replies...)
+				b.subscribe()
+				b.run(2 * time.Minute)
+				equal(t, name, b.refused, c.want...)
+				if s := b.client.Status(); s.State != Connected {
+					t.Errorf("%s: status is %+v", name, s)
+				}
+				// Once it has been there, it starts anew.
+				b.server.control(metaConnect, unknownClient)
+				b.server.control(metaHandshake, times(4, "503")...)
+				b.server.publish(event(topic, 4))
+				b.pass(2 * time.Minute)
+				equal(t, name+", later", b.refused, append(c.want, "", "", "", "", "")...)
+			})
+		}
+	})
+
 	t.Run("FollowsAnUnsolicitedDisconnect", func(t *testing.T) {
 		t.Parallel()
 		bubble(t, func(b *bundle) {
@@ -326,6 +367,7 @@ func TestNeverATightLoop(t *testing.T) {
 		"Busy":                 func(f *fake) { many(f, metaConnect, hiddenBusy) },
 		"ConnectionsReset":     func(f *fake) { many(f, metaHandshake, lost) },
 		"Redirects":            func(f *fake) { many(f, metaHandshake, "302") },
+		"NotThere":             func(f *fake) { many(f, metaHandshake, "404") },
 		"ReplayInvalid":        func(f *fake) { many(f, metaSubscribe, replayInvalid) },
 		"SubscribeUnanswered":  func(f *fake) { many(f, metaSubscribe, "[]") },
 		"ConnectNeverHeld":     func(f *fake) { many(f, metaConnect, heldConnect) },

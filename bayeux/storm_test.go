@@ -14,7 +14,7 @@ import (
 // What a server may say or do, in any order and on any channel. $id is the id
 // of the request, $c its channel.
 var weather = []string{
-	lost, stuck, eaten, "large", "301", "401", "403", "413", "500", "503",
+	lost, stuck, eaten, "large", "301", "401", "403", "404", "413", "500", "503",
 	"", "", "", // well
 	"[]", "[{}]", "<html>", "{", `{"channel":"$c","successful":true}`,
 	`[{"channel":"/meta/disconnect","successful":true}]`,
