@@ -130,7 +130,7 @@ func (b *Bridge) work(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 	l := newLease(pool, b.cfg.Schema)
 	l.doubt = b.doubt
-	sf, err := newSalesforce(b.cfg, b.log, l.allow)
+	sf, err := newSalesforce(b.cfg, b.log, l.allow, b.loggedIn)
 	if err != nil {
 		return err
 	}
@@ -279,15 +279,15 @@ func openPool(ctx context.Context, cfg *config.Config, fenced func()) (*pgxpool.
 
 // NewSalesforce returns the client that cfg describes. It does no I/O.
 func NewSalesforce(cfg *config.Config, log zerolog.Logger) (*salesforce.Client, error) {
-	return newSalesforce(cfg, log, nil)
+	return newSalesforce(cfg, log, nil, nil)
 }
 
-func newSalesforce(cfg *config.Config, log zerolog.Logger, allow func() error) (*salesforce.Client, error) {
+func newSalesforce(cfg *config.Config, log zerolog.Logger, allow func() error, loggedIn func(salesforce.Session)) (*salesforce.Client, error) {
 	c := cfg.Salesforce
 	client, err := salesforce.New(salesforce.Config{
 		LoginURL: c.LoginURL, Auth: string(c.Auth), ClientID: c.ClientID, ClientSecret: c.ClientSecret.Reveal(), Username: c.Username,
 		Password: c.Password.Reveal(), JWTKey: c.JWTKey.Reveal(), RefreshToken: c.RefreshToken.Reveal(), APIVersion: c.APIVersion,
-		Log: log, Allow: allow,
+		Log: log, Allow: allow, LoggedIn: loggedIn,
 	})
 	if err != nil {
 		return nil, &ConfigError{Variable: "HC_SALESFORCE_*", Text: err.Error()}

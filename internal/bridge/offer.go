@@ -18,7 +18,7 @@ func (b *Bridge) offer(ctx context.Context) error {
 	if b.cfg.HTTPAddr == "" {
 		return &ConfigError{Variable: "HC_OBJECTS", Text: "no object is mapped: name some, as Account,Contact, or set HC_MAPPING_FILE"}
 	}
-	sf, err := NewSalesforce(b.cfg, b.log)
+	sf, err := newSalesforce(b.cfg, b.log, nil, b.loggedIn)
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (b *Bridge) offer(ctx context.Context) error {
 	return g.Wait()
 }
 
-// introduce logs in, unless there is a session, and shows as whom.
+// introduce logs in, unless there is a session.
 func (b *Bridge) introduce(ctx context.Context, sf *salesforce.Client) (sess salesforce.Session, err error) {
 	sess, err = sf.Token(ctx, "")
 	if err != nil {
@@ -54,8 +54,12 @@ func (b *Bridge) introduce(ctx context.Context, sf *salesforce.Client) (sess sal
 		return sess, err
 	}
 	b.resume("salesforce")
+	return sess, nil
+}
+
+// loggedIn shows as whom a login was, and where the org lives since.
+func (b *Bridge) loggedIn(sess salesforce.Session) {
 	b.board.Connection(func(c *status.Connection) {
 		c.OrgID, c.Username, c.InstanceURL = sess.OrgID, sess.Username, sess.InstanceURL
 	})
-	return sess, nil
 }

@@ -51,6 +51,10 @@ type Config struct {
 	// token is handed out; an error means that it must not be. It must not block.
 	Allow func() error
 
+	// LoggedIn, if set, is told each session that a login gave: the org may live at
+	// another instance than before. It must not block.
+	LoggedIn func(Session)
+
 	Log zerolog.Logger // the zero value is silent
 }
 

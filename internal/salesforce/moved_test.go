@@ -3,6 +3,7 @@ package salesforce
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,12 +22,14 @@ type movingOrg struct {
 	old    http.HandlerFunc // answers there, where it is not nil
 	grant  http.HandlerFunc // replaces the token endpoint
 	logins []time.Duration  // since it was made
+	told   []string         // instances, by Config.LoggedIn
 }
 
 func newMovingOrg(t *testing.T) (*movingOrg, *Client) {
 	t.Helper()
 	o, start := &movingOrg{home: oldHost}, time.Now()
 	return o, newClient(t, oldHost, func(cfg *Config) {
+		cfg.LoggedIn = func(s Session) { o.told = append(o.told, s.InstanceURL) }
 		cfg.HTTPClient = inMemory(func(w http.ResponseWriter, r *http.Request) {
 			switch {
 			case r.URL.Path == tokenPath:
@@ -94,8 +97,8 @@ func TestAnOrgThatHasMovedIsFound(t *testing.T) {
 				if took := time.Since(start); took != c.took {
 					t.Errorf("found after %s, want %s", took, c.took)
 				}
-				if len(o.logins) != 2 {
-					t.Errorf("logins at %v, want one more than the first", o.logins)
+				if len(o.logins) != 2 || !slices.Equal(o.told, []string{oldHost, newHost}) {
+					t.Errorf("logins at %v, told of %v, want one more than the first", o.logins, o.told)
 				}
 			})
 		})

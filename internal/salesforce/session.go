@@ -177,6 +177,9 @@ func (c *Client) logIn(ctx context.Context) (Session, error) {
 	case failure != nil:
 		return Session{}, failure
 	}
+	if c.cfg.LoggedIn != nil {
+		c.cfg.LoggedIn(s)
+	}
 	c.log.Info().Str("event", "logged_in").Str("org_id", s.OrgID).Str("instance_url", s.InstanceURL).
 		Dur("took_ms", time.Since(start)).Msg("logged in to Salesforce")
 	return s, nil
