@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -137,6 +138,11 @@ func newStream(s *session) (*stream, error) {
 }
 
 func (st *stream) credentials(ctx context.Context, refused string) (endpoint, token string, err error) {
+	var failure *bayeux.Error
+	if refused != "" && errors.As(st.client.Status().LastError, &failure) && !failure.Unauthorized() {
+		st.s.sf.Doubt(refused) // the trouble is the instance; the token serves others well
+		refused = ""
+	}
 	st.mu.Lock()
 	if st.distrust && refused == "" {
 		refused = st.token
