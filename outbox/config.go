@@ -65,6 +65,7 @@ type Config struct {
 	BulkFrom int           // like changes at once from which on they go by a job; default 2,000
 	BulkAsk  time.Duration // least wait before a job is asked for, at most 300 times that; default 1 s
 
+	Patience    time.Duration // how long without an answer a call holds up what has nothing to do with it; default 5 s
 	CallTimeout time.Duration // longest a call may take; default 2 min
 	InDoubt     time.Duration // from being sent, until a request that was not answered cannot take effect any more; default CallTimeout and 11 min
 	Late        time.Duration // the same for a request whose connection was cut, as far as newer values wait for it; default 15 s
@@ -116,6 +117,7 @@ func (c Config) withDefaults() (Config, error) {
 	orDur(&c.IdlePoll, time.Second)
 	orDur(&c.ArchiveFor, 31*24*time.Hour)
 	orDur(&c.TidyEvery, time.Second)
+	orDur(&c.Patience, 5*time.Second)
 	orDur(&c.CallTimeout, 2*time.Minute)
 	orDur(&c.InDoubt, c.CallTimeout+inDoubtFor)
 	orDur(&c.Late, min(lateFor, c.InDoubt))

@@ -82,6 +82,9 @@
 // [CodeInDoubt]. As long as one is, and nothing was answered since, no other plain
 // insert is sent: it would be in doubt, too, and wait for as long.
 //
+// A call that Salesforce does not answer for [Config.Patience] is set aside (aside.go):
+// its records and what depends on them wait, all else goes on.
+//
 // Long runs of like updates, deletes and upserts go by jobs (see [Bulk], job.go),
 // which nothing waits for. Their entries stay PENDING with the job's id, by which
 // a restart asks what became of them; what a job did not do goes by calls.
@@ -115,7 +118,8 @@
 // One Worker per schema; Run, RunOnce and Recover must not overlap. [Worker.Suspect]
 // may be called beside them. The
 // functions of admin.go and users' SQL on the log may run beside it. RunOnce
-// starts a goroutine for each call and returns when they have ended;
+// starts a goroutine for each call and returns when they have ended, or are set aside;
+// then a later RunOnce, or the end of Run, takes down what came of them;
 // [Sender.Send] is called by several at a time, Config.Settle by one at a time.
 //
 // # Time

@@ -71,11 +71,11 @@ func (w *Worker) wonder(r *result) {
 	w.doubts[id] = &doubt{item: r.item, op: r.op, fields: fields, sent: sent, late: r.late, due: time.Now(), ended: ended, failure: r.failure}
 }
 
-// underWay are the items of which it is not known yet what became of them: in jobs
-// and in doubt. A record in doubt may be made a second time, with what it held then,
+// underWay are the items of which it is not known yet what became of them: in jobs,
+// in calls that are not answered, and in doubt. A record in doubt may be made a second time, with what it held then,
 // so one that has taken over its external id must not be sent before.
 func (w *Worker) underWay() []*item {
-	all := w.inJobs()
+	all := append(w.inJobs(), w.setAside()...)
 	for _, d := range w.doubts {
 		all = append(all, d.item)
 	}
@@ -159,14 +159,17 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// creating reports whether a job makes records of a table.
+// creating reports whether a job, or a call that is not answered, makes records of a
+// table.
 func (w *Worker) creating(table string) bool {
 	for _, j := range w.jobs {
 		if j.table == table && j.items[0].op.creates() {
 			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(w.aside, func(f *flight) bool {
+		return f.request.Op.creates() && len(f.ready) > 0 && f.ready[0].table.Name == table
+	})
 }
 
 // lookFor decides over attempts of one table and operation.

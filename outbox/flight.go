@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -16,10 +17,13 @@ import (
 // Calls of one level of a plan have nothing to do with each other: a record is in
 // one of them, and what it depends on in none. The next level begins when all of
 // one have landed, and RunOnce returns when all have, so no plan is made while
-// anything is on its way.
+// anything is on its way, but for calls that Salesforce is slow to answer. Those are
+// set aside (aside.go): what depends on them waits, and all else goes on.
 
 // flight is a call under way. It belongs to its goroutine until it has landed.
 type flight struct {
+	begun    time.Time
+	said     bool // that it takes long
 	request  Call
 	ready    []*item
 	results  settlement // of what needed no sending; then the answers too
@@ -27,28 +31,28 @@ type flight struct {
 	whole    *Failure // of the call as a whole
 	written  written
 	panicked any // what the sender, or Config.Settle, panicked with
+
+	mu      sync.Mutex
+	writing bool // the answer is here: it lands soon, and is not set aside any more
 }
 
 // traffic is what is under way of one plan.
 type traffic struct {
 	*Worker
 
-	group  sync.WaitGroup
-	landed chan *flight
-	flying int
+	flying []*flight
 	level  int
 	n      int // entries settled
 	lost   int // whole calls in a row
 }
 
 // work goes through the calls of a plan. It returns when all that it began have
-// landed, with the first reason to begin no more.
+// landed, or are set aside, with the first reason to begin no more.
 func (w *Worker) work(ctx context.Context, calls []*call) (n int, err error) {
-	t := &traffic{Worker: w, landed: make(chan *flight)}
-	defer t.group.Wait()
+	t := &traffic{Worker: w}
 	for _, c := range calls {
-		for err == nil && t.flying > 0 && (c.level > t.level || t.flying >= w.pace.now) {
-			err = t.land()
+		for err == nil && (len(t.flying) > 0 && c.level > t.level || len(t.flying) >= w.room()) {
+			err = t.land(ctx)
 		}
 		if err != nil || ctx.Err() != nil { // a requested stop is not a failure
 			break
@@ -65,8 +69,8 @@ func (w *Worker) work(ctx context.Context, calls []*call) (n int, err error) {
 			break
 		}
 	}
-	for t.flying > 0 {
-		if failed := t.land(); err == nil {
+	for len(t.flying) > 0 {
+		if failed := t.land(ctx); err == nil {
 			err = failed
 		}
 	}
@@ -79,7 +83,7 @@ func (w *Worker) work(ctx context.Context, calls []*call) (n int, err error) {
 // is PENDING without an answer is in doubt.
 func (t *traffic) launch(ctx context.Context, c *call) error {
 	ctx, cancel := hold(ctx, t.cfg.CallTimeout, t.cfg.StopGrace)
-	f := &flight{}
+	f := &flight{begun: time.Now()}
 	var records []Record
 	var err error
 	if f.ready, records, err = t.prepare(ctx, c, &f.results); err != nil {
@@ -90,8 +94,8 @@ func (t *traffic) launch(ctx context.Context, c *call) error {
 	if len(f.ready) > 0 {
 		t.governor.begin(c)
 	}
-	t.flying++
-	t.group.Go(func() {
+	t.flying = append(t.flying, f)
+	t.flights.Go(func() {
 		returned := false
 		defer func() {
 			if !returned { // or the goroutine was ended, as a test that fails does
@@ -103,19 +107,30 @@ func (t *traffic) launch(ctx context.Context, c *call) error {
 		if len(f.ready) > 0 {
 			t.send(ctx, f)
 		}
+		f.answered()
 		f.written = t.write(ctx, &f.results)
 		returned = true
 	})
 	return nil
 }
 
-// land waits for a call and takes down what came of it. An error says that no
-// other should follow.
-func (t *traffic) land() error {
-	f := <-t.landed
-	t.flying--
+// land waits for a call and takes down what came of it, or sets calls aside that are
+// not answered. An error says that no other should follow.
+func (t *traffic) land(ctx context.Context) error {
+	f := t.await(ctx)
+	if f == nil {
+		return nil
+	}
+	return t.takeIn(f)
+}
+
+// takeIn takes down what came of a call that has landed.
+func (t *traffic) takeIn(f *flight) error {
+	if !t.touchDown(f) {
+		t.flying = slices.DeleteFunc(t.flying, func(o *flight) bool { return o == f })
+	}
 	if f.panicked != nil {
-		for ; t.flying > 0; t.flying-- {
+		for range t.flying {
 			<-t.landed
 		}
 		panic(f.panicked)

@@ -307,8 +307,10 @@ func (p planner) behindFlight(items, flight []*item) {
 	}
 	named := p.namedFields()
 	made, own := map[reference]bool{}, map[reference]bool{}
+	busy := map[key]bool{}
 	mentioned, mentionedRef := map[string]bool{}, map[reference]bool{}
 	for _, f := range flight {
+		busy[f.key] = true
 		for _, values := range []map[string]*string{f.values, f.old} {
 			if r, ok := f.table.ownReference(values); ok {
 				own[r] = true
@@ -325,6 +327,7 @@ func (p planner) behindFlight(items, flight []*item) {
 		}
 	}
 	for _, i := range items {
+		i.waiting = i.waiting || busy[i.key]
 		for _, values := range []map[string]*string{i.values, i.old} {
 			if r, ok := i.table.ownReference(values); ok && own[r] {
 				i.waiting = true

@@ -50,8 +50,12 @@ type Worker struct {
 	down      bool          // the last calls failed as a whole
 	silent    bool          // the last call was not answered, and nothing was since
 	refusals  map[string]*refusals
-	planned   time.Time // when the last plan was made
-	tidied    int64     // the beat of Config.TidyEvery in which it was last done
+	aside     []*flight      // calls that are not answered, see aside.go
+	landed    chan *flight   // those that are; it has room for all
+	arrived   []*flight      // of those set aside, before they are taken down
+	flights   sync.WaitGroup // of their goroutines
+	planned   time.Time      // when the last plan was made
+	tidied    int64          // the beat of Config.TidyEvery in which it was last done
 	lastPurge time.Time
 }
 
@@ -87,7 +91,7 @@ func New(pool Pool, cfg Config) (*Worker, error) {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
 	w := &Worker{
-		pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, naming: map[string][]string{}, retries: map[key]retry{}, doubts: map[int64]*doubt{}, lates: map[key]*late{}, refusals: map[string]*refusals{},
+		pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, naming: map[string][]string{}, retries: map[key]retry{}, doubts: map[int64]*doubt{}, lates: map[key]*late{}, refusals: map[string]*refusals{}, landed: make(chan *flight, cfg.Calls),
 		jobs: map[string]*job{}, jobPace: jobPace, noBulk: map[string]time.Time{},
 		pace: newPace(cfg.Calls), writing: make(chan struct{}, writersMost), tidied: beat.Never,
 		guard: guard{gate: cfg.Gate, limits: cfg.Limits, sent: map[string][]sentIn{}}, governor: governor{budget: cfg.Budget},
@@ -125,7 +129,7 @@ func New(pool Pool, cfg Config) (*Worker, error) {
 // row that failed), else the error of the database. Once ctx ends no call is
 // begun; the one in hand finishes, within Config.StopGrace.
 func (w *Worker) RunOnce(ctx context.Context) (n int, err error) {
-	for _, step := range []func(context.Context) (int, error){w.finish, w.endJobs, w.clearUp, w.undone, w.drain} {
+	for _, step := range []func(context.Context) (int, error){w.finish, w.takeDown, w.endJobs, w.clearUp, w.undone, w.drain} {
 		var did int
 		did, err = step(ctx)
 		if n += did; err != nil {
@@ -217,6 +221,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	for r.wait(ctx) {
 		r.step(ctx)
 	}
+	w.bringDown()
 	w.stop(ctx)
 	return nil
 }
@@ -245,6 +250,8 @@ func (r *runner) wait(ctx context.Context) bool {
 	case <-ctx.Done():
 	case <-wake:
 		r.woken()
+	case f := <-r.landed:
+		r.arrived = append(r.arrived, f)
 	case <-r.timer.C:
 		select {
 		case <-r.cfg.Wake: // meanwhile; it has been waited for

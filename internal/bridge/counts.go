@@ -4,6 +4,9 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -34,10 +37,37 @@ func (s *session) counts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	mapped := map[string]bool{}
 	for _, o := range s.objects {
-		o.gathering.pending.Store(writes[o.table.Name].Pending)
+		n := writes[o.table.Name].Pending
+		mapped[o.table.Name] = true
+		o.gathering.pending.Store(n)
+		if o.cfg.Access == accessReadWrite { // then the guard says what is held
+			continue
+		}
+		s.board.Object(o.cfg.Name, func(b *status.Object) {
+			if b.Held = ""; n > 0 {
+				b.Held = fmt.Sprintf("changes of before it became read_only wait (%d): make it read_write again to send them, or set their state in _trigger_log to IGNORED", n)
+			}
+		})
 	}
+	s.unmapped = unmapped(writes, mapped)
 	return nil
+}
+
+// unmapped tells of changes that wait in tables which are not mapped now, empty if
+// there are none.
+func unmapped(writes map[string]outbox.Count, mapped map[string]bool) string {
+	var list []string
+	for _, table := range slices.Sorted(maps.Keys(writes)) {
+		if n := writes[table].Pending; n > 0 && !mapped[table] {
+			list = append(list, fmt.Sprintf("%s (%d)", table, n))
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return "changes wait in tables that are not mapped: " + strings.Join(list, ", ") + "; they are sent when these are mapped again"
 }
 
 // waiting shows what waits and what failed of objects, to whose names belong tables,

@@ -126,7 +126,7 @@ func (s *session) connection(dbErr error, listener *outbox.Listener) {
 	case pending > 0:
 		state = status.PollingDBChanges
 	}
-	message, spaced := "", time.Duration(0)
+	message, spaced := s.unmapped, time.Duration(0)
 	if s.writer != nil {
 		spaced = s.writer.Spaced()
 	}

@@ -44,6 +44,7 @@ type session struct {
 	capture   outbox.Capture // what captures changes, as installed; of install
 	marked    chan struct{}  // capacity 1: there are marks to read back
 	unsafe    string         // why nothing is sent; "" if it may be
+	unmapped  string         // changes that wait where nothing is mapped; refresh's
 	back      chan struct{}  // capacity 1: the database has gone back
 	server    time.Time      // when the database's server was started
 	id        identity

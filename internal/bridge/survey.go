@@ -2,10 +2,11 @@ package bridge
 
 import (
 	"context"
-	"hcbridge/config"
-	"hcbridge/internal/salesforce"
 	"slices"
 	"strings"
+
+	"hcbridge/config"
+	"hcbridge/internal/salesforce"
 )
 
 // descriptions answers for all mapped objects from one call, and asks once for

@@ -179,6 +179,33 @@ func TestInsertStillRunning(t *testing.T) {
 	r.settledRows("Contact", "contact", 3, most)
 }
 
+// A write that Salesforce does not answer holds up its own record, and none of another
+// object or of the same one (contract: failures block only their record).
+func TestUnansweredWriteHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, readWrite...)
+	id := r.Insert("Contact", map[string]any{"LastName": "Held"})
+	r.Start()
+	r.Synced()
+	r.Equal("Contact")
+	held := r.SF.Fault(org.Fault{Method: "PATCH", Path: "/composite/sobjects", Verb: org.Hold, Before: true, Times: 1})
+	r.Exec("UPDATE salesforce.contact SET title = 'held' WHERE sfid = $1", id)
+	r.Must(held.Wait(t.Context(), 1))
+	r.Exec("INSERT INTO salesforce.account (name, external_id__c) VALUES ('free', 'free')")
+	r.Exec("INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ('free', 'free')")
+	r.Eventually("others go on", 20*time.Second, func() error {
+		if n := r.Count("SELECT (SELECT count(*) FROM salesforce.account WHERE sfid IS NOT NULL) + (SELECT count(*) FROM salesforce.contact WHERE lastname = 'free' AND sfid IS NOT NULL)"); n != 2 {
+			return fmt.Errorf("%d of 2 records are made", n)
+		}
+		return nil
+	})
+	if n := r.Count("SELECT count(*) FROM salesforce._trigger_log WHERE state = 'PENDING'"); n != 1 {
+		t.Errorf("%d changes are on their way, want 1", n)
+	}
+	held.Release()
+	r.Equal("Account", "Contact")
+}
+
 // The answer to an update is lost, and before the bridge can look a user changes the same
 // field. If it took effect, an event tells, and the user's value stands; if not, it is
 // sent, also by another process. Without events nobody can tell, and it is sent, too.

@@ -242,3 +242,30 @@ func TestEditOfDeleted(t *testing.T) {
 		t.Errorf("%d conflicts", n)
 	}
 }
+
+// Changes that were captured before their object became read_only, or was taken out of
+// the mapping, wait and are told of; they are sent when it is as before again.
+func TestChangesOfBefore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "HC_OBJECTS=Account,Contact", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_CONTACT_ACCESS=read_write")
+	b := r.Start()
+	r.Synced()
+	b.End(15)
+	r.Exec("INSERT INTO salesforce.account (name) VALUES ('of before')")
+	r.Exec("INSERT INTO salesforce.contact (lastname) VALUES ('of before')")
+	r.Env["HC_OBJECTS"], r.Env["HC_OBJECT_ACCOUNT_ACCESS"] = "Account", "read_only"
+	delete(r.Env, "HC_OBJECT_CONTACT_ACCESS")
+	b = r.Start()
+	r.says("", "tables that are not mapped: contact (1)")
+	r.Eventually("the object tells", 40*time.Second, func() error {
+		if st, ok := r.Status(); ok && strings.Contains(st.Objects[0].Message, "of before it became read_only wait (1)") {
+			return nil
+		}
+		return errors.New("it does not")
+	})
+	b.End(15)
+	r.Env["HC_OBJECTS"], r.Env["HC_OBJECT_ACCOUNT_ACCESS"], r.Env["HC_OBJECT_CONTACT_ACCESS"] = "Account,Contact", "read_write", "read_write"
+	r.Start()
+	r.written("of before")
+	r.Equal("Account", "Contact")
+}
