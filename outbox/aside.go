@@ -156,12 +156,12 @@ func (w *Worker) takeDown(context.Context) (n int, err error) {
 }
 
 // bringDown waits for the calls set aside, at the end of Run, whose grace ends them.
-func (w *Worker) bringDown() {
+func (w *Worker) bringDown(ctx context.Context) {
 	for len(w.aside) > 0 {
 		if len(w.arrived) == 0 {
 			w.arrived = append(w.arrived, <-w.landed)
 		}
-		_, _ = w.takeDown(context.Background()) // what could not be written is tried again
+		_, _ = w.takeDown(ctx) // what could not be written is tried again
 	}
 	w.flights.Wait()
 }

@@ -206,7 +206,7 @@ func TestUnansweredCallHoldsUpNobody(t *testing.T) {
 				t.Errorf("the log tells of it %d times:\n%s", n, text.String())
 			}
 			close(answer)
-			b.worker.bringDown()
+			b.worker.bringDown(t.Context())
 			b.drain()
 			b.want("log", b.live(), "")
 			b.want("last", fmt.Sprint(b.sf.history["acc000000000001AAA"]), "[update map[Industry:held] update map[Industry:later]]")
@@ -335,7 +335,7 @@ func atRandom(t *testing.T, rng *rand.Rand, impatient bool) {
 	if wasAside != impatient {
 		t.Errorf("calls were set aside: %v", wasAside)
 	}
-	defer b.worker.bringDown()
+	defer b.worker.bringDown(t.Context())
 	for range 600 {
 		_, _ = b.worker.RunOnce(t.Context())
 		if b.one(`SELECT count(*) FROM salesforce._trigger_log`) == "0" {

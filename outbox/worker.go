@@ -221,7 +221,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	for r.wait(ctx) {
 		r.step(ctx)
 	}
-	w.bringDown()
+	w.bringDown(ctx)
 	w.stop(ctx)
 	return nil
 }
