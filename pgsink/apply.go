@@ -16,9 +16,6 @@ import (
 //go:embed sql/lock_marks.sql
 var lockMarksSQL string
 
-//go:embed sql/renew_marks.sql
-var renewMarksSQL string
-
 //go:embed sql/answer_marks.sql
 var answerMarksSQL string
 
@@ -103,18 +100,39 @@ type step struct {
 	wrap func(error) error
 }
 
-// before are the steps that come ahead of the rows.
+// before are the steps that come ahead of the rows: all that is known of marks by then.
+// Whoever waits for a mark has nothing yet for which its holder could wait.
 func (s *Sink) before(p *plan) []step {
 	steps := []step{s.settings(ownSQL)}
-	if len(p.done) > 0 {
-		objects, sfids, _ := doneArrays(p.done)
-		steps = append(steps, step{sql: lockMarksSQL, args: []any{s.schema, objects, sfids}})
+	if len(p.groups)+len(p.done) > 0 {
+		objects, sfids, barred := p.locks()
+		steps = append(steps, step{sql: lockMarksSQL, args: []any{s.schema, objects, sfids, barred}})
 	}
-	if len(p.barred) > 0 {
-		objects, sfids, _ := doneArrays(p.barred)
-		steps = append(steps, step{sql: renewMarksSQL, args: []any{s.schema, objects, sfids}})
+	if args := s.markArgs(p.marks); args != nil {
+		steps = append(steps, step{sql: markSQL, args: args})
 	}
 	return steps
+}
+
+// locks are the records of which the marks are locked, and which of them are barred.
+func (p *plan) locks() (objects, sfids []string, barred []bool) {
+	add := func(object, sfid string, bars bool) {
+		if id, ok := canonID(sfid); ok {
+			objects, sfids, barred = append(objects, object), append(sfids, id), append(barred, bars)
+		}
+	}
+	for _, g := range p.groups {
+		for _, it := range g.items {
+			add(g.table.Object, it.row.SFID, it.bars())
+		}
+	}
+	for _, d := range p.done {
+		add(d.Object, d.SFID, false)
+	}
+	for _, m := range p.marks {
+		add(m.Object, m.SFID, false)
+	}
+	return objects, sfids, barred
 }
 
 // after are the steps that follow the rows.
@@ -123,9 +141,6 @@ func (s *Sink) after(p *plan) []step {
 	if len(p.done) > 0 {
 		objects, sfids, seqs := doneArrays(p.done)
 		steps = append(steps, step{sql: answerMarksSQL, args: []any{s.schema, objects, sfids, seqs}})
-	}
-	if args := s.markArgs(p.marks); args != nil {
-		steps = append(steps, step{sql: markSQL, args: args})
 	}
 	if len(p.echoes) > 0 {
 		steps = append(steps, step{sql: fmt.Sprintf(echoSQL, quote(s.schema, "_trigger_log_echo")), args: []any{p.echoes}})

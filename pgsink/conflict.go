@@ -59,13 +59,13 @@ conflicted AS (
         ORDER BY l.id DESC
         LIMIT 1
     ) AS e
-    WHERE f.remote IS DISTINCT FROM f.own
+    WHERE %[7]s AND f.remote IS DISTINCT FROM f.own
         AND (m.verdict IN ('held', 'equal') AND m.kind <> 'delete' OR m.verdict = 'stale' AND m.kind IN ('event', 'patch'))
         AND NOT EXISTS (
             SELECT FROM %[3]s AS l
             WHERE position('"' || f.name || '"=>' IN l."values") > 0
                 AND (hcbridge.pair(l."values", f.name) IS NOT DISTINCT FROM f.remote OR hcbridge.pair(l.old, f.name) IS NOT DISTINCT FROM f.remote))
-    UNION ALL`, t.ident(), pairs, entries, name, literal(t.Columns[t.stamp].Name), stamp)
+    UNION ALL`, t.ident(), pairs, entries, name, literal(t.Columns[t.stamp].Name), stamp, afterMarks)
 	}
 	fmt.Fprintf(b, `
     SELECT $1, $2, %[1]s, m.row_id, m.sfid, f.name, e.id, e.local, NULL, e.base, true, 'salesforce', true
@@ -79,13 +79,13 @@ conflicted AS (
         ORDER BY l.id DESC
         LIMIT 1
     ) AS e
-    WHERE m.verdict = 'delete'
+    WHERE m.verdict = 'delete' AND %[4]s
     ORDER BY 5, 6
     ON CONFLICT (schema, table_name, record_id, field, entry) DO UPDATE
     SET remote_value = excluded.remote_value, at = now()
     WHERE NOT c.settled AND c.remote_value IS DISTINCT FROM excluded.remote_value
     RETURNING c.settled
-)`, name, t.edited(), log)
+)`, name, t.edited(), log, afterMarks)
 	if pairs == "" {
 		b.WriteString(",\nsettled AS (SELECT 1 WHERE false)")
 		return
@@ -97,7 +97,7 @@ answered AS MATERIALIZED (
     JOIN %[1]s AS r ON r.id = m.row_id
     JOIN hcbridge.conflict AS c ON c.schema = $1 AND c.object = $2 AND c.sfid = m.sfid AND NOT c.settled
     JOIN LATERAL (VALUES %[2]s) AS f (name, remote, own) ON f.name = c.field
-    WHERE m.kind IN %[3]s AND m.verdict IN ('update', 'same')
+    WHERE m.kind IN %[3]s AND m.verdict IN ('update', 'same') AND %[4]s
 ),
 refuted AS (
     DELETE FROM hcbridge.conflict AS c USING answered AS a WHERE c.id = a.id AND a.theirs AND a.taken
@@ -106,7 +106,7 @@ settled AS (
     UPDATE hcbridge.conflict AS c SET settled = true, chosen = CASE WHEN a.theirs THEN 'salesforce' ELSE 'postgres' END
     FROM answered AS a WHERE c.id = a.id AND NOT (a.theirs AND a.taken)
     RETURNING 1
-)`, t.ident(), pairs, reads)
+)`, t.ident(), pairs, reads, afterMarks)
 }
 
 // pairs are the columns that an app may have changed, each with the record's

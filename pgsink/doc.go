@@ -82,7 +82,10 @@
 // # Concurrency
 //
 // Everything is safe for concurrent use. Nothing here starts a goroutine.
-// Batches of the same records are serialised by their rows and marks.
+// Batches of the same records are serialised by their rows and marks. Whoever writes
+// several kinds of rows in one transaction does so in one order, or two would wait for
+// each other: marks, by object and id, then deletions, then the rest. A mapped row is
+// locked after the marks that are known by then, since an app may wait for it.
 //
 // # Conflicts
 //

@@ -29,7 +29,6 @@ type group struct {
 // plan is a batch put in order.
 type plan struct {
 	groups    []*group
-	barred    []Done // patches, and deletes that answer no mark: a read under way is too old for them
 	done      []Done
 	marks     []Mark
 	positions []Position
@@ -224,9 +223,6 @@ func (p *plan) place(key recordKey, it *item) {
 			return
 		}
 	}
-	if it.kind == Patch || it.kind == Delete && it.seq == 0 {
-		p.barred = append(p.barred, Done{Object: t.Object, SFID: key.sfid})
-	}
 	if it.kind == Delete {
 		it.row = Row{SFID: key.sfid, Stamp: it.row.Stamp}
 		if g := p.any(t); g != nil {
@@ -237,6 +233,10 @@ func (p *plan) place(key recordKey, it *item) {
 	g := p.group(t, it)
 	g.items = append(g.items, it)
 }
+
+// bars reports a patch, or a delete that answers no mark: a read under way is too old
+// for it.
+func (it *item) bars() bool { return it.kind == Patch || it.kind == Delete && it.seq == 0 }
 
 // any is some statement of the table; a delete needs no column but the stamp,
 // which all have.

@@ -333,7 +333,8 @@ deleted AS (
 
 // consequencesSQL ends every apply statement: what was not written after all is
 // held, held and equal records are marked with growing delays, deletions are
-// remembered, and records that went through are no longer failures.
+// remembered, and records that went through are no longer failures. Marks come before
+// what else other transactions of ours may wait for, as they do in all.
 const consequencesSQL = `,
 o AS MATERIALIZED (
     SELECT m.sfid, CASE
@@ -359,11 +360,12 @@ marked AS (
             ELSE excluded.due_at
         END,
         attempts = CASE excluded.reason WHEN 'held' THEN k.attempts + 1 ELSE 0 END
+    RETURNING 1
 ),
 buried AS (
     INSERT INTO hcbridge.gone AS g (schema, object, sfid, row_id)
     SELECT $1, $2, m.sfid, m.row_id FROM m
-    WHERE m.kind = 'delete' AND m.verdict IN ('delete', 'same')
+    WHERE m.kind = 'delete' AND m.verdict IN ('delete', 'same') AND ` + afterMarks + `
     ORDER BY m.sfid
     ON CONFLICT (schema, object, sfid) DO UPDATE
     SET at = now(), row_id = coalesce(excluded.row_id, g.row_id)
@@ -371,5 +373,8 @@ buried AS (
 cleared AS (
     DELETE FROM hcbridge.read_error AS e
     WHERE e.schema = $1 AND e.object = $2 AND e.sfid = ANY (ARRAY(
-        SELECT o.sfid FROM o WHERE o.verdict IN ('insert', 'update', 'delete', 'same')))
+        SELECT o.sfid FROM o WHERE o.verdict IN ('insert', 'update', 'delete', 'same') AND ` + afterMarks + `))
 )`
+
+// afterMarks has a part of the apply statement run after the one that sets marks.
+const afterMarks = "(SELECT count(*) FROM marked) >= 0"

@@ -106,7 +106,7 @@ func (g *group) upsert() string {
 
 // onlyEvents reports whether the plan can be tried with upsertSQL.
 func (p *plan) onlyEvents() bool {
-	if len(p.groups) == 0 || len(p.done)+len(p.barred) > 0 {
+	if len(p.groups) == 0 || len(p.done) > 0 {
 		return false
 	}
 	for _, g := range p.groups {
@@ -206,6 +206,9 @@ func (s *Sink) together(ctx context.Context, p *plan) (Result, error) {
 			sql, args := rest.statement()
 			second = append(second, step{sql: sql, args: args, read: func(rows pgx.Rows) error { return res.read(g.table.Object, rows) }})
 		}
+	}
+	if args := s.markArgs(p.marks); args != nil {
+		second = append(second, step{sql: markSQL, args: args})
 	}
 	second = append(append(second, s.after(p)...), step{sql: "COMMIT"})
 	if err := send(ctx, conn, second); err != nil {

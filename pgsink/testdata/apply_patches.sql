@@ -129,11 +129,12 @@ marked AS (
             ELSE excluded.due_at
         END,
         attempts = CASE excluded.reason WHEN 'held' THEN k.attempts + 1 ELSE 0 END
+    RETURNING 1
 ),
 buried AS (
     INSERT INTO hcbridge.gone AS g (schema, object, sfid, row_id)
     SELECT $1, $2, m.sfid, m.row_id FROM m
-    WHERE m.kind = 'delete' AND m.verdict IN ('delete', 'same')
+    WHERE m.kind = 'delete' AND m.verdict IN ('delete', 'same') AND (SELECT count(*) FROM marked) >= 0
     ORDER BY m.sfid
     ON CONFLICT (schema, object, sfid) DO UPDATE
     SET at = now(), row_id = coalesce(excluded.row_id, g.row_id)
@@ -141,7 +142,7 @@ buried AS (
 cleared AS (
     DELETE FROM hcbridge.read_error AS e
     WHERE e.schema = $1 AND e.object = $2 AND e.sfid = ANY (ARRAY(
-        SELECT o.sfid FROM o WHERE o.verdict IN ('insert', 'update', 'delete', 'same')))
+        SELECT o.sfid FROM o WHERE o.verdict IN ('insert', 'update', 'delete', 'same') AND (SELECT count(*) FROM marked) >= 0))
 ),
 conflicted AS (
     INSERT INTO hcbridge.conflict AS c (schema, object, table_name, record_id, sfid, field, entry, local_value, remote_value, base_value, remote_deleted, chosen, settled)
@@ -164,7 +165,7 @@ conflicted AS (
         ORDER BY l.id DESC
         LIMIT 1
     ) AS e
-    WHERE f.remote IS DISTINCT FROM f.own
+    WHERE (SELECT count(*) FROM marked) >= 0 AND f.remote IS DISTINCT FROM f.own
         AND (m.verdict IN ('held', 'equal') AND m.kind <> 'delete' OR m.verdict = 'stale' AND m.kind IN ('event', 'patch'))
         AND NOT EXISTS (
             SELECT FROM (
@@ -189,7 +190,7 @@ conflicted AS (
         ORDER BY l.id DESC
         LIMIT 1
     ) AS e
-    WHERE m.verdict = 'delete'
+    WHERE m.verdict = 'delete' AND (SELECT count(*) FROM marked) >= 0
     ORDER BY 5, 6
     ON CONFLICT (schema, table_name, record_id, field, entry) DO UPDATE
     SET remote_value = excluded.remote_value, at = now()
@@ -202,7 +203,7 @@ answered AS MATERIALIZED (
     JOIN "salesforce"."account" AS r ON r.id = m.row_id
     JOIN hcbridge.conflict AS c ON c.schema = $1 AND c.object = $2 AND c.sfid = m.sfid AND NOT c.settled
     JOIN LATERAL (VALUES ('name', CASE WHEN m.v0 IS NOT NULL THEN format('%s', m.v0) END, CASE WHEN r."name" IS NOT NULL THEN format('%s', r."name") END), ('ext__c', CASE WHEN m.v1 IS NOT NULL THEN format('%s', m.v1) END, CASE WHEN r."ext__c" IS NOT NULL THEN format('%s', r."ext__c") END), ('amount__c', CASE WHEN m.v2 IS NOT NULL THEN format('%s', m.v2) END, CASE WHEN r."amount__c" IS NOT NULL THEN format('%s', r."amount__c") END)) AS f (name, remote, own) ON f.name = c.field
-    WHERE m.kind IN ('read', 'known', 'foreign') AND m.verdict IN ('update', 'same')
+    WHERE m.kind IN ('read', 'known', 'foreign') AND m.verdict IN ('update', 'same') AND (SELECT count(*) FROM marked) >= 0
 ),
 refuted AS (
     DELETE FROM hcbridge.conflict AS c USING answered AS a WHERE c.id = a.id AND a.theirs AND a.taken

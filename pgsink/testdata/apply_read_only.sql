@@ -99,11 +99,12 @@ marked AS (
             ELSE excluded.due_at
         END,
         attempts = CASE excluded.reason WHEN 'held' THEN k.attempts + 1 ELSE 0 END
+    RETURNING 1
 ),
 buried AS (
     INSERT INTO hcbridge.gone AS g (schema, object, sfid, row_id)
     SELECT $1, $2, m.sfid, m.row_id FROM m
-    WHERE m.kind = 'delete' AND m.verdict IN ('delete', 'same')
+    WHERE m.kind = 'delete' AND m.verdict IN ('delete', 'same') AND (SELECT count(*) FROM marked) >= 0
     ORDER BY m.sfid
     ON CONFLICT (schema, object, sfid) DO UPDATE
     SET at = now(), row_id = coalesce(excluded.row_id, g.row_id)
@@ -111,6 +112,6 @@ buried AS (
 cleared AS (
     DELETE FROM hcbridge.read_error AS e
     WHERE e.schema = $1 AND e.object = $2 AND e.sfid = ANY (ARRAY(
-        SELECT o.sfid FROM o WHERE o.verdict IN ('insert', 'update', 'delete', 'same')))
+        SELECT o.sfid FROM o WHERE o.verdict IN ('insert', 'update', 'delete', 'same') AND (SELECT count(*) FROM marked) >= 0))
 )
 SELECT verdict, count(*) FROM o GROUP BY verdict
