@@ -30,10 +30,14 @@ type Config struct {
 	// nobody can: plain inserts are parked at once, upserts are repeated.
 	Finder Finder
 
-	// Settle is called in the transaction that writes results down, so that
+	// Settle is called first in the transaction that writes results down, so that
 	// what the caller stores about them is durable with them. An error rolls
 	// the transaction back and it is tried again. nil = nothing to do.
 	Settle func(ctx context.Context, tx pgx.Tx, done []Settled) error
+
+	// Spent adds to what such a transaction does last: what all of them touch, so that
+	// each waits only for the commit of another. nil = nothing to do.
+	Spent func(batch *pgx.Batch)
 
 	// Gate holds tables of which more changes are to be sent than Limits allow.
 	// nil = nothing is ever held.

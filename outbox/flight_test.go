@@ -57,34 +57,26 @@ func TestCallsSideBySide(t *testing.T) {
 	b.want("log", b.live(), "")
 }
 
-// While what the caller stores with one call's answer is written, and that is done for
-// one call at a time, the answer to another goes to its row.
+// The caller is asked about one call's answer at a time, and that is all that another's
+// waits for: both are written to their rows side by side.
 func TestAnswersSideBySide(t *testing.T) {
 	t.Parallel()
 	var b *bundle
-	var within, longest, calledFor atomic.Int32
+	var within, longest, calledFor, written atomic.Int32
 	b = setup(t, calls(2, 1), func(c *Config) {
-		c.Settle = func(ctx context.Context, tx pgx.Tx, _ []Settled) error {
+		c.Settle = func(context.Context, pgx.Tx, []Settled) error {
 			longest.Store(max(longest.Load(), within.Add(1)))
 			defer within.Add(-1)
-			if calledFor.Add(1) > 1 {
-				return nil
+			calledFor.Add(1)
+			return nil
+		}
+		c.Spent = func(*pgx.Batch) {
+			if written.Add(1) > 1 {
+				return
 			}
-			for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
-				var free, ready int
-				err := b.pool.QueryRow(ctx, "SELECT count(*) FROM (SELECT FROM salesforce.account FOR UPDATE SKIP LOCKED) AS r").Scan(&free)
-				if err != nil {
-					return err
-				}
-				// Both have written what they have to, this one and the one that waits for it.
-				err = b.pool.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'").Scan(&ready)
-				if err != nil || free == 0 && ready == 2 {
-					return err
-				}
-				if time.Now().After(deadline) {
-					return fmt.Errorf("%d rows are written to by nobody meanwhile, %d transactions have written", free, ready)
-				}
-			}
+			eventually(t, "both rows are locked", func() bool {
+				return b.one("SELECT count(*) FROM (SELECT FROM salesforce.account FOR UPDATE SKIP LOCKED) AS r") == "0"
+			})
 		}
 	})
 	b.accounts(2)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // A refusal that may heal by itself is one only after several attempts, and then
@@ -123,4 +124,61 @@ func TestSettleWaitsForOthers(t *testing.T) {
 	b.want("log", b.live(), "")
 	b.want("settled", b.one(`SELECT n FROM busy`), "11")
 	b.want("calls", b.sf.sent(), "insert Account 1")
+}
+
+// While Config.Settle waits for others no row is locked for which an app would wait,
+// and one that Postgres ends as half of a deadlock is tried again without a stall.
+func TestSettleLocksNoRows(t *testing.T) {
+	t.Parallel()
+	var b *bundle
+	tries := 0
+	b = setup(t, func(c *Config) {
+		c.Settle = func(ctx context.Context, _ pgx.Tx, _ []Settled) error {
+			if tries++; tries == 1 {
+				return &pgconn.PgError{Code: "40P01", Message: "deadlock detected"}
+			}
+			_, err := b.pool.Exec(ctx, `SELECT FROM salesforce.account FOR UPDATE NOWAIT`)
+			return err
+		}
+	})
+	b.exec(`INSERT INTO salesforce.account (name) VALUES ('a'), ('b')`)
+	b.run()
+	b.want("log", b.live(), "")
+	b.want("tries", fmt.Sprint(tries), "2")
+	b.want("calls", b.sf.sent(), "insert Account 2")
+}
+
+// Config.Settle is told of what is written, and not each time that a row is found locked.
+func TestSettleOfLockedRows(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *Config) {
+		c.Settle = func(ctx context.Context, tx pgx.Tx, done []Settled) error {
+			for _, d := range done {
+				if _, err := tx.Exec(ctx, `INSERT INTO told VALUES ($1)`, d.SFID); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	})
+	b.exec(`CREATE TABLE told (sfid text); INSERT INTO salesforce.account (name) VALUES ('a'), ('b'), ('c')`)
+	tx, err := b.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT FROM salesforce.account WHERE name = 'b' FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		b.run()
+		b.want("told", b.list(`SELECT a.name FROM told JOIN salesforce.account AS a USING (sfid) ORDER BY 1`), "a c")
+		b.want("all told", b.one(`SELECT count(*) FROM told`), "2")
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.run()
+	b.want("all told in the end", b.list(`SELECT a.name FROM told JOIN salesforce.account AS a USING (sfid) ORDER BY 1`), "a b c")
+	b.want("calls", b.sf.sent(), "insert Account 3")
+	b.want("log", b.live(), "")
 }

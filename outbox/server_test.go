@@ -361,7 +361,8 @@ func TestStandsStill(t *testing.T) {
 	})
 	b.apart(nil, func(c *Config) {
 		c.IdlePoll = 10 * time.Millisecond
-		c.Settle = func(context.Context, pgx.Tx, []Settled) error { still(); return nil }
+		c.Settle = func(context.Context, pgx.Tx, []Settled) error { return nil }
+		c.Spent = func(*pgx.Batch) { still() }
 	})
 	stop := b.runs()
 	defer stop()

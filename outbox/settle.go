@@ -80,13 +80,19 @@ func (w *Worker) write(ctx context.Context, s *settlement) (x written) {
 	// An answer is worth more than the deadline that it came in under.
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), 15*time.Second, errors.New("results not written within 15s"))
 	defer cancel()
+	now, later := s.results, []*result(nil)
 	for {
-		x = w.tryWrite(ctx, s)
+		x = w.tryWrite(ctx, s, now, later)
+		if errors.Is(x.err, errLocked) {
+			now, later = x.now, x.later
+			continue
+		}
 		// What Config.Settle touches may be held for long, as by a reading back of as many
-		// records. The app's rows are free between two tries.
-		if !lockTimeout(x.err) || ctx.Err() != nil {
+		// records. No row is locked meanwhile.
+		if !inTheWay(x.err) || ctx.Err() != nil {
 			break
 		}
+		w.log.Debug().Err(x.err).Str("event", "settle_retry").Int("rows", len(s.results)).Msg("the transaction is run again")
 	}
 	if x.err != nil {
 		return written{later: s.results, attempt: s.attempt, err: fmt.Errorf("settle %d records: %w", len(s.results), x.err)}
@@ -95,44 +101,58 @@ func (w *Worker) write(ctx context.Context, s *settlement) (x written) {
 }
 
 // writersMost is how many calls write their results down at a time: while one waits
-// for the disk, or for its turn in Config.Settle, the server works on the other. More
+// for the disk, the server works on the other. More
 // would take from the app what they gain.
 const writersMost = 2
 
-// tryWrite writes a settlement in one transaction. Config.Settle comes last, alone, and
-// what it wrote is committed before it is called again: so none waits in it for what
-// another has locked.
-func (w *Worker) tryWrite(ctx context.Context, s *settlement) (x written) {
-	alone := false
-	defer func() {
-		if alone {
-			w.settling.Unlock()
+// errLocked has a settlement written without the results of rows that an app holds locked.
+var errLocked = errors.New("some of the rows are locked")
+
+// tryWrite writes a settlement in one transaction: the results now, of which nobody has
+// seen yet that their rows are locked, and what must be kept of those for later. Config.Settle
+// comes first, while nothing is locked for which an app, or another transaction of the
+// bridge, could wait; it is told of what is written, and of nothing else.
+func (w *Worker) tryWrite(ctx context.Context, s *settlement, now, later []*result) (x written) {
+	list := report(now)
+	x.err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+		if err := w.tell(ctx, tx, list); err != nil {
+			return err
 		}
-	}()
-	x.err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) (err error) {
-		if x.now, x.later, err = w.lockRows(ctx, tx, s.results); err != nil {
+		free, locked, err := w.lockRows(ctx, tx, now)
+		if err != nil {
 			return fmt.Errorf("lock: %w", err)
+		}
+		x.now, x.later = free, slices.Concat(later, locked)
+		if w.cfg.Settle != nil && len(locked) > 0 {
+			return errLocked
 		}
 		if err := w.keepAnswers(ctx, tx, x.later); err != nil {
 			return fmt.Errorf("answers: %w", err)
 		}
-		if err := w.writeResults(ctx, tx, x.now, s.attempt); err != nil {
-			return err
-		}
-		if list := report(x.now); w.cfg.Settle != nil && len(list) > 0 {
-			w.settling.Lock()
-			alone = true
-			return w.cfg.Settle(ctx, tx, list)
-		}
-		return nil
+		return w.writeResults(ctx, tx, x.now, s.attempt, len(list) > 0)
 	})
 	return x
 }
 
-// lockTimeout reports that a lock was waited for as long as lockRows allows.
-func lockTimeout(err error) bool {
+// tell calls Config.Settle. Whatever it waits for, and whoever holds that, it gives up
+// before Postgres would take it for a deadlock, and is tried again.
+func (w *Worker) tell(ctx context.Context, tx pgx.Tx, list []Settled) error {
+	if w.cfg.Settle == nil || len(list) == 0 {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, briefSQL); err != nil {
+		return err //nolint:wrapcheck // wrapped by settle
+	}
+	w.settling.Lock()
+	defer w.settling.Unlock()
+	return w.cfg.Settle(ctx, tx, list)
+}
+
+// inTheWay reports that others were in the way of a transaction, which may find them
+// gone when it is run again.
+func inTheWay(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && e.Code == "55P03"
+	return ok && (e.Code == "55P03" || e.Code == "40P01")
 }
 
 // remember keeps what is to be written later for finish, and of what is written
@@ -150,6 +170,9 @@ func (w *Worker) remember(x written) (n int, err error) {
 // ownSQL marks a transaction as the bridge's own. Should this process stand still in it,
 // because its machine does, the app waits for its rows no longer than that.
 const ownSQL = "SELECT set_config('xmlbinary', 'hex', true), set_config('lock_timeout', '5s', true), set_config('idle_in_transaction_session_timeout', '5s', true)"
+
+// briefSQL is ownSQL for what comes before rows are locked.
+const briefSQL = "SELECT set_config('lock_timeout', '250ms', true), set_config('idle_in_transaction_session_timeout', '5s', true)"
 
 // lockRows locks the rows that results are written to, and tells apart those
 // that somebody else holds. A row that is gone has nothing to be locked.
@@ -258,9 +281,16 @@ func (b *rowWrite) add(r *result, sfid *string, lastOp string, err *string) {
 	b.errs = append(b.errs, err)
 }
 
-// writeResults writes to rows and log in one round trip. Where a row does not
-// take its result it begins again, so that the others are not undone.
-func (w *Worker) writeResults(ctx context.Context, tx pgx.Tx, results []*result, attempt int64) error {
+// writeResults writes to rows and log in one round trip, and at its end what Config.Spent
+// adds. Where a row does not take its result it begins again, so that the others are not
+// undone.
+func (w *Worker) writeResults(ctx context.Context, tx pgx.Tx, results []*result, attempt int64, spent bool) error {
+	queueLog := func(batch *pgx.Batch) {
+		w.queueLog(batch, results, attempt)
+		if spent && w.cfg.Spent != nil {
+			w.cfg.Spent(batch)
+		}
+	}
 	writes := rowWrites(results)
 	batch := &pgx.Batch{}
 	if len(writes) > 0 {
@@ -269,7 +299,7 @@ func (w *Worker) writeResults(ctx context.Context, tx pgx.Tx, results []*result,
 	for table, b := range writes {
 		batch.Queue(w.sql.row[table], b.ids, b.sfids, b.lastOps, b.errs)
 	}
-	w.queueLog(batch, results, attempt)
+	queueLog(batch)
 	err := tx.SendBatch(ctx, batch).Close()
 	if err == nil || len(writes) == 0 || !rowFault(err) {
 		return err //nolint:wrapcheck // wrapped by settle
@@ -287,7 +317,7 @@ func (w *Worker) writeResults(ctx context.Context, tx pgx.Tx, results []*result,
 		}
 	}
 	batch = &pgx.Batch{}
-	w.queueLog(batch, results, attempt)
+	queueLog(batch)
 	return tx.SendBatch(ctx, batch).Close() //nolint:wrapcheck // wrapped by settle
 }
 

@@ -234,7 +234,7 @@ func (w *Worker) remove(ctx context.Context, t *Table, list []*redone) error {
 		r := list[c.Equal[0]]
 		sent, err := w.removeAgain(ctx, r, c.SFID, column)
 		switch {
-		case err != nil && (rowFault(err) || lockTimeout(err)):
+		case err != nil && (rowFault(err) || inTheWay(err)):
 			w.log.Warn().Err(err).Str("event", "undone").Str("object", t.Object).Str("sfid", c.SFID).Msg("a request whose answer was lost took effect late and made a deleted record again, whose row cannot be deleted now")
 		case err != nil:
 			return fmt.Errorf("delete again: %w", err)

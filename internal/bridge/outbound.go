@@ -157,7 +157,7 @@ func ofRecord(f *outbox.Failure) *outbox.Failure {
 
 // settled runs in the transaction that records an answer: what Salesforce
 // stored is read back into the row, with what came in meanwhile, and what it
-// deleted is remembered.
+// deleted is remembered. Marks come before graves, as they do in what comes in.
 func (s *session) settled(ctx context.Context, tx pgx.Tx, done []outbox.Settled) error {
 	var marks []pgsink.Mark
 	refused, deleted := map[string][]string{}, map[string][]string{} // Salesforce ids by object
@@ -187,21 +187,21 @@ func (s *session) settled(ctx context.Context, tx pgx.Tx, done []outbox.Settled)
 		marks = append(marks, pgsink.Mark{Object: o.cfg.Name, SFID: d.SFID, Reason: "written"})
 		o.gathering.add(1)
 	}
-	for object, ids := range deleted { // events of before must not bring them back
-		if err := s.sink.BuryIn(ctx, tx, object, ids); err != nil {
-			return err
-		}
-	}
 	for object, sfids := range refused { // rows wait for them no longer
 		if err := s.sink.Expedite(ctx, tx, object, sfids); err != nil {
 			return err
 		}
 	}
-	if err := s.keepPurse(ctx, tx); err != nil || len(marks)+len(refused) == 0 {
-		return err
-	}
 	if err := s.sink.Mark(ctx, tx, marks); err != nil {
 		return err
+	}
+	for object, ids := range deleted { // events of before must not bring them back
+		if err := s.sink.BuryIn(ctx, tx, object, ids); err != nil {
+			return err
+		}
+	}
+	if len(marks)+len(refused) == 0 {
+		return nil
 	}
 	s.wakeHydrator() // it looks again shortly, should this transaction commit later
 	return nil

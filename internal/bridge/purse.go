@@ -32,16 +32,11 @@ func (s *session) purse(ctx context.Context) (*outbox.Purse, error) {
 }
 
 // keepPurse keeps it with the answers to what was paid from it.
-func (s *session) keepPurse(ctx context.Context, tx pgx.Tx) error {
+func (s *session) keepPurse(batch *pgx.Batch) {
 	if s.writer == nil {
-		return nil
+		return
 	}
-	calls, known := s.writer.Purse()
-	if !known {
-		return nil
+	if calls, known := s.writer.Purse(); known {
+		batch.Queue(purseSQL, s.cfg.Schema, calls)
 	}
-	if _, err := tx.Exec(ctx, purseSQL, s.cfg.Schema, calls); err != nil {
-		return fmt.Errorf("purse: %w", err)
-	}
-	return nil
 }
