@@ -67,8 +67,12 @@ func (c Column) sendable(op Op) bool {
 
 // renderValue turns a value in Postgres text form (DateStyle ISO) into what
 // Salesforce takes in JSON for a field of the given type. Numbers keep every
-// digit; date and time are in UTC, cut to milliseconds.
+// digit; date and time are in UTC, cut to milliseconds. A boolean is never null there,
+// and one would have the whole call refused.
 func renderValue(kind string, text *string) (any, error) {
+	if text == nil && strings.EqualFold(kind, "boolean") {
+		return false, nil
+	}
 	if text == nil {
 		return nil, nil //nolint:nilnil // null is a value
 	}

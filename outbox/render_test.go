@@ -65,8 +65,11 @@ func TestRenderValue(t *testing.T) {
 			t.Errorf("%s %s: got %v, no error", c[0], c[1], got)
 		}
 	}
-	if got, err := renderValue("boolean", nil); got != nil || err != nil {
+	if got, err := renderValue("string", nil); got != nil || err != nil {
 		t.Errorf("null: %v, %v", got, err)
+	}
+	if got, err := renderValue("boolean", nil); got != false || err != nil {
+		t.Errorf("null of a boolean: %v, %v", got, err)
 	}
 }
 
@@ -113,6 +116,8 @@ func TestFieldsOf(t *testing.T) {
 	}{
 		"null is left out of an insert":      {account, Insert, `name=>a, industry=>NULL`, `{"Name":"a"}`},
 		"null clears on update":              {account, Update, `name=>a, industry=>NULL`, `{"Industry":null,"Name":"a"}`},
+		"a boolean without a value":          {account, Insert, `active__c=>NULL`, `{}`},
+		"a boolean is never null":            {account, Update, `active__c=>NULL`, `{"Active__c":false}`},
 		"read-only fields are not sent":      {account, Update, `score__c=>1, currencyisocode=>EUR, name=>a`, `{"Name":"a"}`},
 		"createable fields on insert":        {account, Insert, `score__c=>1, currencyisocode=>EUR`, `{"CurrencyIsoCode":"EUR"}`},
 		"neither system nor unknown columns": {account, Insert, `sfid=>1, id=>1, systemmodstamp=>x, unmapped=>1, isdeleted=>t`, `{}`},

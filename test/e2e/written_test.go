@@ -109,6 +109,27 @@ func TestSalesforceStoresSomethingElse(t *testing.T) {
 	}
 }
 
+// A boolean that is NULL, as a column that an app clears or never sets is, is false in
+// Salesforce, which has no other: the call goes through, and the row says so then.
+func TestBooleansWithoutValue(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "HC_OBJECTS=Every__c", "HC_OBJECT_EVERY__C_ACCESS=read_write", "HC_OBJECT_EVERY__C_EXTERNAL_ID=External_Id__c",
+		"HC_OBJECT_EVERY__C_FIELDS=Name,Check__c,External_Id__c", "HC_OBJECT_EVERY__C_MODE=polling", "HC_POLL_INTERVAL=24h")
+	other, err := r.SF.Insert("Every__c", map[string]any{"Name": "known", "Check__c": true, "External_Id__c": "known"})
+	r.Must(err)
+	r.Start()
+	r.Synced()
+	r.Exec(`INSERT INTO salesforce.every__c (external_id__c, name, check__c) VALUES ('set', 'set', true), ('unset', 'unset', NULL)`)
+	r.rowsAre("every__c", `check__c || _hc_lastop`, map[string]string{"known": "trueSYNCED", "set": "trueSYNCED", "unset": "falseSYNCED"})
+	calls := r.SF.Calls()["collections_update"]
+	r.Exec(`UPDATE salesforce.every__c SET check__c = NULL`)
+	r.rowsAre("every__c", `check__c || _hc_lastop`, map[string]string{"known": "falseSYNCED", "set": "falseSYNCED", "unset": "falseSYNCED"})
+	if n := r.SF.Calls()["collections_update"] - calls; n != 1 || r.SF.Writes(other) != 2 {
+		t.Errorf("%d calls, and %d writes of one record", n, r.SF.Writes(other))
+	}
+	r.Equal("Every__c")
+}
+
 // What Salesforce never takes, whatever the reason, is FAILED at its first attempt,
 // says at its row which field and why, is not cut to fit, holds up none of those it
 // was sent with, and is not tried again until its row is changed or a person wants it
