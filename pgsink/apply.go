@@ -108,10 +108,32 @@ func (s *Sink) before(p *plan) []step {
 		objects, sfids, barred := p.locks()
 		steps = append(steps, step{sql: lockMarksSQL, args: []any{s.schema, objects, sfids, barred}})
 	}
-	if args := s.markArgs(p.marks); args != nil {
+	first, _ := p.marksInOrder()
+	if args := s.markArgs(first); args != nil {
 		steps = append(steps, step{sql: markSQL, args: args})
 	}
 	return steps
+}
+
+// marksInOrder are the marks that are set before the rows, and those of records whose
+// marks this transaction answers: they are there, and locked, and set again when it has
+// been seen whether the answer counts.
+func (p *plan) marksInOrder() (before, after []Mark) {
+	type key struct{ object, sfid string }
+	answered := make(map[key]bool, len(p.done))
+	for _, d := range p.done {
+		if id, ok := canonID(d.SFID); ok {
+			answered[key{d.Object, id}] = true
+		}
+	}
+	for _, m := range p.marks {
+		if id, _ := canonID(m.SFID); answered[key{m.Object, id}] {
+			after = append(after, m)
+		} else {
+			before = append(before, m)
+		}
+	}
+	return before, after
 }
 
 // locks are the records of which the marks are locked, and which of them are barred.
@@ -141,6 +163,9 @@ func (s *Sink) after(p *plan) []step {
 	if len(p.done) > 0 {
 		objects, sfids, seqs := doneArrays(p.done)
 		steps = append(steps, step{sql: answerMarksSQL, args: []any{s.schema, objects, sfids, seqs}})
+	}
+	if _, last := p.marksInOrder(); len(last) > 0 {
+		steps = append(steps, step{sql: markSQL, args: s.markArgs(last)})
 	}
 	if len(p.echoes) > 0 {
 		steps = append(steps, step{sql: fmt.Sprintf(echoSQL, quote(s.schema, "_trigger_log_echo")), args: []any{p.echoes}})
