@@ -111,7 +111,7 @@ func FuzzNames(f *testing.F) {
 			if !usable(name) {
 				continue
 			}
-			for _, made := range []string{columnName(name), TableName(name), indexName(name, "x", true), indexName("x", name, false)} {
+			for _, made := range []string{ColumnName(name), TableName(name), indexName(name, "x", true), indexName("x", name, false)} {
 				if len(made) > maxName || !usable(made) {
 					t.Errorf("%q becomes %q", name, made)
 				}

@@ -9,10 +9,10 @@ import (
 
 const maxName = pgname.Max
 
-// columnName is the column of a Salesforce field: lower case, and a parent's
+// ColumnName is the column of a Salesforce field: lower case, and a parent's
 // field given as Account__r.External_Id__c is account__r__external_id__c, as
 // Heroku Connect names it.
-func columnName(field string) string {
+func ColumnName(field string) string {
 	return short(strings.ReplaceAll(strings.ToLower(field), ".", "__"))
 }
 

@@ -130,7 +130,7 @@ func NewTable(spec Spec) (*Table, error) {
 
 // add appends the column of f.
 func (t *Table) add(f Field, spec Spec, taken map[string]string) error {
-	name := columnName(f.Name)
+	name := ColumnName(f.Name)
 	if !usable(name) {
 		return fmt.Errorf("field name %q is not a Postgres name", f.Name)
 	}

@@ -87,7 +87,7 @@ func TestNames(t *testing.T) {
 		"Account.External_Id__c":    "account__external_id__c",
 		"User":                      "user",
 	} {
-		if got := columnName(field); got != want {
+		if got := ColumnName(field); got != want {
 			t.Errorf("column of %s is %s, want %s", field, got, want)
 		}
 	}
