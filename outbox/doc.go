@@ -113,6 +113,10 @@
 // while and counts as no attempt; Permanent and Conflict are written to the log (sf_message) and the row
 // (_hc_err). Errors that RunOnce returns are about the database or the link.
 //
+// What the app writes to a field that Salesforce does not show any more is kept in an
+// entry that is FAILED with [CodeFrozen] (frozen.go). [Thaw] sends it once the field can
+// be seen again.
+//
 // # Concurrency
 //
 // One Worker per schema; Run, RunOnce and Recover must not overlap. [Worker.Suspect]

@@ -13,6 +13,7 @@ const (
 	CodeNoSFID   = "NO_SFID"        // an update of a row that Salesforce does not know
 	CodeBadValue = "INVALID_VALUE"  // a captured value has no form that Salesforce takes
 	CodePingPong = "PING_PONG"      // the value was changed back again and again
+	CodeFrozen   = "FIELD_FROZEN"   // the field cannot be seen in Salesforce now
 	CodeTaken    = "DUPLICATE_SFID" // Salesforce answered with an id that another row holds
 )
 

@@ -181,7 +181,9 @@ func (r *recorder) overtaken(e *entry) (rests []rest) {
 		}
 		left := maps.Clone(f.values)
 		for column := range e.values {
-			delete(left, column)
+			if !f.aside() || !r.table.frozen(column) { // else e's value goes to f
+				delete(left, column)
+			}
 		}
 		if len(left) < len(f.values) {
 			rests = append(rests, rest{f, left})
@@ -197,6 +199,13 @@ func (r *recorder) remove(e *entry) {
 	if i.sfid == "" && !r.creating() {
 		r.drop(e, nil)
 		return
+	}
+	if !r.merged { // what waits for its fields waits for nothing any more
+		for _, f := range r.failed {
+			if f.aside() && f.id < e.id {
+				i.rests = append(i.rests, rest{entry: f})
+			}
+		}
 	}
 	if l := r.last(); r.merged && i.sfid != "" && l != nil && l.op != Delete && !l.carrier.inDoubt() {
 		i.entries = slices.Concat(l.entries, i.entries)

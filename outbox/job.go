@@ -146,7 +146,7 @@ func (w *Worker) startJob(ctx context.Context, c *call) (n int, err error) {
 // lighten forgets what a job's items need no more: all values but those by which
 // records are named, in one of the fields named or by their external id, or name
 // others, and which of those are taken out. Of what an update leaves as it is only its
-// external id matters.
+// external id matters. Changes of frozen columns are kept when it is over.
 func (j *job) lighten(named map[string]bool) {
 	for _, i := range j.items {
 		i.jobKey = i.bulkKey()
@@ -156,10 +156,15 @@ func (j *job) lighten(named map[string]bool) {
 		own, values, old := i.table.external(), map[string]*string{}, map[string]*string{}
 		for n := range i.table.Columns {
 			c := &i.table.Columns[n]
-			if c != own && !c.reference() && c.Relationship == "" && !named[strings.ToLower(c.Field)] {
+			v, changed := i.values[c.Name]
+			if c.Frozen && changed {
+				values[c.Name] = nil
+				keep(values, c.Name, v)
+				keep(old, c.Name, i.old[c.Name])
+			}
+			if c.Frozen || c != own && !c.reference() && c.Relationship == "" && !named[strings.ToLower(c.Field)] {
 				continue
 			}
-			v, changed := i.values[c.Name]
 			if changed && set(i.old[c.Name]) {
 				values[c.Name] = nil // it is taken out, if nothing is brought in
 			}

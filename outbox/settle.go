@@ -36,6 +36,7 @@ type result struct {
 	sent    time.Time // when the request left; zero if none did
 	late    time.Time // until when it may run on, if it was not answered
 	vain    bool      // a delete that met no record
+	aside   *aside    // what of it is kept for later; nil = nothing
 }
 
 // settlement is the results of one call. It is written in one transaction.
@@ -128,6 +129,9 @@ func (w *Worker) tryWrite(ctx context.Context, s *settlement, now, later []*resu
 		}
 		if err := w.keepAnswers(ctx, tx, x.later); err != nil {
 			return fmt.Errorf("answers: %w", err)
+		}
+		if err := w.findAside(ctx, tx, x.now); err != nil {
+			return fmt.Errorf("frozen fields: %w", err)
 		}
 		return w.writeResults(ctx, tx, x.now, s.attempt, len(list) > 0)
 	})
@@ -232,7 +236,8 @@ func (w *Worker) among(ctx context.Context, tx pgx.Tx, ids map[string][]int64, l
 
 // touchesRow reports whether the result shows at the row.
 func (r *result) touchesRow() bool {
-	return (r.outcome == accepted || r.outcome == refused || r.outcome == inDoubt) && r.item.op != Delete
+	shows := r.outcome == accepted || r.outcome == refused || r.outcome == inDoubt
+	return (shows || len(r.frozen()) > 0) && r.item.op != Delete
 }
 
 // keepAnswers makes the ids of new records durable although their rows are
@@ -325,7 +330,7 @@ func (w *Worker) writeResults(ctx context.Context, tx pgx.Tx, results []*result,
 func rowWrites(results []*result) map[string]*rowWrite {
 	writes := map[string]*rowWrite{}
 	for _, r := range results {
-		if !r.touchesRow() || r.item.gone {
+		if !r.touchesRow() || r.item.gone || r.outcome == ignored && r.aside == nil {
 			continue
 		}
 		b := writes[r.item.key.table]
@@ -340,16 +345,23 @@ func rowWrites(results []*result) map[string]*rowWrite {
 
 // result adds what a result shows at its row.
 func (b *rowWrite) result(r *result) {
-	if r.outcome != accepted {
-		text := r.failure.column(time.Now())
-		b.add(r, nil, "FAILED", &text)
+	failure, sfid := r.failure, (*string)(nil)
+	if r.aside != nil {
+		failure = r.aside.failure
+	}
+	if r.outcome == accepted {
+		sfid = &r.sfid
+	}
+	if r.outcome != accepted || r.aside != nil {
+		text := failure.column(time.Now())
+		b.add(r, sfid, "FAILED", &text)
 		return
 	}
 	lastOp := "UPDATED"
 	if r.op.creates() {
 		lastOp = "INSERTED"
 	}
-	b.add(r, &r.sfid, lastOp, nil)
+	b.add(r, sfid, lastOp, nil)
 }
 
 // tryRows writes in a savepoint, so that a row which does not take its result
@@ -446,6 +458,9 @@ func (w *Worker) note(r *result) int {
 	case accepted, ignored:
 		i.status = done
 		w.turns.note(i)
+		if r.aside != nil {
+			w.refuse(i.table.Object, CodeFrozen)
+		}
 		for _, e := range i.entries {
 			w.guard.note(i.key.table, e.action, e.id)
 		}

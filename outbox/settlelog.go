@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -25,6 +26,8 @@ type logWrite struct {
 	rests  []int64
 	values []string
 
+	aside []*result // of which something is kept for later
+
 	// rows that went while their insert was on its way
 	goneRows  map[string][]int64
 	goneSFIDs map[string][]string
@@ -46,6 +49,9 @@ func (w *Worker) queueLog(batch *pgx.Batch, results []*result, attempt int64) {
 	if len(b.rests) > 0 {
 		batch.Queue(w.sql.overtaken, b.rests, b.values)
 	}
+	if len(b.aside) > 0 {
+		w.queueAside(batch, b.aside)
+	}
 	for table, ids := range b.goneRows {
 		batch.Queue(w.sql.revive, table, ids, b.goneSFIDs[table])
 	}
@@ -61,12 +67,12 @@ func (b *logWrite) add(r *result) {
 		switch r.outcome {
 		case accepted:
 			if carrier {
-				b.archive(e, stateSuccess, r.sfid, r.note, nil)
+				b.archive(e, stateSuccess, r.sfid, r.remarks(), nil)
 			} else {
 				b.archive(e, stateMerged, r.sfid, fmt.Sprintf("merged into %d", i.carrier.id), &i.carrier.id)
 			}
 		case ignored:
-			b.archive(e, stateIgnored, r.sfid, "nothing to send", nil)
+			b.archive(e, stateIgnored, r.sfid, cmp.Or(r.remarks(), "nothing to send"), nil)
 		case refused:
 			b.keep(e, stateFailed, r.failure.text())
 		case again:
@@ -90,13 +96,28 @@ func (b *logWrite) add(r *result) {
 			}
 		}
 	}
-	if r.outcome == accepted {
+	if r.outcome == accepted || r.aside != nil {
 		b.overtake(i)
+	}
+	if r.aside != nil {
+		b.aside = append(b.aside, r)
 	}
 	if r.outcome == accepted && r.op.creates() && i.gone {
 		t := i.key.table
 		b.goneRows[t], b.goneSFIDs[t] = append(b.goneRows[t], i.key.id), append(b.goneSFIDs[t], r.sfid)
 	}
+}
+
+// remarks is what the archive says of a result.
+func (r *result) remarks() string {
+	var list []string
+	if r.note != "" {
+		list = append(list, r.note)
+	}
+	if r.aside != nil {
+		list = append(list, r.aside.remark)
+	}
+	return strings.Join(list, "; ")
 }
 
 func (b *logWrite) overtake(i *item) {

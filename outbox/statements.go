@@ -11,7 +11,7 @@ type statements struct {
 	changes, open, lost, inflight, claim, archive, mark, answered, revive, enlist string
 	tidyFailed, tidyArchive, tidyRequeue, tidyPurge                               string
 	attempted, handled, repeated, undone, resend, unanswered, echoed, tidyEcho    string
-	overtaken, attempt, attemptOver, attemptLeft, attemptKept, sweep              string
+	overtaken, putAside, attempt, attemptOver, attemptLeft, attemptKept, sweep    string
 	log                                                                           string // its name
 
 	sfids, lock, row, known, remove map[string]string // by table
@@ -32,7 +32,7 @@ func statementsFor(schema string, tables []Table) (statements, error) {
 		"tidy_failed": &s.tidyFailed, "tidy_archive": &s.tidyArchive, "tidy_requeue": &s.tidyRequeue, "tidy_purge": &s.tidyPurge,
 		"attempted": &s.attempted, "handled": &s.handled, "repeated": &s.repeated, "undone": &s.undone, "resend": &s.resend, "unanswered": &s.unanswered, "echoed": &s.echoed, "tidy_echo": &s.tidyEcho,
 		"attempt": &s.attempt, "attempt_over": &s.attemptOver, "attempt_left": &s.attemptLeft, "attempt_kept": &s.attemptKept, "sweep": &s.sweep,
-		"overtaken": &s.overtaken,
+		"overtaken": &s.overtaken, "put_aside": &s.putAside,
 	} {
 		sql, err := render(file+".sql.tmpl", logData)
 		if err != nil {

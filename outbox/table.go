@@ -23,6 +23,7 @@ type Column struct {
 	Type       string // Salesforce type ("boolean", "currency", "reference", ...); of a relationship column the type of RelationField
 	Createable bool   // may be sent on insert and upsert
 	Updateable bool   // may be sent on update
+	Frozen     bool   // Salesforce does not show the field now: changes of it wait, see frozen.go
 
 	Relationship   string // "Account__r"; "" for an ordinary column
 	RelationObject string // the parent's object, "Account"; "" = one of several
@@ -82,6 +83,11 @@ func (c Column) system() bool {
 
 // reference reports whether the column holds the id of another record.
 func (c Column) reference() bool { return c.Type == "reference" && c.Relationship == "" && !c.system() }
+
+// frozen reports whether a column is frozen.
+func (t *Table) frozen(column string) bool {
+	return slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Frozen && c.Name == column })
+}
 
 // refers reports whether rows may mention other records.
 func (t *Table) refers() bool {
