@@ -140,7 +140,8 @@
 // ends and a new one begins with the new mappings, where all positions are.
 //
 // hcbridge.object remembers what was mapped. A field that was and is gone is
-// frozen: neither read nor sent, its column left alone. One that is new to
+// frozen: neither read nor sent, its column left alone. What the app writes to it waits
+// in the trigger log, and goes before the field is read again. One that is new to
 // loaded rows is filled by a reload, which is a load of everything beside the
 // changes and leaves alone what is right. An object that cannot be mapped is
 // put aside, its table captured as before, and looked at again ever more

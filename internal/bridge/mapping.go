@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"hcbridge/config"
 	"hcbridge/internal/poll"
 	"hcbridge/internal/salesforce"
@@ -115,6 +117,7 @@ func mapObject(ctx context.Context, sf describer, cfg config.Object, schema stri
 		return nil, mappingErrorf("%s: %v", d.Name, err)
 	}
 	m.outbox = outboxTable(m.table, spec, fields)
+	m.addFrozen()
 	m.outbox.Events = cfg.Mode != config.ModePolling
 	return m, nil
 }
@@ -269,6 +272,25 @@ func outboxTable(t *pgsink.Table, spec pgsink.Spec, fields []field) outbox.Table
 		}
 	}
 	return out
+}
+
+// addFrozen has changes of frozen fields captured, and kept until they can be sent.
+func (m *mapping) addFrozen() {
+	for _, name := range m.frozen {
+		c := outbox.Column{Name: pgsink.ColumnName(name), Field: name, Frozen: true}
+		if !slices.ContainsFunc(m.outbox.Columns, func(d outbox.Column) bool { return d.Name == c.Name }) {
+			m.outbox.Columns = append(m.outbox.Columns, c)
+		}
+	}
+}
+
+// remember notes what is mapped and frozen, and has changes sent that waited for fields
+// which can be seen again: a load that fills their columns leaves those rows alone.
+func (m *mapping) remember(ctx context.Context, tx pgx.Tx, schema string, added bool) error {
+	if _, err := tx.Exec(ctx, rememberSQL, schema, m.cfg.Name, m.entries(), m.frozen, added); err != nil {
+		return fmt.Errorf("remember fields: %w", err)
+	}
+	return outbox.Thaw(ctx, tx, schema, m.table.Name, m.frozen)
 }
 
 // entries are the mapped fields with their types. A field whose type changes is

@@ -158,6 +158,15 @@ func TestMapObject(t *testing.T) {
 			if !slices.Equal(m.frozen, c.frozen) || slices.Contains(m.fields, "Gone__c") {
 				t.Errorf("%s: frozen %v, fields %v", name, m.frozen, m.fields)
 			}
+			var captured []string
+			for _, column := range m.outbox.Columns {
+				if column.Frozen {
+					captured = append(captured, column.Field)
+				}
+			}
+			if !slices.Equal(captured, c.frozen) {
+				t.Errorf("%s: %v are captured, want %v", name, captured, c.frozen)
+			}
 		}
 	})
 

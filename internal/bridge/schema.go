@@ -188,8 +188,8 @@ func (s *session) ensure(ctx context.Context, m *mapping) (changed bool, err err
 			return err
 		}
 		added := len(report.Columns) > 0 || report.Created // of an object that was loaded before: into another table
-		if _, err := tx.Exec(ctx, rememberSQL, s.cfg.Schema, m.cfg.Name, m.entries(), m.frozen, added); err != nil {
-			return fmt.Errorf("remember fields: %w", err)
+		if err := m.remember(ctx, tx, s.cfg.Schema, added); err != nil {
+			return err
 		}
 		if before != nil {
 			m.refill = added

@@ -14,7 +14,7 @@ import (
 
 // Row 36 of the fault list: the user loses a field. The column keeps what it
 // holds, the other fields go on both ways, status says what to do, and when the
-// permission is back so is the field.
+// permission is back so is the field, with what the app has written to it meanwhile.
 func TestFieldHidden(t *testing.T) {
 	t.Parallel()
 	r := newSchemaRig(t)
@@ -30,8 +30,20 @@ func TestFieldHidden(t *testing.T) {
 	r.Exec("UPDATE salesforce.contact SET department = 'E', extra__c = 'mine' WHERE sfid = $1", r.ids[2])
 	r.record(2, "Department", "E")
 	r.row(2, "extra__c", "mine")
-	if n := r.Count("SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED'"); n != 0 {
-		t.Errorf("%d writes failed", n)
+	r.Exec("UPDATE salesforce.contact SET extra__c = 'first' WHERE sfid = $1", r.ids[3])
+	r.Exec("UPDATE salesforce.contact SET extra__c = 'alone' WHERE sfid = $1", r.ids[3])
+	r.Exec("INSERT INTO salesforce.contact (lastname, external_id__c, extra__c) VALUES ('New', 'c-new', 'inserted')")
+	r.Eventually("changes that wait", 20*time.Second, func() error {
+		if n := r.Count("SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED' AND sf_message LIKE 'FIELD_FROZEN: Extra\\_\\_c cannot%'"); n != 4 {
+			return fmt.Errorf("%d, want 4", n)
+		}
+		if n := r.Count("SELECT count(*) FROM salesforce.contact WHERE _hc_lastop = 'FAILED' AND _hc_err::json -> 'fields' ->> 0 = 'Extra__c'"); n != 4 {
+			return fmt.Errorf("%d rows tell of it, want 4", n)
+		}
+		return nil
+	})
+	if _, out, _ := r.Command("errors"); strings.Count(out, "FIELD_FROZEN") != 4 {
+		t.Errorf("errors tells\n%s", out)
 	}
 	if n := r.Count("SELECT count(*) FROM salesforce.contact WHERE extra__c IS NULL"); n != 0 {
 		t.Errorf("%d values of the frozen column are gone", n)
@@ -42,7 +54,19 @@ func TestFieldHidden(t *testing.T) {
 	r.SF.ShowField("Contact", "Extra__c")
 	r.shows("Contact", status.DataSynced)
 	r.row(0, "extra__c", "unseen")
+	for i, want := range []string{1: "local", 2: "mine", 3: "alone"} {
+		if i > 0 {
+			r.record(i, "Extra__c", want)
+			r.row(i, "extra__c", want)
+		}
+	}
 	r.Equal("Contact")
+	if n := r.Count("SELECT count(*) FROM salesforce.contact WHERE extra__c = 'inserted' AND sfid IS NOT NULL"); n != 1 {
+		t.Error("the value of the new contact is gone")
+	}
+	if n := r.Count("SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED'") + r.Count("SELECT count(*) FROM salesforce.contact WHERE _hc_lastop = 'FAILED'"); n != 0 {
+		t.Errorf("%d entries and rows are FAILED", n)
+	}
 }
 
 // A field is deleted in Salesforce, and one of its name made anew.
