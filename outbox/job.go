@@ -135,7 +135,7 @@ func (w *Worker) startJob(ctx context.Context, c *call) (n int, err error) {
 			w.noBulk[j.table] = time.Now().Add(noBulkFor)
 			s.results = append(s.results, putBack(ready).results...)
 		} else {
-			j.lighten(w.planner.namedFields())
+			j.lighten(w.planner.namedFields(), w.columns[j.table])
 			w.jobs[j.id] = j
 		}
 		w.log.Info().AnErr("error", err).Str("event", "bulk_started").Str("object", c.table.Object).Stringer("op", c.op).Str("job", j.id).Int("rows", len(ready)).Msg("job")
@@ -147,9 +147,9 @@ func (w *Worker) startJob(ctx context.Context, c *call) (n int, err error) {
 // records are named, in one of the fields named or by their external id, or name
 // others, and which of those are taken out. Of what an update leaves as it is only its
 // external id matters. Changes of frozen columns are kept when it is over.
-func (j *job) lighten(named map[string]bool) {
+func (j *job) lighten(named, known map[string]bool) {
 	for _, i := range j.items {
-		i.jobKey = i.bulkKey()
+		i.jobKey, i.extra = i.bulkKey(), i.unknown(known)
 		for _, e := range i.entries {
 			e.values, e.old = nil, nil
 		}

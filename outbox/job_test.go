@@ -309,7 +309,7 @@ func TestLighten(t *testing.T) {
 				i.values[column] = nil
 			}
 		}
-		(&job{items: []*item{i}}).lighten(map[string]bool{"seen__c": true})
+		(&job{items: []*item{i}}).lighten(map[string]bool{"seen__c": true}, nil)
 		if got, old := text(i.values), text(i.old); got != c.values || old != c.old {
 			t.Errorf("of a %s of %v: %s and before %s, want %s and %s", c.op, c.changed, got, old, c.values, c.old)
 		}

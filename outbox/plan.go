@@ -60,11 +60,12 @@ type item struct {
 	visit   int // 0 not yet, 1 on the stack, 2 done
 
 	status status
-	gone   bool   // the row did not exist when the result was written
-	rests  []rest // of refused updates before it, once it is accepted
-	jobKey string // tells its record apart in the results of a job
-	tried  int    // failed attempts before this one
-	twice  bool   // its last attempt was refused as a duplicate, too
+	gone   bool     // the row did not exist when the result was written
+	rests  []rest   // of refused updates before it, once it is accepted
+	jobKey string   // tells its record apart in the results of a job
+	extra  []string // columns of values that are not mapped, where a job keeps no values
+	tried  int      // failed attempts before this one
+	twice  bool     // its last attempt was refused as a duplicate, too
 }
 
 // status is what became of an item in this run.

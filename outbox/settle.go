@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,6 +38,8 @@ type result struct {
 	late    time.Time // until when it may run on, if it was not answered
 	vain    bool      // a delete that met no record
 	aside   *aside    // what of it is kept for later; nil = nothing
+
+	unmapped []string // columns that were changed and not sent, as they are not mapped
 }
 
 // settlement is the results of one call. It is written in one transaction.
@@ -460,6 +463,9 @@ func (w *Worker) note(r *result) int {
 		w.turns.note(i)
 		if r.aside != nil {
 			w.refuse(i.table.Object, CodeFrozen)
+		}
+		if len(r.unmapped) > 0 {
+			w.leave(i.key.table, 1, strings.Join(r.unmapped, ", "))
 		}
 		for _, e := range i.entries {
 			w.guard.note(i.key.table, e.action, e.id)

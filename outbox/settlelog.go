@@ -38,6 +38,7 @@ type logWrite struct {
 func (w *Worker) queueLog(batch *pgx.Batch, results []*result, attempt int64) {
 	b := &logWrite{goneRows: map[string][]int64{}, goneSFIDs: map[string][]string{}}
 	for _, r := range results {
+		r.unmapped = w.unmappedIn(r)
 		b.add(r)
 	}
 	if len(b.done) > 0 {
@@ -116,6 +117,9 @@ func (r *result) remarks() string {
 	}
 	if r.aside != nil {
 		list = append(list, r.aside.remark)
+	}
+	if len(r.unmapped) > 0 {
+		list = append(list, strings.Join(r.unmapped, ", ")+notMapped)
 	}
 	return strings.Join(list, "; ")
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"hcbridge/internal/beat"
 )
 
@@ -34,11 +36,11 @@ func (w *Worker) tidyIfDue(ctx context.Context) error {
 	if _, err := w.pool.Exec(ctx, w.sql.tidyFailed); err != nil {
 		return ended(ctx, "dismiss", err)
 	}
-	tag, err := w.pool.Exec(ctx, w.sql.tidyArchive, tidyBatch, w.writable)
+	n, err := w.archiveIdle(ctx)
 	if err != nil {
 		return ended(ctx, "archive", err)
 	}
-	if tag.RowsAffected() < tidyBatch {
+	if n < tidyBatch {
 		w.tidied = round
 	}
 	if _, err := w.pool.Exec(ctx, w.sql.tidyRequeue); err != nil {
@@ -50,13 +52,31 @@ func (w *Worker) tidyIfDue(ctx context.Context) error {
 	if _, err := w.pool.Exec(ctx, w.sql.tidyEcho); err != nil {
 		return ended(ctx, "echoes", err)
 	}
-	if tag, err = w.pool.Exec(ctx, w.sql.tidyPurge, w.cfg.ArchiveFor, purgeBatch); err != nil {
+	tag, err := w.pool.Exec(ctx, w.sql.tidyPurge, w.cfg.ArchiveFor, purgeBatch)
+	if err != nil {
 		return ended(ctx, "purge", err)
 	}
 	if tag.RowsAffected() < purgeBatch {
 		w.lastPurge = now
 	}
 	return nil
+}
+
+// archiveIdle archives entries that need no sync, and returns how many.
+func (w *Worker) archiveIdle(ctx context.Context) (n int, err error) {
+	rows, err := w.pool.Query(ctx, w.sql.tidyArchive, tidyBatch, w.writable, notMapped)
+	if err != nil {
+		return 0, err //nolint:wrapcheck // wrapped by tidyIfDue
+	}
+	var table, columns string
+	var all, left int
+	_, err = pgx.ForEachRow(rows, []any{&table, &all, &left, &columns}, func() error {
+		if n += all; left > 0 {
+			w.leave(table, left, columns)
+		}
+		return nil
+	})
+	return n, err //nolint:wrapcheck // wrapped by tidyIfDue
 }
 
 // ended is err, unless it came of a stop.

@@ -27,6 +27,7 @@ type Worker struct {
 	tables   map[string]*Table
 	writable []string            // names of the read_write tables
 	naming   map[string][]string // columns by which rows are named, or name others, by table
+	columns  map[string]map[string]bool
 
 	guard     guard
 	governor  governor
@@ -50,6 +51,7 @@ type Worker struct {
 	down      bool          // the last calls failed as a whole
 	silent    bool          // the last call was not answered, and nothing was since
 	refusals  map[string]*refusals
+	unmapped  map[string]*unmapped
 	aside     []*flight      // calls that are not answered, see aside.go
 	landed    chan *flight   // those that are; it has room for all
 	arrived   []*flight      // of those set aside, before they are taken down
@@ -91,7 +93,8 @@ func New(pool Pool, cfg Config) (*Worker, error) {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
 	w := &Worker{
-		pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, naming: map[string][]string{}, retries: map[key]retry{}, doubts: map[int64]*doubt{}, lates: map[key]*late{}, refusals: map[string]*refusals{}, landed: make(chan *flight, cfg.Calls),
+		pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, naming: map[string][]string{}, columns: map[string]map[string]bool{},
+		retries: map[key]retry{}, doubts: map[int64]*doubt{}, lates: map[key]*late{}, refusals: map[string]*refusals{}, unmapped: map[string]*unmapped{}, landed: make(chan *flight, cfg.Calls),
 		jobs: map[string]*job{}, jobPace: jobPace, noBulk: map[string]time.Time{},
 		pace: newPace(cfg.Calls), writing: make(chan struct{}, writersMost), tidied: beat.Never,
 		guard: guard{gate: cfg.Gate, limits: cfg.Limits, sent: map[string][]sentIn{}}, governor: governor{budget: cfg.Budget},
@@ -103,7 +106,7 @@ func New(pool Pool, cfg Config) (*Worker, error) {
 	w.writable = []string{}
 	for i := range cfg.Tables {
 		t := &cfg.Tables[i]
-		w.tables[t.Name], w.naming[t.Name] = t, t.naming()
+		w.tables[t.Name], w.naming[t.Name], w.columns[t.Name] = t, t.naming(), t.known()
 		if t.ReadWrite {
 			w.writable = append(w.writable, t.Name)
 		}

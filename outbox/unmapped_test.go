@@ -1,0 +1,50 @@
+package outbox
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/rs/zerolog"
+)
+
+// A change of a column that is not mapped is not sent, which archive and log tell: of
+// an update with other columns or alone, and of an insert.
+func TestUnmapped(t *testing.T) {
+	t.Parallel()
+	for _, algorithm := range []string{Ordered, Merged} {
+		t.Run(algorithm, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			var text bytes.Buffer
+			b.restart(func(c *Config) { c.Algorithm, c.Log = algorithm, zerolog.New(&text).Level(zerolog.InfoLevel) })
+			step := func(sql, want string) {
+				t.Helper()
+				b.exec(sql)
+				b.drain()
+				b.want(sql, b.list(`SELECT concat_ws('|', state, sf_message) FROM salesforce._trigger_log_archive ORDER BY id DESC LIMIT 1`), want)
+			}
+			step(`INSERT INTO salesforce.account (name) VALUES ('a')`, "SUCCESS")
+			step(`UPDATE salesforce.account SET name = 'b'`, "SUCCESS")
+			step(`UPDATE salesforce.account SET name = name`, "IGNORE")
+			b.want("told of nothing", text.String(), "")
+			step(`UPDATE salesforce.account SET name = 'c', unmapped = 'u'`, "SUCCESS|unmapped: not mapped, not sent")
+			step(`UPDATE salesforce.account SET unmapped = '", "x"=>"y", ', isdeleted = true`, "IGNORE|unmapped: not mapped, not sent")
+			step(`INSERT INTO salesforce.account (name, unmapped) VALUES ('d', 'u')`, "SUCCESS|unmapped: not mapped, not sent")
+			step(`DELETE FROM salesforce.account WHERE name = 'd'`, "SUCCESS")
+			if want := `{"level":"warn","component":"outbox","event":"unmapped_change","object":"Account","rows":1,"columns":"unmapped"`; strings.Count(text.String(), "\n") != 1 || !strings.HasPrefix(text.String(), want) {
+				t.Errorf("the log says\n%swant once %s", text.String(), want)
+			}
+		})
+	}
+
+	t.Run("by a job", func(t *testing.T) {
+		t.Parallel()
+		b, _ := setupJobs(t)
+		b.exec(`INSERT INTO salesforce.account (name, unmapped, external_id__c) SELECT 'a', 'u', 'x' || n FROM generate_series(1, 2500) AS n`)
+		b.run()
+		b.hurryJobs()
+		b.run()
+		b.want("archive", b.list(`SELECT concat_ws('|', state, sf_message, count(*)) FROM salesforce._trigger_log_archive GROUP BY state, sf_message`), "SUCCESS|unmapped: not mapped, not sent|2500")
+	})
+}
