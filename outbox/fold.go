@@ -181,7 +181,7 @@ func (r *recorder) overtaken(e *entry) (rests []rest) {
 		}
 		left := maps.Clone(f.values)
 		for column := range e.values {
-			if !f.aside() || !r.table.frozen(column) { // else e's value goes to f
+			if !f.withheld() || !r.table.frozen(column) { // else e's value goes to f
 				delete(left, column)
 			}
 		}
@@ -202,7 +202,7 @@ func (r *recorder) remove(e *entry) {
 	}
 	if !r.merged { // what waits for its fields waits for nothing any more
 		for _, f := range r.failed {
-			if f.aside() && f.id < e.id {
+			if f.withheld() && f.id < e.id {
 				i.rests = append(i.rests, rest{entry: f})
 			}
 		}

@@ -16,16 +16,16 @@ import (
 // changes are added, or the record's deletion ends it. [Thaw] makes it NEW once the
 // field can be seen again.
 
-// aside is what of a result is kept for later.
-type aside struct {
+// withheld is what of a result is kept for later.
+type withheld struct {
 	into        int64 // the entry that has some already; 0 = none
 	values, old map[string]*string
 	failure     *Failure
 	remark      string // for the entry that it comes from
 }
 
-// aside reports whether the entry keeps changes of frozen columns.
-func (e *entry) aside() bool {
+// withheld reports whether the entry keeps changes of frozen columns.
+func (e *entry) withheld() bool {
 	return e.state == stateFailed && e.action == actionUpdate && strings.HasPrefix(e.message, CodeFrozen)
 }
 
@@ -47,14 +47,14 @@ func (r *result) frozen() map[string]*string {
 	return values
 }
 
-// findAside finds out what is to be kept of results, and in which entries. Their rows
+// findWithheld finds out what is to be kept of results, and in which entries. Their rows
 // are locked, so what the app has changed since is in the log: those entries keep it.
-func (w *Worker) findAside(ctx context.Context, tx pgx.Tx, results []*result) error {
+func (w *Worker) findWithheld(ctx context.Context, tx pgx.Tx, results []*result) error {
 	left := map[key]*result{}
 	var tables []string
 	var ids []int64
 	for _, r := range results {
-		r.aside = nil
+		r.withheld = nil
 		if r.touchesRow() && !r.item.gone && len(r.frozen()) > 0 {
 			left[r.item.key] = r
 			tables, ids = append(tables, r.item.key.table), append(ids, r.item.key.id)
@@ -78,15 +78,15 @@ func (w *Worker) findAside(ctx context.Context, tx pgx.Tx, results []*result) er
 		return err //nolint:wrapcheck // wrapped by settle
 	}
 	for k, r := range left {
-		r.aside = r.setAside(others[k])
+		r.withheld = r.withhold(others[k])
 	}
 	return nil
 }
 
-// setAside is what is to be kept of a result, given what else the log has of its record.
-func (r *result) setAside(others []*entry) *aside {
+// withhold tells what is to be kept of a result, given what else the log has of its record.
+func (r *result) withhold(others []*entry) *withheld {
 	i := r.item
-	a := &aside{values: r.frozen(), old: map[string]*string{}}
+	a := &withheld{values: r.frozen(), old: map[string]*string{}}
 	for c := range a.values {
 		if was, known := i.old[c]; known {
 			a.old[c] = was
@@ -100,7 +100,7 @@ func (r *result) setAside(others []*entry) *aside {
 		if e.id > i.entries[len(i.entries)-1].id {
 			maps.DeleteFunc(a.values, func(c string, _ *string) bool { _, newer := e.values[c]; return newer })
 		}
-		if e.aside() {
+		if e.withheld() {
 			keeper = e
 		}
 	}
@@ -129,13 +129,13 @@ func (t *Table) names(values map[string]*string) string {
 	return strings.Join(names, ", ")
 }
 
-// queueAside adds to a batch what is kept of results.
-func (w *Worker) queueAside(batch *pgx.Batch, results []*result) {
+// queueWithheld adds to a batch what is kept of results.
+func (w *Worker) queueWithheld(batch *pgx.Batch, results []*result) {
 	n := len(results)
 	into, ids := make([]int64, n), make([]int64, n)
 	tables, sfids, olds, values, messages := make([]string, n), make([]*string, n), make([]string, n), make([]string, n), make([]string, n)
 	for i, r := range results {
-		a := r.aside
+		a := r.withheld
 		into[i], tables[i], ids[i], sfids[i] = a.into, r.item.key.table, r.item.key.id, orNull(r.sfid)
 		olds[i], values[i], messages[i] = formatHStore(a.old), formatHStore(a.values), a.failure.Message
 	}
@@ -144,7 +144,7 @@ func (w *Worker) queueAside(batch *pgx.Batch, results []*result) {
 
 // Thaw sends what was kept of a table's frozen fields, unless all that an entry has is
 // of fields that are frozen still. A worker that does not know yet which these are puts
-// it aside again, so it is called once more before the one starts that does.
+// it by again, so it is called once more before the one starts that does.
 func Thaw(ctx context.Context, db DB, schema, table string, frozen []string) error {
 	if there, err := exists(ctx, db, ident(schema, "_trigger_log")); err != nil || !there {
 		return err

@@ -27,17 +27,17 @@ const (
 
 // result is an item with its outcome.
 type result struct {
-	item    *item
-	op      Op // as sent; 0 = not sent
-	outcome outcome
-	sfid    string
-	failure *Failure
-	free    bool // again, and not the record's fault: no attempt, no back-off
-	note    string
-	sent    time.Time // when the request left; zero if none did
-	late    time.Time // until when it may run on, if it was not answered
-	vain    bool      // a delete that met no record
-	aside   *aside    // what of it is kept for later; nil = nothing
+	item     *item
+	op       Op // as sent; 0 = not sent
+	outcome  outcome
+	sfid     string
+	failure  *Failure
+	free     bool // again, and not the record's fault: no attempt, no back-off
+	note     string
+	sent     time.Time // when the request left; zero if none did
+	late     time.Time // until when it may run on, if it was not answered
+	vain     bool      // a delete that met no record
+	withheld *withheld // what of it is kept for later; nil = nothing
 
 	unmapped []string // columns that were changed and not sent, as they are not mapped
 }
@@ -133,7 +133,7 @@ func (w *Worker) tryWrite(ctx context.Context, s *settlement, now, later []*resu
 		if err := w.keepAnswers(ctx, tx, x.later); err != nil {
 			return fmt.Errorf("answers: %w", err)
 		}
-		if err := w.findAside(ctx, tx, x.now); err != nil {
+		if err := w.findWithheld(ctx, tx, x.now); err != nil {
 			return fmt.Errorf("frozen fields: %w", err)
 		}
 		return w.writeResults(ctx, tx, x.now, s.attempt, len(list) > 0)
@@ -333,7 +333,7 @@ func (w *Worker) writeResults(ctx context.Context, tx pgx.Tx, results []*result,
 func rowWrites(results []*result) map[string]*rowWrite {
 	writes := map[string]*rowWrite{}
 	for _, r := range results {
-		if !r.touchesRow() || r.item.gone || r.outcome == ignored && r.aside == nil {
+		if !r.touchesRow() || r.item.gone || r.outcome == ignored && r.withheld == nil {
 			continue
 		}
 		b := writes[r.item.key.table]
@@ -349,13 +349,13 @@ func rowWrites(results []*result) map[string]*rowWrite {
 // result adds what a result shows at its row.
 func (b *rowWrite) result(r *result) {
 	failure, sfid := r.failure, (*string)(nil)
-	if r.aside != nil {
-		failure = r.aside.failure
+	if r.withheld != nil {
+		failure = r.withheld.failure
 	}
 	if r.outcome == accepted {
 		sfid = &r.sfid
 	}
-	if r.outcome != accepted || r.aside != nil {
+	if r.outcome != accepted || r.withheld != nil {
 		text := failure.column(time.Now())
 		b.add(r, sfid, "FAILED", &text)
 		return
@@ -461,7 +461,7 @@ func (w *Worker) note(r *result) int {
 	case accepted, ignored:
 		i.status = done
 		w.turns.note(i)
-		if r.aside != nil {
+		if r.withheld != nil {
 			w.refuse(i.table.Object, CodeFrozen)
 		}
 		if len(r.unmapped) > 0 {

@@ -26,7 +26,7 @@ type logWrite struct {
 	rests  []int64
 	values []string
 
-	aside []*result // of which something is kept for later
+	withheld []*result // of which something is kept for later
 
 	// rows that went while their insert was on its way
 	goneRows  map[string][]int64
@@ -50,8 +50,8 @@ func (w *Worker) queueLog(batch *pgx.Batch, results []*result, attempt int64) {
 	if len(b.rests) > 0 {
 		batch.Queue(w.sql.overtaken, b.rests, b.values)
 	}
-	if len(b.aside) > 0 {
-		w.queueAside(batch, b.aside)
+	if len(b.withheld) > 0 {
+		w.queueWithheld(batch, b.withheld)
 	}
 	for table, ids := range b.goneRows {
 		batch.Queue(w.sql.revive, table, ids, b.goneSFIDs[table])
@@ -97,11 +97,11 @@ func (b *logWrite) add(r *result) {
 			}
 		}
 	}
-	if r.outcome == accepted || r.aside != nil {
+	if r.outcome == accepted || r.withheld != nil {
 		b.overtake(i)
 	}
-	if r.aside != nil {
-		b.aside = append(b.aside, r)
+	if r.withheld != nil {
+		b.withheld = append(b.withheld, r)
 	}
 	if r.outcome == accepted && r.op.creates() && i.gone {
 		t := i.key.table
@@ -115,8 +115,8 @@ func (r *result) remarks() string {
 	if r.note != "" {
 		list = append(list, r.note)
 	}
-	if r.aside != nil {
-		list = append(list, r.aside.remark)
+	if r.withheld != nil {
+		list = append(list, r.withheld.remark)
 	}
 	if len(r.unmapped) > 0 {
 		list = append(list, strings.Join(r.unmapped, ", ")+notMapped)
