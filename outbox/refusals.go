@@ -38,5 +38,4 @@ func (w *Worker) tellRefused(now time.Time) {
 			Msg("Salesforce refuses changes; `hcbridge errors` tells which and why")
 		r.entries, r.told = 0, now
 	}
-	w.tellUnmapped(now)
 }

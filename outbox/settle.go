@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -465,7 +464,7 @@ func (w *Worker) note(r *result) int {
 			w.refuse(i.table.Object, CodeFrozen)
 		}
 		if len(r.unmapped) > 0 {
-			w.leave(i.key.table, 1, strings.Join(r.unmapped, ", "))
+			w.leave(i.key.table, r.unmapped...)
 		}
 		for _, e := range i.entries {
 			w.guard.note(i.key.table, e.action, e.id)

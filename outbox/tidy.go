@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -72,7 +73,7 @@ func (w *Worker) archiveIdle(ctx context.Context) (n int, err error) {
 	var all, left int
 	_, err = pgx.ForEachRow(rows, []any{&table, &all, &left, &columns}, func() error {
 		if n += all; left > 0 {
-			w.leave(table, left, columns)
+			w.leave(table, strings.Split(columns, ", ")...)
 		}
 		return nil
 	})

@@ -1,21 +1,9 @@
 package outbox
 
-import (
-	"maps"
-	"slices"
-	"time"
-)
+import "slices"
 
 // notMapped follows the names of columns in what the archive says of a change.
 const notMapped = ": not mapped, not sent"
-
-// unmapped are the changes of an object that were not sent, or not in full, as columns are
-// not mapped, and of which the log has not told yet.
-type unmapped struct {
-	entries int
-	columns string    // of the last
-	told    time.Time // when the log told of some before
-}
 
 // known are the names of the columns that may be in an entry, and of which none is to be
 // told.
@@ -51,29 +39,24 @@ func (w *Worker) unmappedIn(r *result) []string {
 	}
 }
 
-// leave counts changes that were not sent in full.
-func (w *Worker) leave(table string, entries int, columns string) {
+// leave tells of columns that were changed and are not mapped, of each once: an app may
+// have columns of its own.
+func (w *Worker) leave(table string, columns ...string) {
 	t := w.tables[table]
 	if t == nil {
 		return
 	}
-	u := w.unmapped[t.Object]
-	if u == nil {
-		u = &unmapped{}
-		w.unmapped[t.Object] = u
+	told := w.unmapped[t.Object]
+	if told == nil {
+		told = map[string]bool{}
+		w.unmapped[t.Object] = told
 	}
-	u.entries, u.columns = u.entries+entries, columns
-}
-
-// tellUnmapped tells of them, of each object once a minute at the most.
-func (w *Worker) tellUnmapped(now time.Time) {
-	for _, object := range slices.Sorted(maps.Keys(w.unmapped)) {
-		u := w.unmapped[object]
-		if u.entries == 0 || now.Sub(u.told) < refusalsEvery {
-			continue
-		}
-		w.log.Warn().Str("event", "unmapped_change").Str("object", object).Int("rows", u.entries).Str("columns", u.columns).
-			Msg("columns are changed that are not mapped; Salesforce is not told")
-		u.entries, u.told = 0, now
+	columns = slices.DeleteFunc(slices.Clone(columns), func(c string) bool { return c == "" || told[c] })
+	if len(columns) == 0 {
+		return
 	}
+	for _, c := range columns {
+		told[c] = true
+	}
+	w.log.Warn().Str("event", "unmapped_change").Str("object", t.Object).Strs("columns", columns).Msg("columns are changed that are not mapped; Salesforce is not told")
 }

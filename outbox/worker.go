@@ -51,13 +51,13 @@ type Worker struct {
 	down      bool          // the last calls failed as a whole
 	silent    bool          // the last call was not answered, and nothing was since
 	refusals  map[string]*refusals
-	unmapped  map[string]*unmapped
-	aside     []*flight      // calls that are not answered, see aside.go
-	landed    chan *flight   // those that are; it has room for all
-	arrived   []*flight      // of those set aside, before they are taken down
-	flights   sync.WaitGroup // of their goroutines
-	planned   time.Time      // when the last plan was made
-	tidied    int64          // the beat of Config.TidyEvery in which it was last done
+	unmapped  map[string]map[string]bool // columns of which the log has told, by object
+	aside     []*flight                  // calls that are not answered, see aside.go
+	landed    chan *flight               // those that are; it has room for all
+	arrived   []*flight                  // of those set aside, before they are taken down
+	flights   sync.WaitGroup             // of their goroutines
+	planned   time.Time                  // when the last plan was made
+	tidied    int64                      // the beat of Config.TidyEvery in which it was last done
 	lastPurge time.Time
 }
 
@@ -94,7 +94,7 @@ func New(pool Pool, cfg Config) (*Worker, error) {
 	}
 	w := &Worker{
 		pool: pool, cfg: cfg, log: cfg.Log, tables: map[string]*Table{}, naming: map[string][]string{}, columns: map[string]map[string]bool{},
-		retries: map[key]retry{}, doubts: map[int64]*doubt{}, lates: map[key]*late{}, refusals: map[string]*refusals{}, unmapped: map[string]*unmapped{}, landed: make(chan *flight, cfg.Calls),
+		retries: map[key]retry{}, doubts: map[int64]*doubt{}, lates: map[key]*late{}, refusals: map[string]*refusals{}, unmapped: map[string]map[string]bool{}, landed: make(chan *flight, cfg.Calls),
 		jobs: map[string]*job{}, jobPace: jobPace, noBulk: map[string]time.Time{},
 		pace: newPace(cfg.Calls), writing: make(chan struct{}, writersMost), tidied: beat.Never,
 		guard: guard{gate: cfg.Gate, limits: cfg.Limits, sent: map[string][]sentIn{}}, governor: governor{budget: cfg.Budget},
