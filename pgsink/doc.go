@@ -30,7 +30,8 @@
 // provably right leaves one, and a Read that names the mark's seq answers it.
 // A mark set again meanwhile has another seq and stays. If it was a delete that
 // set it, the Read, made too early, is not applied either. A patch renews a mark
-// like a delete: its row is newer than its stamp says.
+// like a delete: its row is newer than its stamp says. So is that of a change of the
+// app that Salesforce has accepted ([Mark].Bars).
 //
 // A deletion is remembered for 16 days (hcbridge.gone). An event or a loaded
 // record of before it, which would bring the record back, is read back instead,

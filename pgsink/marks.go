@@ -54,6 +54,10 @@ type Mark struct {
 	// DeletedAt is when Salesforce deleted the record, by its clock; zero = not known.
 	DeletedAt time.Time
 
+	// Bars says that the row is newer than its stamp tells, as the app's change is in
+	// Salesforce now: a read under way may have been made before, and is not written.
+	Bars bool
+
 	// Set by DueMarks.
 	Seq      int64 // identifies this setting of the mark, see Done
 	Attempts int   // reads that did not settle it
@@ -156,14 +160,14 @@ func (s *Sink) markArgs(marks []Mark) []any {
 		return strings.Compare(a.SFID, b.SFID)
 	})
 	objects, sfids, reasons, delays := make([]string, len(all)), make([]string, len(all)), make([]string, len(all)), make([]float64, len(all))
-	deleted := make([]*time.Time, len(all))
+	deleted, bars := make([]*time.Time, len(all)), make([]bool, len(all))
 	for i, m := range all {
-		objects[i], sfids[i], reasons[i], delays[i] = m.Object, m.SFID, m.Reason, m.Delay.Seconds()
+		objects[i], sfids[i], reasons[i], delays[i], bars[i] = m.Object, m.SFID, m.Reason, m.Delay.Seconds(), m.Bars
 		if !m.DeletedAt.IsZero() {
 			deleted[i] = &m.DeletedAt
 		}
 	}
-	return []any{s.schema, objects, sfids, reasons, delays, deleted}
+	return []any{s.schema, objects, sfids, reasons, delays, deleted, bars}
 }
 
 // doneArrays turns marks into columns, sorted for the order of locks.

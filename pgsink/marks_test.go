@@ -52,6 +52,26 @@ func TestMarks(t *testing.T) {
 		b.want("0", `SELECT attempts FROM hcbridge.mark WHERE sfid = $1`, id(2))
 	})
 
+	// A change of the app that has just been accepted is newer than the row's stamp tells.
+	t.Run("BarReadsThatMayBeOfBefore", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		read := func(name string) Batch {
+			return Batch{Changes: []Change{b.change(Read, 1, at(1), "Name", name)}, Done: []Done{{Object: "Account", SFID: id(1), Seq: b.seq(1)}}}
+		}
+		b.apply(Result{Inserted: 1, Marked: 1}, Batch{Changes: []Change{b.change(Event, 1, at(1), "Name", "old")}, Marks: []Mark{{Object: "Account", SFID: id(1), Reason: "poll"}}})
+		before := read("old")
+		b.exec(`UPDATE salesforce.account SET name = 'new', _hc_lastop = 'UPDATED'`)
+		b.apply(Result{Marked: 1}, Batch{Marks: []Mark{{Object: "Account", SFID: id(1), Reason: "written", Bars: true}}})
+		b.apply(Result{Stale: 1}, before)
+		b.want("new", `SELECT name FROM salesforce.account`)
+		after := read("new")
+		b.apply(Result{Marked: 1}, Batch{Marks: []Mark{{Object: "Account", SFID: id(1), Reason: "poll"}}}) // which bars nothing
+		b.apply(Result{Updated: 1}, after)
+		b.want("new SYNCED", `SELECT name || ' ' || _hc_lastop FROM salesforce.account`)
+		b.want("1", `SELECT count(*) FROM hcbridge.mark`)
+	})
+
 	// Marks that went when there were thousands leave statistics by which Postgres
 	// would compare each new one with each record that is read.
 	t.Run("AreCountedAnew", func(t *testing.T) {

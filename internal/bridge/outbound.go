@@ -184,7 +184,7 @@ func (s *session) settled(ctx context.Context, tx pgx.Tx, done []outbox.Settled)
 			}
 			continue
 		}
-		marks = append(marks, pgsink.Mark{Object: o.cfg.Name, SFID: d.SFID, Reason: "written"})
+		marks = append(marks, pgsink.Mark{Object: o.cfg.Name, SFID: d.SFID, Reason: "written", Bars: true})
 		o.gathering.add(1)
 	}
 	for object, sfids := range refused { // rows wait for them no longer
