@@ -225,6 +225,9 @@ func (w *Worker) send(ctx context.Context, f *flight) {
 	level := zerolog.DebugLevel
 	if f.whole != nil {
 		level = zerolog.WarnLevel
+		if f.whole.Class == Limit {
+			w.limited.Store(true)
+		}
 	}
 	w.log.WithLevel(level).AnErr("error", cause(f.whole)).Str("event", "sent").Str("object", f.request.Object).Stringer("op", f.request.Op).Int("rows", len(f.ready)).Dur("took_ms", f.took).Msg("call")
 }

@@ -50,11 +50,12 @@ type traffic struct {
 // landed, or are set aside, with the first reason to begin no more.
 func (w *Worker) work(ctx context.Context, calls []*call) (n int, err error) {
 	t := &traffic{Worker: w}
+	w.limited.Store(false)
 	for _, c := range calls {
 		for err == nil && (len(t.flying) > 0 && c.level > t.level || len(t.flying) >= w.room()) {
 			err = t.land(ctx)
 		}
-		if err != nil || ctx.Err() != nil { // a requested stop is not a failure
+		if err != nil || ctx.Err() != nil || w.limited.Load() { // a requested stop is not a failure
 			break
 		}
 		t.level = c.level

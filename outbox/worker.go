@@ -56,6 +56,7 @@ type Worker struct {
 	landed    chan *flight               // those that are; it has room for all
 	arrived   []*flight                  // of those set aside, before they are taken down
 	flights   sync.WaitGroup             // of their goroutines
+	limited   atomic.Bool                // a call has met a limit, and lands soon
 	planned   time.Time                  // when the last plan was made
 	tidied    int64                      // the beat of Config.TidyEvery in which it was last done
 	lastPurge time.Time
