@@ -11,7 +11,8 @@ import (
 // there, a trigger of the org that runs for long. Nobody else shall wait for it. After
 // Config.Patience the call is set aside: its entries are PENDING, as those of jobs are,
 // and its records, and what depends on them, wait; new plans are made for all else. It
-// goes on to count among the calls under way.
+// goes on to count among the calls under way: where Config.Calls are set aside, Salesforce
+// answers nothing, and all waits for the first of them.
 
 // slowFrom is from when on the log tells of a call that is not answered.
 const slowFrom = 30 * time.Second

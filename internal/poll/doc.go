@@ -54,9 +54,9 @@
 // latter only if the row is not of after that deletion: a record that has merely
 // become invisible stays, and is counted; when a poll or a comparison sees it again,
 // it is read back, whatever its stamp, and the drift layer asks for 2,000 of them by id:
-// that a record is shared again tells of itself in no other way. So that this is known of those, too, whose
-// stamp a poll had to settle, it marks rows that it should have seen and did not (not
-// where it reads by Bulk API, and 2,000 at most). What polls learn
+// nothing else tells that a record is shared again. So that this is known of those, too,
+// whose stamp a poll had to settle, it marks rows that it should have seen and did not
+// (not where it reads by Bulk API, and 2,000 at most). What polls learn
 // to be deleted is remembered ([pgsink.Sink.Bury]), even where there is no row: an
 // older event may be on its way, also to a row of before the load. When a record
 // is gone, the rows that refer to it are read: Salesforce deletes them, empties

@@ -1,0 +1,178 @@
+package poll
+
+import (
+	"testing"
+	"time"
+
+	"hcbridge/internal/salesforce"
+	"hcbridge/pgsink"
+)
+
+// Row 37: a record that is no longer shared is not deleted. Taking absence for
+// a delete removes its row.
+func TestHidden(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.insert("Hidden")
+	b.insertMany(20)
+	b.load()
+	b.sf.HideRecord("Contact", id)
+	for range 3 {
+		b.clock.move(2 * time.Hour)
+		b.poll()
+		b.compare()
+		if n := b.rows(); n != 21 {
+			t.Fatalf("%d rows, want the hidden record's to stay", n)
+		}
+	}
+	in, err := b.sink.Invisible(t.Context(), b.o.Table)
+	b.must(err)
+	if in != (pgsink.Invisible{Total: 1, Confirmed: 1}) {
+		t.Errorf("status shows %+v, want one invisible record", in)
+	}
+	if d := b.verify(b.o); len(d) != 1 || d[0].Kind != pgsink.DiffNoRecord || d[0].SFID != id {
+		t.Errorf("verify reports %+v", d)
+	}
+	b.sf.ShowRecord("Contact", id)
+	b.compare()
+	if in, err = b.sink.Invisible(t.Context(), b.o.Table); err != nil || in.Total != 0 {
+		t.Errorf("%+v, %v after the record is visible again", in, err)
+	}
+	b.equal()
+}
+
+// A record is no longer shared, changes, and is shared again when no poll looks as far
+// back as its stamp, which has no event. It is asked for now and then.
+func TestSharedAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.insert("One")
+	gone := b.insert("Away")
+	b.load()
+	b.sf.HideRecord("Contact", id)
+	b.sf.HideRecord("Contact", gone)
+	b.clock.move(time.Minute)
+	b.must(b.sf.AsBulk("loader@example.com").Update("Contact", id, map[string]any{"LastName": "Two"}))
+	b.compare()
+	for range 12 {
+		b.clock.move(6 * time.Hour)
+		b.poll()
+	}
+	in, err := b.sink.Invisible(t.Context(), b.o.Table)
+	b.must(err)
+	if in.Total != 2 || in.Confirmed != 2 {
+		t.Errorf("%+v, want two rows, for hours", in)
+	}
+	b.sf.ShowRecord("Contact", id)
+	b.clock.move(6 * time.Hour)
+	b.poll()
+	if got := b.value("contact", "lastname", id); got != "Two" {
+		t.Errorf("the row shows %q, of a record that is shared again", got)
+	}
+	if in, err = b.sink.Invisible(t.Context(), b.o.Table); err != nil || in.Total != 1 {
+		t.Errorf("%+v, %v; want the other row only", in, err)
+	}
+}
+
+// A record changes twice in the second of its stamp, and is hidden while a poll
+// looks at that second and while the mark of the later change is answered. When
+// it is visible again, its stamp is that of its row, and nothing but the note that
+// it was invisible tells a poll to read it.
+func TestHiddenInTheSecondOfItsStamp(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.insert("One")
+	b.load()
+	b.must(b.sf.AsBulk("loader@example.com").Update("Contact", id, map[string]any{"LastName": "Two"}))
+	b.sf.HideRecord("Contact", id)
+	b.clock.move(time.Minute)
+	b.poll()
+	b.must(b.r.mark(t.Context(), []pgsink.Mark{{Object: "Contact", SFID: id, Reason: "equal"}})) // as the event, late
+	b.hydrate()
+	if got := b.value("contact", "lastname", id); got != "One" {
+		t.Fatalf("the row shows %q, of a record that is hidden", got)
+	}
+	b.clock.move(time.Minute)
+	b.poll()
+	b.sf.ShowRecord("Contact", id)
+	b.poll()
+	b.equal()
+	in, err := b.sink.Invisible(t.Context(), b.o.Table)
+	b.must(err)
+	if in.Total != 0 {
+		t.Errorf("%+v after the record is visible again", in)
+	}
+}
+
+// A record changes twice in the second of its stamp, without an event, and is hidden
+// whenever a poll looks at that second. Its row looks right ever after; that the polls
+// did not see it is what has it read when it is visible again.
+func TestHiddenWhileItSettles(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id := b.insert("One")
+	b.insertMany(3)
+	b.load()
+	b.must(b.sf.AsBulk("loader@example.com").Update("Contact", id, map[string]any{"LastName": "Two"}))
+	b.sf.HideRecord("Contact", id)
+	b.clock.move(7 * time.Hour)
+	b.poll()
+	if got := b.value("contact", "lastname", id); got != "One" {
+		t.Fatalf("the row shows %q, of a record that is hidden", got)
+	}
+	b.sf.ShowRecord("Contact", id)
+	b.clock.move(7 * time.Hour)
+	b.poll()
+	b.equal()
+}
+
+// A record is deleted, taken back and changed, and then hidden. Salesforce does not
+// show it and has called it deleted; that its row is of after the deletion is what
+// keeps the row, whatever comes first.
+func TestHiddenAfterItCameBack(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{"TheMark", "TheRow", "TheReading"} {
+		t.Run(first, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			id := b.insert("One")
+			b.load()
+			deleted := b.clock.Now()
+			b.must(b.sf.Delete("Contact", id))
+			b.clock.move(time.Hour)
+			b.must(b.sf.Undelete("Contact", id))
+			b.must(b.sf.Update("Contact", id, map[string]any{"LastName": "Two"}))
+			records, err := b.client.Retrieve(t.Context(), "Contact", []string{id}, b.o.Fields)
+			b.must(err)
+			event, err := rows(b.o, records, pgsink.Event)
+			b.must(err)
+			mark := func() {
+				b.must(b.r.mark(t.Context(), []pgsink.Mark{b.o.gone(id, salesforce.Time{Time: deleted})}))
+			}
+			row := func() {
+				_, err := b.sink.Apply(t.Context(), pgsink.Batch{Changes: event})
+				b.must(err)
+			}
+			switch first {
+			case "TheMark":
+				mark()
+				row()
+			case "TheRow":
+				row()
+				mark()
+			case "TheReading":
+				mark()
+				b.r.sf = hooked{Source: b.client, answered: row}
+			}
+			b.sf.HideRecord("Contact", id)
+			b.hydrate()
+			if n := b.rows(); n != 1 {
+				t.Fatalf("%d rows; want that of the record, which lives", n)
+			}
+			b.sf.ShowRecord("Contact", id)
+			b.clock.move(time.Hour)
+			b.poll()
+			b.equal()
+		})
+	}
+}
