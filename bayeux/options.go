@@ -23,6 +23,7 @@ const (
 	// The server removes a session 40 s after its last reply.
 	handlerTimeout    = 30 * time.Second
 	answerTimeout     = 30 * time.Second // of all that is not held
+	stallTimeout      = 30 * time.Second // of the rest of a reply that has begun
 	disconnectTimeout = 5 * time.Second
 )
 

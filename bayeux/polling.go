@@ -70,6 +70,8 @@ func checkEndpoint(endpoint string) error {
 func (p *longPolling) kind() string { return typeLongPolling }
 
 func (p *longPolling) exchange(ctx context.Context, batch []byte) ([]byte, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	// A reader and not the bytes: those resty would copy to a buffer that it
 	// reuses as soon as the answer begins, which can be before it is sent.
 	res, err := p.client.R().
@@ -93,10 +95,10 @@ func (p *longPolling) exchange(ctx context.Context, batch []byte) ([]byte, error
 	if media, _, _ := mime.ParseMediaType(res.Header().Get("Content-Type")); strings.HasSuffix(media, "html") {
 		return nil, &Error{Err: fmt.Errorf("reply is %s", media)}
 	}
-	return p.read(ctx, res)
+	return p.read(ctx, cancel, res)
 }
 
-func (p *longPolling) read(ctx context.Context, res *resty.Response) ([]byte, error) {
+func (p *longPolling) read(ctx context.Context, cancel context.CancelCauseFunc, res *resty.Response) ([]byte, error) {
 	length := res.RawResponse.ContentLength
 	if length > p.maxReply {
 		return nil, &Error{Err: fmt.Errorf("%w: %d bytes of at most %d", errTooLarge, length, p.maxReply)}
@@ -109,7 +111,9 @@ func (p *longPolling) read(ctx context.Context, res *resty.Response) ([]byte, er
 	}
 	defer p.buffers.Put(body)
 	body.Reset()
-	n, err := body.ReadFrom(io.LimitReader(res.RawBody(), p.maxReply+1))
+	rest := &steady{Reader: res.RawBody(), cancel: cancel}
+	defer rest.stop()
+	n, err := body.ReadFrom(io.LimitReader(rest, p.maxReply+1))
 	if err != nil {
 		return nil, &Error{Err: fmt.Errorf("reply cut off after %d bytes: %w", n, cause(ctx, err))}
 	}
@@ -117,6 +121,32 @@ func (p *longPolling) read(ctx context.Context, res *resty.Response) ([]byte, er
 		return nil, &Error{Err: fmt.Errorf("%w: more than %d bytes", errTooLarge, p.maxReply)}
 	}
 	return bytes.Clone(body.Bytes()), nil
+}
+
+// steady ends a request of whose reply a part has come, and then nothing for long: a
+// connect is held before its reply begins, not within it.
+type steady struct {
+	io.Reader
+	cancel context.CancelCauseFunc
+	timer  *time.Timer // nil until something has come
+}
+
+func (s *steady) Read(b []byte) (int, error) {
+	n, err := s.Reader.Read(b)
+	switch {
+	case n == 0:
+	case s.timer == nil:
+		s.timer = time.AfterFunc(stallTimeout, func() { s.cancel(fmt.Errorf("no more of the reply in %s", stallTimeout)) })
+	default:
+		s.timer.Reset(stallTimeout)
+	}
+	return n, err //nolint:wrapcheck // a Reader's
+}
+
+func (s *steady) stop() {
+	if s.timer != nil {
+		s.timer.Stop()
+	}
 }
 
 // cause replaces an error that is only the end of ctx by the reason for that,

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -351,6 +352,66 @@ func TestReplyLimit(t *testing.T) {
 				t.Errorf("%d bytes, chunked %t: got %d bytes, %v", size, chunked, len(body), err)
 			}
 		}
+	}
+}
+
+// drip is a body that comes one byte at a time, and waits before each.
+type drip struct {
+	ctx   context.Context
+	waits []time.Duration
+}
+
+func (d *drip) Read(b []byte) (int, error) {
+	if len(d.waits) == 0 {
+		return 0, io.EOF
+	}
+	timer := time.NewTimer(d.waits[0])
+	defer timer.Stop()
+	d.waits = d.waits[1:]
+	select {
+	case <-timer.C:
+		b[0] = ' '
+		return 1, nil
+	case <-d.ctx.Done():
+		return 0, d.ctx.Err()
+	}
+}
+
+func (d *drip) Close() error { return nil }
+
+// A reply may be long in coming, and slow, but what has begun goes on.
+func TestReplyThatStalls(t *testing.T) {
+	t.Parallel()
+	const second = time.Second
+	for name, c := range map[string]struct {
+		waits []time.Duration
+		took  time.Duration
+		err   string
+	}{
+		"held":           {[]time.Duration{110 * second}, 110 * second, ""},
+		"slow":           {[]time.Duration{second, 29 * second, 29 * second, 29 * second}, 88 * second, ""},
+		"stalls":         {[]time.Duration{second, time.Hour}, 31 * second, "no more of the reply in 30s"},
+		"stalls at last": {[]time.Duration{second, 20 * second, time.Hour}, 51 * second, "no more of the reply in 30s"},
+		"never begins":   {[]time.Duration{time.Hour}, 130 * second, "no whole reply"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p, err := newLongPolling(roundTripper(func(r *http.Request) (*http.Response, error) {
+					return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, ContentLength: -1, Body: &drip{r.Context(), c.waits}, Request: r}, nil
+				}), "https://acme.my.salesforce.com/cometd/64.0", "secret", 1<<20)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeoutCause(t.Context(), 130*second, errors.New("no whole reply"))
+				defer cancel()
+				begun := time.Now()
+				body, err := p.exchange(ctx, []byte("[]"))
+				if took := time.Since(begun); took != c.took || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+					t.Errorf("%d bytes and %v after %s", len(body), err, took)
+				}
+			})
+		})
 	}
 }
 
