@@ -101,6 +101,9 @@ func (p *program) settleCommand(name, short, done string, fn func(ctx context.Co
 					return p.json(map[string]int64{done: n})
 				}
 				p.printf("%d %s\n", n, done)
+				if n == 0 && !all {
+					return errors.New("no failed write or read has such an id; `hcbridge errors` lists them")
+				}
 				return nil
 			})
 		},

@@ -178,6 +178,9 @@ func TestRefusedByTheApp(t *testing.T) {
 	r.failed("Account")
 	r.Equal("Account")
 
+	if code, out, stderr := r.Command("retry", "999999"); code != 1 || out != "0 requeued\n" || !strings.Contains(stderr, "hcbridge errors") {
+		t.Errorf("an id of nothing: %d\n%s%s", code, out, stderr)
+	}
 	if code, _, stderr := r.Command("retry", "Acme"); code != 2 || !strings.Contains(stderr, "Acme") {
 		t.Errorf("an id that is none: %d, %s", code, stderr)
 	}
