@@ -115,6 +115,13 @@ func (r *recorder) insert(e *entry) {
 		before = slices.Concat(r.last().entries, before)
 		r.items = r.items[:len(r.items)-1]
 	}
+	r.drops = slices.DeleteFunc(r.drops, func(d drop) bool { // they have an insert now
+		if d.failure == nil || d.failure.Code != CodeNoSFID {
+			return false
+		}
+		before = append(before, d.item.entries...)
+		return true
+	})
 	if !r.merged { // in merged mode they are among before
 		before = append(slices.Clone(r.failed), before...)
 	} else {
