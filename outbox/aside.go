@@ -11,8 +11,9 @@ import (
 // there, a trigger of the org that runs for long. Nobody else shall wait for it. After
 // Config.Patience the call is set aside: its entries are PENDING, as those of jobs are,
 // and its records, and what depends on them, wait; new plans are made for all else. It
-// goes on to count among the calls under way: where Config.Calls are set aside, Salesforce
-// answers nothing, and all waits for the first of them.
+// goes on to count among the calls under way, of which a table whose calls are set aside
+// leaves one to the others. Where Config.Calls are set aside all waits for the first of
+// them.
 
 // slowFrom is from when on the log tells of a call that is not answered.
 const slowFrom = 30 * time.Second
@@ -22,6 +23,23 @@ const slowFrom = 30 * time.Second
 func (w *Worker) room() int {
 	left := w.cfg.Calls - len(w.aside)
 	return min(left, max(1, w.pace.now-len(w.aside)))
+}
+
+// crowds reports whether a table has calls set aside, and as many under way in all as
+// leave one place to the other tables.
+func (w *Worker) crowds(t *Table, flying ...*flight) bool {
+	aside, all := 0, 0
+	for _, f := range w.aside {
+		if f.table == t {
+			aside, all = aside+1, all+1
+		}
+	}
+	for _, f := range flying {
+		if f.table == t {
+			all++
+		}
+	}
+	return aside > 0 && len(w.writable) > 1 && all >= max(1, w.cfg.Calls-1)
 }
 
 // await waits for a call to land. It returns nil when it has set aside some instead,

@@ -15,7 +15,7 @@ import "strings"
 // Soft ones, in ordered mode only, keep the log's order between a record and
 // those that refer to it, such as lines that are added before an order closes;
 // a record that is held up does not hold up its neighbours.
-func (p planner) depend(items []*item, lost map[reference]bool) {
+func (p planner) depend(items []*item, lost map[reference]int64) {
 	named := p.namedFields()
 	d := dependencies{
 		made: map[reference][]*item{}, mentions: map[string][]*item{}, mentionsRef: map[reference][]*item{},
@@ -50,7 +50,7 @@ type dependencies struct {
 	ofKey       map[reference]*item   // last change of a record with an external id
 }
 
-func (d *dependencies) parents(i *item, lost map[reference]bool) {
+func (d *dependencies) parents(i *item, lost map[reference]int64) {
 	if i.op == Delete {
 		return
 	}
@@ -60,8 +60,8 @@ func (d *dependencies) parents(i *item, lost map[reference]bool) {
 				i.hard = append(i.hard, parent)
 			}
 		}
-		if len(d.made[r]) == 0 && lost[r] {
-			i.waiting = true
+		if len(d.made[r]) == 0 && lost[r] != 0 {
+			i.waiting, i.behind = true, parent{r, lost[r]}
 		}
 	}
 }

@@ -48,15 +48,15 @@ func (e *entry) inDoubt() bool { return strings.HasPrefix(e.message, CodeInDoubt
 // backlog is what one run plans over: the oldest NEW entries and what else is
 // known about their records.
 type backlog struct {
-	entries []*entry           // NEW, ids ascending
-	open    map[key][]*entry   // PENDING, FAILED, and deletes that are IGNORE; ids ascending
-	rows    map[key]string     // rows that exist, with their sfid; asked only for those in asked
-	asked   map[key]bool       // rows that were looked up
-	lost    map[reference]bool // named external ids of records whose insert FAILED
-	flight  []*item            // in jobs that are not over, or in doubt
-	cut     int64              // from here on changes that mention other records may be missing; 0 = none are
-	stuck   []*item            // traces of records that are not read, as nothing of them may go
-	blind   int64              // from here on traces may be missing; 0 = none are
+	entries []*entry            // NEW, ids ascending
+	open    map[key][]*entry    // PENDING, FAILED, and deletes that are IGNORE; ids ascending
+	rows    map[key]string      // rows that exist, with their sfid; asked only for those in asked
+	asked   map[key]bool        // rows that were looked up
+	lost    map[reference]int64 // named external ids of records whose insert FAILED, and its entry
+	flight  []*item             // in jobs that are not over, or in doubt
+	cut     int64               // from here on changes that mention other records may be missing; 0 = none are
+	stuck   []*item             // traces of records that are not read, as nothing of them may go
+	blind   int64               // from here on traces may be missing; 0 = none are
 }
 
 // reference names a record by an external id field of its object, such as

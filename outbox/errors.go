@@ -14,6 +14,7 @@ const (
 	CodeBadValue = "INVALID_VALUE"  // a captured value has no form that Salesforce takes
 	CodePingPong = "PING_PONG"      // the value was changed back again and again
 	CodeFrozen   = "FIELD_FROZEN"   // the field cannot be seen in Salesforce now
+	CodeParent   = "PARENT_REFUSED" // a record that it names was refused, and is waited for
 	CodeTaken    = "DUPLICATE_SFID" // Salesforce answered with an id that another row holds
 )
 

@@ -24,6 +24,7 @@ import (
 type flight struct {
 	begun    time.Time
 	said     bool // that it takes long
+	table    *Table
 	request  Call
 	ready    []*item
 	results  settlement // of what needed no sending; then the answers too
@@ -52,11 +53,14 @@ func (w *Worker) work(ctx context.Context, calls []*call) (n int, err error) {
 	t := &traffic{Worker: w}
 	w.limited.Store(false)
 	for _, c := range calls {
-		for err == nil && (len(t.flying) > 0 && c.level > t.level || len(t.flying) >= w.room()) {
+		for err == nil && len(t.flying) > 0 && (c.level > t.level || len(t.flying) >= w.room() || w.crowds(c.table, t.flying...)) {
 			err = t.land(ctx)
 		}
-		if err != nil || ctx.Err() != nil || w.limited.Load() { // a requested stop is not a failure
+		if err != nil || ctx.Err() != nil || w.limited.Load() || w.room() == 0 { // a requested stop is not a failure
 			break
+		}
+		if w.crowds(c.table) && !c.bulk {
+			continue // what depends on it is left out by blocked
 		}
 		t.level = c.level
 		if c.bulk {
@@ -84,7 +88,7 @@ func (w *Worker) work(ctx context.Context, calls []*call) (n int, err error) {
 // is PENDING without an answer is in doubt.
 func (t *traffic) launch(ctx context.Context, c *call) error {
 	ctx, cancel := hold(ctx, t.cfg.CallTimeout, t.cfg.StopGrace)
-	f := &flight{begun: time.Now()}
+	f := &flight{begun: time.Now(), table: c.table}
 	var records []Record
 	var err error
 	if f.ready, records, err = t.prepare(ctx, c, &f.results); err != nil {

@@ -203,6 +203,55 @@ func TestUnansweredCallHoldsUpNobody(t *testing.T) {
 	}
 }
 
+// Records of one table whose calls are all slow leave a place to those of the others,
+// however many wait; and when no call at all is answered, the rest goes on and tells of it.
+func TestSlowTableLeavesAPlace(t *testing.T) {
+	t.Parallel()
+	var text bytes.Buffer
+	b := setup(t, calls(3, 1), func(c *Config) {
+		c.Patience, c.Window, c.Log = 20*time.Millisecond, 10, zerolog.New(&text).Level(zerolog.InfoLevel)
+	})
+	b.accounts(100)
+	answer := make(chan struct{})
+	slow := map[string]bool{"Account": true}
+	b.sf.script(func(_ context.Context, c Call) ([]Outcome, error, bool) {
+		b.sf.Lock()
+		wait := slow[c.Object]
+		b.sf.Unlock()
+		if wait {
+			<-answer
+		}
+		return nil, nil, false
+	})
+	b.exec(`UPDATE salesforce.account SET industry = 'slow'`)
+	contact := func(name string) {
+		b.exec(`INSERT INTO salesforce.contact (lastname) VALUES ($1)`, name)
+		for range 20 {
+			b.run()
+		}
+	}
+	contact("first")
+	b.want("another table", b.archived(), "INSERT/SUCCESS")
+	b.want("set aside", fmt.Sprint(len(b.worker.aside)), "2")
+
+	b.sf.Lock()
+	slow["Contact"] = true
+	b.sf.Unlock()
+	contact("second")
+	b.want("set aside", fmt.Sprint(len(b.worker.aside)), "3")
+	for _, f := range b.worker.aside {
+		f.begun = time.Now().Add(-slowFrom)
+	}
+	b.run()
+	if n := strings.Count(text.String(), `"event":"call_slow"`); n != 3 {
+		t.Errorf("the log tells of 3 calls %d times:\n%s", n, text.String())
+	}
+	close(answer)
+	b.worker.bringDown(t.Context())
+	eventually(t, "all is sent", func() bool { b.run(); return b.live() == "" })
+	b.want("twice", fmt.Sprint(len(b.sf.history["acc000000000001AAA"])), "1")
+}
+
 // Run waits for the calls that it has set aside, for as long as the grace of a stop.
 func TestStopWithAnUnansweredCall(t *testing.T) {
 	t.Parallel()

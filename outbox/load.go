@@ -152,7 +152,7 @@ func (w *Worker) loadIDs(ctx context.Context, b *backlog) error {
 // loadLost finds the external ids of records whose insert was refused, as far as
 // entries name parents by them. Where a row of the table that is in Salesforce has
 // the external id, too, that is the parent, and a twin was refused.
-func (w *Worker) loadLost(ctx context.Context, entries []*entry) (map[reference]bool, error) {
+func (w *Worker) loadLost(ctx context.Context, entries []*entry) (map[reference]int64, error) {
 	wanted := map[reference]bool{}
 	for _, e := range entries {
 		i := item{table: w.tables[e.key.table]}
@@ -175,7 +175,7 @@ func (w *Worker) loadLost(ctx context.Context, entries []*entry) (map[reference]
 		table *Table
 		Column
 	}
-	values, named := map[column][]string{}, w.planner.namedFields()
+	values, named, ids := map[column][]string{}, w.planner.namedFields(), map[reference]int64{}
 	for _, e := range refused {
 		t := w.tables[e.key.table]
 		if t == nil {
@@ -188,17 +188,19 @@ func (w *Worker) loadLost(ctx context.Context, entries []*entry) (map[reference]
 			}
 			if wanted[refTo(t.Object, c.Field, *v)] || wanted[refTo("", c.Field, *v)] {
 				values[column{t, c}] = append(values[column{t, c}], *v)
+				ids[refTo(t.Object, c.Field, *v)] = max(e.id, ids[refTo(t.Object, c.Field, *v)])
 			}
 		}
 	}
-	lost, batch := map[reference]bool{}, &pgx.Batch{}
+	lost, batch := map[reference]int64{}, &pgx.Batch{}
 	for c, list := range values {
 		name := ident(c.Name)
 		batch.Queue(`SELECT unnest($1::text[]) EXCEPT SELECT `+name+`::text FROM `+ident(w.cfg.Schema, c.table.Name)+`
 			WHERE `+name+`::text = ANY ($1::text[]) AND sfid <> ''`, list).Query(func(rows pgx.Rows) error {
 			var v string
 			_, err := pgx.ForEachRow(rows, []any{&v}, func() error {
-				lost[refTo(c.table.Object, c.Field, v)], lost[refTo("", c.Field, v)] = true, true
+				id := ids[refTo(c.table.Object, c.Field, v)]
+				lost[refTo(c.table.Object, c.Field, v)], lost[refTo("", c.Field, v)] = id, id
 				return nil
 			})
 			return err //nolint:wrapcheck // wrapped by load

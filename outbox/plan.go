@@ -13,7 +13,8 @@ type planner struct {
 	attempts func(key) int   // failed attempts so far of a record
 	waits    func(key) bool  // the record's back-off is not over
 	late     func(key) *late // a request of the record that may still take effect; nil = none
-	silent   func() bool     // Salesforce does not answer, so that what cannot be repeated waits; nil = it does
+	crowds   func(*Table) bool
+	silent   func() bool // Salesforce does not answer, so that what cannot be repeated waits; nil = it does
 
 	bulk     func(*item) bool // may go by a job; nil = there are none
 	bulkFrom int              // items of a job at least
@@ -24,6 +25,7 @@ type plan struct {
 	calls []*call
 	drops []drop
 	stuck map[key][]*item // of records of which nothing may go
+	wait  []*item         // those behind a refused parent
 }
 
 // drop is an entry, or several of one record, that will not be sent.
@@ -56,6 +58,7 @@ type item struct {
 	hard    []*item // must be done first
 	soft    []*item // go first if they go in this run
 	waiting bool
+	behind  parent // a refused one that it waits for
 	level   int
 	visit   int // 0 not yet, 1 on the stack, 2 done
 
@@ -98,8 +101,9 @@ func (p planner) plan(b backlog) plan {
 	for _, k := range order {
 		made, drops := p.record(p.tables[k.table], byRecord[k], b)
 		p.behindLate(made, k)
+		crowded := p.crowds != nil && p.crowds(p.tables[k.table])
 		for _, i := range made {
-			i.waiting = i.waiting || silent && i.op == Insert
+			i.waiting = i.waiting || crowded || silent && i.op == Insert
 		}
 		items = append(items, made...)
 		out.drops = append(out.drops, drops...)
@@ -125,6 +129,11 @@ func (p planner) plan(b backlog) plan {
 	}
 	out.calls = p.batches(items)
 	out.stuck = stuckOf(own)
+	for _, i := range own {
+		if i.behind.entry != 0 {
+			out.wait = append(out.wait, i)
+		}
+	}
 	return out
 }
 

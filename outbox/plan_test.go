@@ -12,7 +12,7 @@ import (
 // logOf builds a backlog from lines "action table/row sfid values [| old]".
 func logOf(t testing.TB, lines ...string) backlog {
 	t.Helper()
-	b := backlog{open: map[key][]*entry{}, rows: map[key]string{}, asked: map[key]bool{}, lost: map[reference]bool{}}
+	b := backlog{open: map[key][]*entry{}, rows: map[key]string{}, asked: map[key]bool{}, lost: map[reference]int64{}}
 	for n, line := range lines {
 		e := &entry{id: int64(n + 1), state: stateNew}
 		head, values, _ := strings.Cut(line, " : ")
@@ -151,7 +151,7 @@ func TestPlan(t *testing.T) {
 		"a child of a refused parent waits": {
 			log:     []string{"INSERT contact/1 - : account__external_id__c=>x", "INSERT contact/2 - : lastname=>y"},
 			ordered: "insert contact 2", merged: "insert contact 2",
-			change: func(b *backlog) { b.lost[refTo("Account", "External_Id__c", "x")] = true },
+			change: func(b *backlog) { b.lost[refTo("Account", "External_Id__c", "x")] = 7 },
 		},
 		"inserts with the external id are upserts": {
 			log:     []string{"INSERT account/1 - : external_id__c=>x", "INSERT account/2 - : external_id__c=>NULL"},
@@ -207,6 +207,10 @@ func TestPlan(t *testing.T) {
 		"an update of a row that Salesforce does not know": {
 			log:     []string{"UPDATE account/1 - : name=>a"},
 			ordered: "NO_SFID 1", merged: "NO_SFID 1",
+		},
+		"an insert that was captured anew, after its update": {
+			log:     []string{"UPDATE account/1 - : name=>a", "INSERT account/1 - : name=>a", "UPDATE account/1 - : name=>b"},
+			ordered: "insert account 1+2*; update account 3", merged: "insert account 1+2*+3",
 		},
 		"an insert in doubt that a user made NEW": {
 			log:     []string{"INSERT account/1 - : name=>a", "UPDATE account/1 - : name=>b"},

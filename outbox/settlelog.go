@@ -78,6 +78,9 @@ func (b *logWrite) add(r *result) {
 			b.keep(e, stateFailed, r.failure.text())
 		case again:
 			message := e.message
+			if e.behind() {
+				message = ""
+			}
 			if !r.free {
 				message = r.failure.text()
 				if e.inDoubt() && !r.failure.InDoubt { // it remains so until it is answered

@@ -117,6 +117,7 @@ func New(pool Pool, cfg Config) (*Worker, error) {
 		attempts: func(k key) int { return w.retries[k].attempts },
 		waits:    func(k key) bool { return time.Now().Before(w.retries[k].due) },
 		late:     w.runsOn,
+		crowds:   func(t *Table) bool { return w.crowds(t) },
 		silent:   func() bool { return w.silent && w.wondering() },
 	}
 	if cfg.Bulk != nil {
@@ -152,6 +153,9 @@ func (w *Worker) RunOnce(ctx context.Context) (n int, err error) {
 
 // drain plans and works through the calls of the plan.
 func (w *Worker) drain(ctx context.Context) (n int, err error) {
+	if w.room() == 0 {
+		return 0, nil
+	}
 	b, err := w.load(ctx)
 	if err != nil {
 		return 0, ended(ctx, "read the log", err)
@@ -160,6 +164,9 @@ func (w *Worker) drain(ctx context.Context) (n int, err error) {
 	p := w.planner.plan(b)
 	w.learn(b, p)
 	w.forget(b)
+	if err := w.tellWaiting(ctx, p.wait); err != nil {
+		return 0, ended(ctx, "tell what waits", err)
+	}
 	if len(p.drops) > 0 {
 		var results []*result
 		for _, d := range p.drops {
@@ -342,6 +349,10 @@ func (r *runner) next(n int) time.Duration {
 	if n > 0 {
 		r.vain = 0
 		return 0
+	}
+	if r.room() == 0 { // all waits for an answer, see aside.go
+		r.held = true
+		return time.Second
 	}
 	now := time.Now()
 	wait := beat.Wait(r.cfg.IdlePoll)

@@ -118,9 +118,16 @@ func TestWorker(t *testing.T) {
 		b.exec(`INSERT INTO salesforce.account (name, external_id__c) VALUES ('a', 'x'); INSERT INTO salesforce.contact (lastname, account__external_id__c) VALUES ('c', 'x'), ('d', NULL)`)
 		b.drain()
 		b.want("log", b.live(), "INSERT/FAILED INSERT/NEW")
+		const why = `SELECT sf_message FROM salesforce._trigger_log WHERE state = 'NEW'`
+		b.want("why", b.list(why), `PARENT_REFUSED: waits for the record with account.external_id__c "x", whose insert was refused, see entry 1`)
+		b.exec(`UPDATE salesforce._trigger_log SET updated_at = 'epoch'`)
+		b.restart(withExternalID)
+		b.drain()
+		b.want("said once", b.list(`SELECT count(*)::text FROM salesforce._trigger_log WHERE updated_at > 'epoch'`), "0")
 		b.exec(`UPDATE salesforce._trigger_log SET state = 'NEW' WHERE state = 'FAILED'`)
 		b.drain()
 		b.want("log", b.live(), "")
+		b.want("why, once it has gone", b.list(`SELECT coalesce(sf_message, '-') FROM salesforce._trigger_log_archive WHERE table_name = 'contact'`), "- -")
 	})
 
 	t.Run("a poison record breaks only itself (fault 75)", func(t *testing.T) {
