@@ -54,9 +54,20 @@ type backlog struct {
 	asked   map[key]bool        // rows that were looked up
 	lost    map[reference]int64 // named external ids of records whose insert FAILED, and its entry
 	flight  []*item             // in jobs that are not over, or in doubt
+	hidden  map[string]int64    // objects that are mentioned from these entries on by changes of held tables
 	cut     int64               // from here on changes that mention other records may be missing; 0 = none are
 	stuck   []*item             // traces of records that are not read, as nothing of them may go
 	blind   int64               // from here on traces may be missing; 0 = none are
+}
+
+// mentions reports whether changes of held tables may mention the item's record.
+func (b backlog) mentions(i *item) bool {
+	for _, object := range []string{"", strings.ToLower(i.table.Object)} {
+		if from := b.hidden[object]; from > 0 && i.position() > from {
+			return true
+		}
+	}
+	return false
 }
 
 // reference names a record by an external id field of its object, such as

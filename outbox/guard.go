@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -64,21 +65,50 @@ type sentIn struct {
 	tally
 }
 
-// filter returns what the window leaves out: the tables held and the entries up
-// to which they go. None is the normal case.
-func (g *guard) filter() (tables []string, upTo []int64) {
-	for table, h := range g.holds {
+// closed reports whether any table is held.
+func (g *guard) closed() bool {
+	for _, h := range g.holds {
 		if h.Held {
-			tables, upTo = append(tables, table), append(upTo, h.Approved)
+			return true
 		}
 	}
-	return tables, upTo
+	return false
 }
 
 // stops reports whether an entry waits for a person.
 func (g *guard) stops(table string, id int64) bool {
 	h := g.holds[table]
 	return h.Held && id > h.Approved
+}
+
+// hidden tells of the held tables which objects their entries may mention, and from which
+// entry on; "" is any object. A delete there would take records along that the app has moved
+// away, in changes that wait.
+func (w *Worker) hidden() map[string]int64 {
+	from := map[string]int64{}
+	add := func(object string, h Hold) {
+		object = strings.ToLower(object)
+		from[object] = earlier(from[object], h.Approved+1)
+	}
+	for table, h := range w.guard.holds {
+		t := w.tables[table]
+		if !h.Held || t == nil {
+			continue
+		}
+		for _, c := range t.Columns {
+			switch {
+			case c.Relationship != "":
+				add(c.RelationObject, h)
+			case c.reference() && len(c.References) == 0:
+				add("", h)
+			case c.reference():
+				for _, object := range c.References {
+					add(object, h)
+				}
+			}
+		}
+	}
+	return from
 }
 
 // askGate learns what is held now, and once what was sent before this process.

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -96,6 +97,53 @@ func TestGuard(t *testing.T) {
 		b.wantDone("a few more", 59, sentDeletes)
 		if g.holds["account"].Held {
 			t.Error("what was approved counts against what comes later")
+		}
+	})
+
+	// The way past what is held is remembered, however much it is.
+	t.Run("BehindManyHeld", func(t *testing.T) {
+		t.Parallel()
+		b, _ := begin(t, 300)
+		b.exec("DELETE FROM salesforce.account")
+		b.exec("INSERT INTO salesforce.contact (lastname) VALUES ('first')")
+		b.drain()
+		b.exec("INSERT INTO salesforce.contact (lastname) VALUES ('second')")
+		b.drain()
+		b.want("others", b.one("SELECT count(*) FROM salesforce.contact WHERE sfid IS NOT NULL"), "2")
+		b.wantDone("held", 300, stillNew)
+		if b.worker.window.ahead == 0 {
+			t.Error("the log is read from its beginning at each look")
+		}
+	})
+
+	// Salesforce deletes a record's children along with it, also those that held changes
+	// take away from it.
+	t.Run("Cascade", func(t *testing.T) {
+		t.Parallel()
+		g := &memoryGate{holds: map[string]Hold{}}
+		refers := func(c *Config) { c.Tables[1].Columns[1].References = []string{"Account"} }
+		b := setup(t, guarded(g), refers)
+		b.exec(`INSERT INTO salesforce.account (name) VALUES ('old'), ('new'); INSERT INTO salesforce."user" (name) VALUES ('u')`)
+		b.drain()
+		b.exec(`INSERT INTO salesforce.contact (lastname, accountid) SELECT 'c', sfid FROM salesforce.account, generate_series(1, 20) WHERE name = 'old'`)
+		b.drain()
+		b.exec(`DELETE FROM salesforce.contact WHERE id <= 15`)
+		b.drain()
+		b.exec(`UPDATE salesforce.contact SET accountid = (SELECT sfid FROM salesforce.account WHERE name = 'new')`)
+		b.exec(`DELETE FROM salesforce.account WHERE name = 'old'`)
+		b.exec(`UPDATE salesforce.account SET industry = 'i' WHERE name = 'new'`)
+		b.drain()
+		b.want("the delete waits, the update went", b.list(`SELECT action FROM salesforce._trigger_log WHERE state = 'NEW' AND table_name = 'account'`), "DELETE")
+		b.restart(guarded(g), refers)
+		b.drain()
+		b.want("it waits after a restart", b.list(`SELECT action FROM salesforce._trigger_log WHERE state = 'NEW' AND table_name = 'account'`), "DELETE")
+		g.holds["contact"] = Hold{Approved: 1 << 40}
+		b.now()
+		b.drain()
+		b.want("log", b.live(), "")
+		calls := b.sf.sent()
+		if !strings.HasSuffix(calls, "update Contact 5, delete Account 1") {
+			t.Errorf("calls: %s", calls)
 		}
 	})
 

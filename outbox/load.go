@@ -21,7 +21,7 @@ func (w *Worker) load(ctx context.Context) (b backlog, err error) {
 		if err := w.askGate(ctx); err != nil {
 			return b, err
 		}
-		b = backlog{flight: w.underWay(), open: map[key][]*entry{}, rows: map[key]string{}, asked: map[key]bool{}}
+		b = backlog{flight: w.underWay(), hidden: w.hidden(), open: map[key][]*entry{}, rows: map[key]string{}, asked: map[key]bool{}}
 		full, err := w.loadEntries(ctx, &b)
 		if err != nil || len(b.entries) == 0 {
 			return b, err
@@ -71,7 +71,7 @@ func (w *Worker) loadEntries(ctx context.Context, b *backlog) (full bool, err er
 // glance reads all of a short log in one round trip, which is what a change waits
 // for that comes alone. It reports whether the log is short.
 func (w *Worker) glance(ctx context.Context, b *backlog) (whole bool, err error) {
-	if tables, _ := w.guard.filter(); len(tables) > 0 {
+	if w.guard.closed() {
 		return false, nil
 	}
 	rows, err := w.pool.Query(ctx, w.sql.glance, glanceMost)
@@ -172,8 +172,8 @@ func (w *Worker) loadLost(ctx context.Context, entries []*entry) (map[reference]
 		return nil, err
 	}
 	type column struct {
-		table *Table
-		Column
+		table       *Table
+		name, field string
 	}
 	values, named, ids := map[column][]string{}, w.planner.namedFields(), map[reference]int64{}
 	for _, e := range refused {
@@ -187,20 +187,22 @@ func (w *Worker) loadLost(ctx context.Context, entries []*entry) (map[reference]
 				continue
 			}
 			if wanted[refTo(t.Object, c.Field, *v)] || wanted[refTo("", c.Field, *v)] {
-				values[column{t, c}] = append(values[column{t, c}], *v)
+				of := column{t, c.Name, c.Field}
+				values[of] = append(values[of], *v)
 				ids[refTo(t.Object, c.Field, *v)] = max(e.id, ids[refTo(t.Object, c.Field, *v)])
 			}
 		}
 	}
 	lost, batch := map[reference]int64{}, &pgx.Batch{}
 	for c, list := range values {
-		name := ident(c.Name)
+		name := ident(c.name)
 		batch.Queue(`SELECT unnest($1::text[]) EXCEPT SELECT `+name+`::text FROM `+ident(w.cfg.Schema, c.table.Name)+`
 			WHERE `+name+`::text = ANY ($1::text[]) AND sfid <> ''`, list).Query(func(rows pgx.Rows) error {
 			var v string
 			_, err := pgx.ForEachRow(rows, []any{&v}, func() error {
-				id := ids[refTo(c.table.Object, c.Field, v)]
-				lost[refTo(c.table.Object, c.Field, v)], lost[refTo("", c.Field, v)] = id, id
+				id := ids[refTo(c.table.Object, c.field, v)]
+				lost[refTo(c.table.Object, c.field, v)] = id
+				lost[refTo("", c.field, v)] = max(id, lost[refTo("", c.field, v)])
 				return nil
 			})
 			return err //nolint:wrapcheck // wrapped by load

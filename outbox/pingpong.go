@@ -42,9 +42,9 @@ func (t *turns) refuse(i *item) *Failure {
 	if i.op != Update {
 		return nil
 	}
-	for column, value := range i.values {
+	for column := range i.values {
 		f, ok := t.fields[fieldKey{i.key, column}]
-		if !ok || time.Since(f.began) > turnsWithin || f.turns < maxTurns || !f.turned(t.hash(i.old[column]), t.hash(value)) {
+		if !ok || time.Since(f.began) > turnsWithin || f.turns < maxTurns || !t.turned(f, i, column) {
 			continue
 		}
 		took := time.Since(f.began).Round(time.Second)
@@ -60,8 +60,12 @@ func (t *turns) refuse(i *item) *Failure {
 	return nil
 }
 
-// turned reports whether a change brings back what we sent last.
-func (f *turn) turned(before, value uint64) bool { return before != f.sent && value == f.sent }
+// turned reports whether a change brings back what we sent last. Of one whose row before
+// is not known, as captures by hand are, nobody can tell.
+func (t *turns) turned(f *turn, i *item, column string) bool {
+	before, known := i.old[column]
+	return known && t.hash(before) != f.sent && t.hash(i.values[column]) == f.sent
+}
 
 // note remembers what was sent.
 func (t *turns) note(i *item) {
@@ -85,7 +89,7 @@ func (t *turns) note(i *item) {
 		case now.Sub(f.began) > turnsWithin:
 			f.began, f.turns = now, 0
 		}
-		if f.turned(t.hash(i.old[column]), sent) {
+		if t.turned(f, i, column) {
 			f.turns++
 		}
 		f.sent, f.at = sent, now

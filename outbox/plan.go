@@ -119,7 +119,7 @@ func (p planner) plan(b backlog) plan {
 	p.depend(items, b.lost)
 	for _, i := range items {
 		// A record may be mentioned by changes that are not read yet.
-		i.waiting = i.waiting || i.op == Delete && b.cut > 0 && i.position() > b.cut || b.blind > 0 && i.position() > b.blind && i.depends()
+		i.waiting = i.waiting || i.op == Delete && (b.cut > 0 && i.position() > b.cut || b.mentions(i)) || b.blind > 0 && i.position() > b.blind && i.depends()
 	}
 	p.behindFlight(items, b.flight)
 	for _, i := range items {

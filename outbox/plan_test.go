@@ -212,6 +212,20 @@ func TestPlan(t *testing.T) {
 			log:     []string{"UPDATE account/1 - : name=>a", "INSERT account/1 - : name=>a", "UPDATE account/1 - : name=>b"},
 			ordered: "insert account 1+2*; update account 3", merged: "insert account 1+2*+3",
 		},
+		"a delete of what held changes may mention": {
+			log:     []string{"DELETE account/1 001", "DELETE contact/1 003", "DELETE account/2 002"},
+			ordered: "delete account 1; delete contact 2", merged: "delete account 1; delete contact 2",
+			change: func(b *backlog) { b.hidden = map[string]int64{"account": 2} },
+		},
+		"a delete of what held changes may mention, whatever it is": {
+			log:     []string{"DELETE account/1 001", "DELETE contact/1 003", "UPDATE account/2 002 : name=>a"},
+			ordered: "update account 3", merged: "update account 3",
+			change: func(b *backlog) {
+				b.hidden = map[string]int64{"": 0, "account": 7}
+				b.hidden[""] = 1
+				b.entries[0].id, b.entries[1].id = 4, 5
+			},
+		},
 		"an insert in doubt that a user made NEW": {
 			log:     []string{"INSERT account/1 - : name=>a", "UPDATE account/1 - : name=>b"},
 			ordered: "IN_DOUBT 1", merged: "IN_DOUBT 1", change: func(b *backlog) { b.entries[0].message = CodeInDoubt },

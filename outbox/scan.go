@@ -116,24 +116,20 @@ type scanner struct {
 }
 
 // page reads entries after an id and returns the last one's, 0 at the end of
-// the log.
+// the log. What waits for a person is passed over.
 func (s *scanner) page(ctx context.Context, after int64) (last int64, err error) {
 	limit := s.worker.cfg.Window
-	sql, args := s.worker.sql.window, []any{after, limit}
-	if tables, approved := s.worker.guard.filter(); len(tables) > 0 {
-		sql, args = s.worker.sql.windowHeld, append(args, tables, approved)
-	}
-	rows, err := s.worker.pool.Query(ctx, sql, args...)
+	rows, err := s.worker.pool.Query(ctx, s.worker.sql.window, after, limit)
 	if err != nil {
 		return 0, err //nolint:wrapcheck // wrapped by load
 	}
 	var table *string
 	var id *int64
-	var upTo int64
+	var from, upTo int64
 	n, all, bytes := 0, 0, 0
-	_, err = pgx.ForEachRow(rows, []any{&upTo, &table, &id, &n, &bytes}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&from, &upTo, &table, &id, &n, &bytes}, func() error {
 		last, all = max(last, upTo), all+n
-		if table != nil && id != nil && !s.heavy && s.add(key{*table, *id}, n, upTo, bytes) {
+		if table != nil && id != nil && !s.heavy && !s.worker.guard.stops(*table, from) && s.add(key{*table, *id}, n, upTo, bytes) {
 			s.kinds[*table] += n
 			s.bytes += bytes
 			s.heavy = s.found > 0 && s.bytes > planBytes

@@ -20,7 +20,7 @@ const (
 	refused                     // FAILED
 	again                       // back to NEW
 	ignored                     // IGNORED, nothing to send
-	inDoubt                     // the insert FAILED, what was folded into it back to NEW
+	inDoubt                     // inserts FAILED, updates that were folded into them back to NEW
 	unknown                     // its answer was lost: PENDING until it is known what became of it
 )
 
@@ -45,6 +45,7 @@ type result struct {
 type settlement struct {
 	results []*result
 	attempt int64 // the attempt that is over with it; 0 = none
+	locked  bool  // when it was written last, all rows of these results were
 }
 
 func dropped(d drop) *result {
@@ -84,6 +85,11 @@ func (w *Worker) write(ctx context.Context, s *settlement) (x written) {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), 15*time.Second, errors.New("results not written within 15s"))
 	defer cancel()
 	now, later := s.results, []*result(nil)
+	if s.locked {
+		if now, later, x.err = w.unlocked(ctx, s.results); x.err != nil || len(now) == 0 {
+			return written{later: s.results, err: x.err}
+		}
+	}
 	for {
 		x = w.tryWrite(ctx, s, now, later)
 		if errors.Is(x.err, errLocked) {
@@ -107,9 +113,6 @@ func (w *Worker) write(ctx context.Context, s *settlement) (x written) {
 // for the disk, the server works on the other. More
 // would take from the app what they gain.
 const writersMost = 2
-
-// errLocked has a settlement written without the results of rows that an app holds locked.
-var errLocked = errors.New("some of the rows are locked")
 
 // tryWrite writes a settlement in one transaction: the results now, of which nobody has
 // seen yet that their rows are locked, and what must be kept of those for later. Config.Settle
@@ -165,7 +168,7 @@ func inTheWay(err error) bool {
 // what the rest of the run goes by. It returns how many entries are settled.
 func (w *Worker) remember(x written) (n int, err error) {
 	if len(x.later) > 0 || x.attempt != 0 {
-		w.unsettled = append(w.unsettled, &settlement{results: x.later, attempt: x.attempt})
+		w.unsettled = append(w.unsettled, &settlement{results: x.later, attempt: x.attempt, locked: x.err == nil})
 	}
 	for _, r := range x.now {
 		n += w.note(r)
@@ -179,97 +182,6 @@ const ownSQL = "SELECT set_config('xmlbinary', 'hex', true), set_config('lock_ti
 
 // briefSQL is ownSQL for what comes before rows are locked.
 const briefSQL = "SELECT set_config('lock_timeout', '250ms', true), set_config('idle_in_transaction_session_timeout', '5s', true)"
-
-// lockRows locks the rows that results are written to, and tells apart those
-// that somebody else holds. A row that is gone has nothing to be locked.
-func (w *Worker) lockRows(ctx context.Context, tx pgx.Tx, results []*result) (now, later []*result, err error) {
-	ids := map[string][]int64{}
-	for _, r := range results {
-		if r.touchesRow() {
-			ids[r.item.key.table] = append(ids[r.item.key.table], r.item.key.id)
-		}
-	}
-	locked := map[string]map[int64]bool{}
-	batch := &pgx.Batch{}
-	batch.Queue(ownSQL)
-	for table, list := range ids {
-		locked[table] = make(map[int64]bool, len(list))
-		batch.Queue(w.sql.lock[table], list).Query(func(rows pgx.Rows) error { return addIDs(locked[table], rows) })
-	}
-	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-		return nil, nil, err //nolint:wrapcheck // wrapped by settle
-	}
-	there, err := w.among(ctx, tx, ids, locked)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, r := range results {
-		k := r.item.key
-		mine := locked[k.table][k.id]
-		if _, exists := there[k]; exists && r.touchesRow() && !mine {
-			later = append(later, r)
-			continue
-		}
-		r.item.gone, r.note = r.touchesRow() && !mine, ""
-		// What newer values do not wait for any more may still run, too, see undone.go.
-		if r.outcome == accepted && (w.runsOn(k) != nil || r.item.carrier.inDoubt()) {
-			r.note = CodeInDoubt + ": an answer was lost, and that request may still run"
-		}
-		now = append(now, r)
-	}
-	return now, later, nil
-}
-
-// among returns those of the rows ids, other than the locked ones, that exist.
-func (w *Worker) among(ctx context.Context, tx pgx.Tx, ids map[string][]int64, locked map[string]map[int64]bool) (map[key]string, error) {
-	there := map[key]string{}
-	batch := &pgx.Batch{}
-	for table, list := range ids {
-		list = slices.DeleteFunc(list, func(id int64) bool { return locked[table][id] })
-		if len(list) > 0 {
-			batch.Queue(w.sql.sfids[table], list).Query(func(rows pgx.Rows) error { return scanSFIDs(rows, table, there) })
-		}
-	}
-	if batch.Len() == 0 {
-		return there, nil
-	}
-	return there, tx.SendBatch(ctx, batch).Close() //nolint:wrapcheck // wrapped by settle
-}
-
-// touchesRow reports whether the result shows at the row.
-func (r *result) touchesRow() bool {
-	shows := r.outcome == accepted || r.outcome == refused || r.outcome == inDoubt
-	return (shows || len(r.frozen()) > 0) && r.item.op != Delete
-}
-
-// keepAnswers makes the ids of new records durable although their rows are
-// locked, so that a crash leaves no insert in doubt that was answered. No other
-// entry is planned again before it is settled.
-func (w *Worker) keepAnswers(ctx context.Context, tx pgx.Tx, later []*result) error {
-	var ids, others []int64
-	var sfids []string
-	for _, r := range later {
-		if r.outcome == accepted && r.op.creates() {
-			ids, sfids = append(ids, r.item.carrier.id), append(sfids, r.sfid)
-		}
-		if r.item.light() {
-			for _, e := range r.item.entries {
-				others = append(others, e.id)
-			}
-		}
-	}
-	batch := &pgx.Batch{}
-	if len(ids) > 0 {
-		batch.Queue(w.sql.answered, ids, sfids)
-	}
-	if len(others) > 0 {
-		batch.Queue(w.sql.attemptKept, others)
-	}
-	if batch.Len() == 0 {
-		return nil
-	}
-	return tx.SendBatch(ctx, batch).Close() //nolint:wrapcheck // wrapped by settle
-}
 
 // rowWrite is what is written to the rows of one table.
 type rowWrite struct {

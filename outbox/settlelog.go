@@ -28,6 +28,8 @@ type logWrite struct {
 
 	withheld []*result // of which something is kept for later
 
+	upserted map[string][]string // records that may have been there before, by table
+
 	// rows that went while their insert was on its way
 	goneRows  map[string][]int64
 	goneSFIDs map[string][]string
@@ -36,7 +38,7 @@ type logWrite struct {
 // queueLog adds to a batch what becomes of the entries of results, and that the
 // attempt at them is over.
 func (w *Worker) queueLog(batch *pgx.Batch, results []*result, attempt int64) {
-	b := &logWrite{goneRows: map[string][]int64{}, goneSFIDs: map[string][]string{}}
+	b := &logWrite{upserted: map[string][]string{}, goneRows: map[string][]int64{}, goneSFIDs: map[string][]string{}}
 	for _, r := range results {
 		r.unmapped = w.unmappedIn(r)
 		b.add(r)
@@ -52,6 +54,9 @@ func (w *Worker) queueLog(batch *pgx.Batch, results []*result, attempt int64) {
 	}
 	if len(b.withheld) > 0 {
 		w.queueWithheld(batch, b.withheld)
+	}
+	for table, sfids := range b.upserted {
+		batch.Queue(w.sql.adopted, table, sfids)
 	}
 	for table, ids := range b.goneRows {
 		batch.Queue(w.sql.revive, table, ids, b.goneSFIDs[table])
@@ -78,7 +83,7 @@ func (b *logWrite) add(r *result) {
 			b.keep(e, stateFailed, r.failure.text())
 		case again:
 			message := e.message
-			if e.behind() {
+			if e.behind() || strings.HasPrefix(message, jobMark) { // the job has told what it knows
 				message = ""
 			}
 			if !r.free {
@@ -93,7 +98,7 @@ func (b *logWrite) add(r *result) {
 				b.keep(e, statePending, CodeInDoubt+": "+strings.TrimPrefix(r.failure.text(), CodeInDoubt+": "))
 			}
 		case inDoubt:
-			if carrier {
+			if carrier || e.action == actionInsert { // one that is sent would make the record twice
 				b.keep(e, stateFailed, r.failure.text())
 			} else {
 				b.keep(e, stateNew, "")
@@ -105,6 +110,9 @@ func (b *logWrite) add(r *result) {
 	}
 	if r.withheld != nil {
 		b.withheld = append(b.withheld, r)
+	}
+	if r.outcome == accepted && r.op == Upsert {
+		b.upserted[i.key.table] = append(b.upserted[i.key.table], r.sfid)
 	}
 	if r.outcome == accepted && r.op.creates() && i.gone {
 		t := i.key.table

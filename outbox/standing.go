@@ -137,7 +137,7 @@ func (d *doubt) successive(t *Table) (values []Successive) {
 // tookEffect tells whether an update that was sent some time ago took effect, from what
 // the record holds of each field:
 //
-//	the new value   it did, if that was not the old one too
+//	the new value   it did, if that was not the old one too, as far as that is known
 //	the old value   it did not
 //	any other       it did not, if nobody has changed the record since. If another user
 //	                has, it is Unsure, unless another field tells. If it was ours, the org
@@ -147,7 +147,7 @@ func tookEffect(list []Standing, age time.Duration) Answer {
 	for _, s := range list {
 		switch {
 		case s.Now == Yes:
-			has = has || s.First != Yes
+			has = has || s.First == No
 		case s.Now == Unsure:
 			unsure = true
 		case s.First == Yes, s.Age > age:

@@ -30,6 +30,8 @@ func TestTookEffect(t *testing.T) {
 		"there is no record":                             {[]Standing{none, none}, No},
 		"it has what was sent":                           {[]Standing{sent, sent}, Yes},
 		"of what was before nobody knows":                {[]Standing{first}, Yes},
+		"nor of the rest, and another user came later":   {[]Standing{first, theirs}, Unsure},
+		"nor of the rest, and another user came before":  {[]Standing{first, before}, No},
 		"it has what was before":                         {[]Standing{old}, No},
 		"it has some of what was before":                 {[]Standing{sent, old}, No},
 		"nothing was changed":                            {[]Standing{same}, Yes},

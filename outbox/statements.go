@@ -7,11 +7,11 @@ import (
 
 // statements is the SQL of one schema, ready to run.
 type statements struct {
-	glance, window, windowHeld, waiting, sentLately                                       string
+	glance, window, waiting, sentLately                                                   string
 	changes, open, lost, behind, inflight, claim, archive, mark, answered, revive, enlist string
 	tidyFailed, tidyArchive, tidyRequeue, tidyPurge                                       string
 	attempted, handled, repeated, undone, resend, unanswered, echoed, tidyEcho            string
-	overtaken, putAside, attempt, attemptOver, attemptLeft, attemptKept, sweep            string
+	overtaken, adopted, putAside, attempt, attemptOver, attemptLeft, attemptKept, sweep   string
 	log                                                                                   string // its name
 
 	sfids, lock, row, known, remove map[string]string // by table
@@ -26,13 +26,13 @@ func statementsFor(schema string, tables []Table) (statements, error) {
 		"Records": "unnest($1::text[], $2::bigint[])", "Most": "$3",
 	}
 	for file, into := range map[string]*string{
-		"window": &s.window, "window_held": &s.windowHeld, "waiting": &s.waiting, "sent_lately": &s.sentLately,
+		"window": &s.window, "waiting": &s.waiting, "sent_lately": &s.sentLately,
 		"changes": &s.changes, "open": &s.open, "lost": &s.lost, "behind": &s.behind, "inflight": &s.inflight, "claim": &s.claim,
 		"archive": &s.archive, "mark": &s.mark, "answered": &s.answered, "revive": &s.revive, "enlist": &s.enlist,
 		"tidy_failed": &s.tidyFailed, "tidy_archive": &s.tidyArchive, "tidy_requeue": &s.tidyRequeue, "tidy_purge": &s.tidyPurge,
 		"attempted": &s.attempted, "handled": &s.handled, "repeated": &s.repeated, "undone": &s.undone, "resend": &s.resend, "unanswered": &s.unanswered, "echoed": &s.echoed, "tidy_echo": &s.tidyEcho,
 		"attempt": &s.attempt, "attempt_over": &s.attemptOver, "attempt_left": &s.attemptLeft, "attempt_kept": &s.attemptKept, "sweep": &s.sweep,
-		"overtaken": &s.overtaken, "put_aside": &s.putAside,
+		"overtaken": &s.overtaken, "adopted": &s.adopted, "put_aside": &s.putAside,
 	} {
 		sql, err := render(file+".sql.tmpl", logData)
 		if err != nil {

@@ -18,12 +18,13 @@ type Table struct {
 // Column is one mapped column. The bridge's own columns (id, _hc_lastop,
 // _hc_err) are not listed; sfid, systemmodstamp and isdeleted may be.
 type Column struct {
-	Name       string // column name
-	Field      string // API name; of a relationship column the lookup field ("Account__c"), or a path ("Account__r.External_Id__c")
-	Type       string // Salesforce type ("boolean", "currency", "reference", ...); of a relationship column the type of RelationField
-	Createable bool   // may be sent on insert and upsert
-	Updateable bool   // may be sent on update
-	Frozen     bool   // Salesforce does not show the field now: changes of it wait, see frozen.go
+	Name       string   // column name
+	Field      string   // API name; of a relationship column the lookup field ("Account__c"), or a path ("Account__r.External_Id__c")
+	Type       string   // Salesforce type ("boolean", "currency", "reference", ...); of a relationship column the type of RelationField
+	Createable bool     // may be sent on insert and upsert
+	Updateable bool     // may be sent on update
+	References []string // of a reference, the objects that it may refer to; nil = any
+	Frozen     bool     // Salesforce does not show the field now: changes of it wait, see frozen.go
 
 	Relationship   string // "Account__r"; "" for an ordinary column
 	RelationObject string // the parent's object, "Account"; "" = one of several

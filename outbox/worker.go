@@ -247,6 +247,7 @@ type runner struct {
 	woke      bool        // this look follows one
 	recovered bool
 	failures  int
+	locked    int // looks in a row after which answers wait for rows that an app holds locked
 	since     time.Time
 	sweeper   sweeper
 }
@@ -279,6 +280,10 @@ func (r *runner) woken() {
 	r.echoes = []time.Time{now.Add(20 * time.Millisecond), now.Add(100 * time.Millisecond), now.Add(250 * time.Millisecond)}
 }
 
+// lockedPause is how long after the first look for rows that were locked the next is; it
+// doubles up to 0.8 s.
+const lockedPause = 50 * time.Millisecond
+
 // gather is the pause before the next plan where the last made no full call. The
 // first change of a lull does not wait for it.
 const gather = 3 * time.Millisecond
@@ -293,6 +298,9 @@ func (r *runner) step(ctx context.Context) {
 		n, err = r.RunOnce(ctx)
 	}
 	r.sweeper.gone += n
+	if r.locked++; n > 0 || len(r.unsettled) == 0 {
+		r.locked = 0
+	}
 	r.held = false
 	switch {
 	case ctx.Err() != nil:
@@ -367,7 +375,7 @@ func (r *runner) next(n int) time.Duration {
 		wait, r.held, r.echoes = thrift, true, nil
 	}
 	if len(r.unsettled) > 0 {
-		wait = min(wait, 50*time.Millisecond)
+		wait = min(wait, lockedPause<<min(r.locked, 4))
 	}
 	for _, j := range r.jobs {
 		wait = min(wait, j.due.Sub(now))

@@ -268,6 +268,7 @@ func outboxTable(t *pgsink.Table, spec pgsink.Spec, fields []field) outbox.Table
 				Createable:   f.Createable && f.Type != "encryptedstring", // its mask must never be written back
 				Updateable:   f.Updateable && f.Type != "encryptedstring",
 				Relationship: f.relationship, RelationObject: f.parentObject, RelationField: f.parentField,
+				References: f.ReferenceTo,
 			})
 		}
 	}
