@@ -217,7 +217,7 @@ type Adopted struct {
 // it was copied, moved or set back. What waits is sent, or with dismiss IGNORED,
 // after which everything is compared and what differs taken from Salesforce.
 func Adopt(ctx context.Context, pool *pgxpool.Pool, schema string, dismiss bool) (a Adopted, err error) {
-	log := pgx.Identifier{schema, "_trigger_log"}.Sanitize()
+	log, archive := pgx.Identifier{schema, "_trigger_log"}.Sanitize(), pgx.Identifier{schema, "_trigger_log_archive"}.Sanitize()
 	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		if err := tx.QueryRow(ctx, adoptSQL, schema).Scan(&a.Reason); err != nil {
 			return err
@@ -229,11 +229,9 @@ func Adopt(ctx context.Context, pool *pgxpool.Pool, schema string, dismiss bool)
 			if _, err := tx.Exec(ctx, `UPDATE hcbridge.object SET full_wanted = true WHERE schema = $1`, schema); err != nil {
 				return err
 			}
-			tag, err := tx.Exec(ctx, fmt.Sprintf(dismissAllSQL, log))
-			a.Dismissed = tag.RowsAffected()
-			return err
+			return tx.QueryRow(ctx, fmt.Sprintf(dismissAllSQL, log, archive)).Scan(&a.Dismissed)
 		}
-		return tx.QueryRow(ctx, "SELECT count(*) FROM "+log+" WHERE state = 'NEW'").Scan(&a.Waiting)
+		return tx.QueryRow(ctx, "SELECT count(*) FROM "+log+" WHERE state IN ('NEW', 'PENDING')").Scan(&a.Waiting)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return a, ErrNeverRan

@@ -146,37 +146,50 @@ func (r *rig) toldEpoch(n int) {
 }
 
 // A database that was set back does not send what it sent once already (fault 99).
-// What it holds may be dismissed; then Salesforce's values are taken.
+// What it holds may be dismissed, what was on its way then too; then Salesforce's values
+// are taken.
 func TestSetBack(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_FIELDS=Name,Industry")
-	id := r.Insert("Account", map[string]any{"Name": "record"})
+	ids := []string{r.Insert("Account", map[string]any{"Name": "waits"}), r.Insert("Account", map[string]any{"Name": "is on its way"}), r.Insert("Account", map[string]any{"Name": "is asked for"})}
+	has := func(want string) {
+		t.Helper()
+		for _, id := range ids {
+			if record, _ := r.SF.Get("Account", id); r.value("Account", record, "Industry") != want {
+				t.Errorf("the record that %s has %v", r.value("Account", record, "Name"), r.value("Account", record, "Industry"))
+			}
+		}
+	}
 	b := r.Start()
 	r.Synced()
 	r.Exec("UPDATE salesforce.account SET industry = 'Banking'")
 	r.toldEpoch(1)
 	r.Equal("Account")
 	b.End(15)
-	r.Must(r.SF.Update("Account", id, map[string]any{"Industry": "Energy"}))
-	// Yesterday the change was captured and not sent, and there was no epoch.
+	for _, id := range ids {
+		r.Must(r.SF.Update("Account", id, map[string]any{"Industry": "Energy"}))
+	}
+	// Yesterday the changes were captured and not sent, or not answered, and there was
+	// no epoch.
 	r.Exec(`UPDATE hcbridge.instance SET epoch = 0`)
-	r.Exec(`UPDATE salesforce.account SET industry = 'Finance'`)
+	r.Exec(`UPDATE salesforce.account SET industry = 'Finance' WHERE name <> 'is asked for'`)
+	r.Exec(`UPDATE salesforce._trigger_log SET state = 'PENDING', processed_at = now() WHERE sfid = (SELECT sfid FROM salesforce.account WHERE name = 'is on its way')`)
+	r.Exec(`UPDATE salesforce._trigger_log_archive SET state = 'REQUEUE' WHERE sfid = (SELECT sfid FROM salesforce.account WHERE name = 'is asked for')`)
 	b = r.Start()
 	r.says("", "set back")
 	time.Sleep(2 * time.Second) // for what must not happen
-	if record, _ := r.SF.Get("Account", id); r.value("Account", record, "Industry") != "Energy" {
-		t.Errorf("the record has %v", r.value("Account", record, "Industry"))
-	}
-	r.ran("1 entries are dismissed", "adopt", "--dismiss")
-	r.Eventually("Salesforce's value", 60*time.Second, func() error {
-		if n := r.Count("SELECT count(*) FROM salesforce.account WHERE industry = 'Energy'"); n != 1 {
-			return errors.New("the row has another")
+	has("Energy")
+	r.ran("3 entries are dismissed", "adopt", "--dismiss")
+	r.Eventually("Salesforce's values", 60*time.Second, func() error {
+		if n := r.Count("SELECT count(*) FROM salesforce.account WHERE industry = 'Energy'"); n != 3 {
+			return fmt.Errorf("%d rows have them", n)
 		}
 		return nil
 	})
 	r.Exec("INSERT INTO salesforce.account (name) VALUES ('goes on')")
 	r.written("goes on")
-	b.End(15)
+	b.End(15) // all that it would send is sent
+	has("Energy")
 }
 
 // A mass delete waits for a person, and says so (fault 98).
