@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -60,7 +61,7 @@ func Snapshot(ctx context.Context, pool *pgxpool.Pool, schema string) (st status
 // ErrNeverRan reports that no bridge has worked on the schema yet.
 var ErrNeverRan = errors.New("no bridge has run on this database and schema yet; run the bridge first")
 
-// Failures lists failed writes and failed reads, newest first.
+// Failures lists failed writes and failed reads, newest first, at most limit in all.
 func Failures(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, limit int) ([]web.Failure, error) {
 	writes, err := outbox.Errors(ctx, pool, cfg.Schema, limit)
 	if err != nil {
@@ -89,5 +90,6 @@ func Failures(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, limit
 	if err != nil {
 		return nil, fmt.Errorf("read errors: %w", err)
 	}
-	return list, nil
+	slices.SortStableFunc(list, func(x, y web.Failure) int { return y.At.Compare(x.At) })
+	return list[:min(limit, len(list))], nil
 }
