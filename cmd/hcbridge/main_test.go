@@ -50,6 +50,8 @@ func TestExitCodes(t *testing.T) {
 		{set[:1], "errors", 1, "127.0.0.1"},
 		{set[:1], "retry --all", 1, "127.0.0.1"},
 		{set[:1], "reload Account", 1, "127.0.0.1"},
+		{set, "reload account", 1, "127.0.0.1"},
+		{set, "reload Contact", 1, "Contact is not mapped"},
 		{set[:1], "approve", 1, "127.0.0.1"},
 		{set[:1], "adopt", 1, "127.0.0.1"},
 		{set[:1], "pause", 1, "127.0.0.1"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +46,10 @@ func (p *program) reloadCommand() *cobra.Command {
 }
 
 func (p *program) reload(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool, object string, detach bool) error {
+	// It may have been mapped once. Without any setting of objects it is not ours to say.
+	if len(cfg.Objects) > 0 && !slices.ContainsFunc(cfg.Objects, func(o config.Object) bool { return strings.EqualFold(o.Name, object) }) {
+		return fmt.Errorf("%s is not mapped: add it to HC_OBJECTS, or to the mapping file", object)
+	}
 	r, err := bridge.RequestReload(ctx, pool, cfg.Schema, object)
 	if err != nil {
 		return fmt.Errorf("%s: %w", object, err)
@@ -87,16 +92,12 @@ func (p *program) followReload(ctx context.Context, cfg *config.Config, pool *pg
 		if !working || age > staleAfter {
 			return fmt.Errorf("the bridge has ended; the reload of %s goes on when one is started", r.Object)
 		}
-		for _, o := range st.Objects {
-			if !strings.EqualFold(o.Object, r.Object) {
-				continue
-			}
-			switch o.State {
-			case status.ReloadTable:
-				show.at(r.Object, o.Loaded, o.ToLoad)
-			case status.MappingError:
-				return fmt.Errorf("%s cannot be reloaded now: %s", r.Object, o.Message)
-			}
+		o, err := reloadable(st, r.Object)
+		if err != nil {
+			return err
+		}
+		if o.State == status.ReloadTable {
+			show.at(r.Object, o.Loaded, o.ToLoad)
 		}
 		select {
 		case <-ctx.Done():
@@ -104,4 +105,24 @@ func (p *program) followReload(ctx context.Context, cfg *config.Config, pool *pg
 		case <-ticker.C:
 		}
 	}
+}
+
+// reloadable finds an object of the bridge that shows st. Its error says why a reload of
+// it is not worth waiting for.
+func reloadable(st status.Status, object string) (status.Object, error) {
+	if st.Connection.State == status.Paused {
+		return status.Object{}, fmt.Errorf("the bridge is paused; the reload of %s goes on after hcbridge resume", object)
+	}
+	i := slices.IndexFunc(st.Objects, func(o status.Object) bool { return strings.EqualFold(o.Object, object) })
+	if i < 0 {
+		return status.Object{}, fmt.Errorf("the bridge does not sync %s; it is reloaded when it is mapped again", object)
+	}
+	o := st.Objects[i]
+	switch o.State {
+	case status.MappingError:
+		return o, fmt.Errorf("%s cannot be reloaded now: %s", object, o.Message)
+	case status.SchemaChanged:
+		return o, fmt.Errorf("not waiting for the reload of %s, which goes on by itself: %s", object, o.Message)
+	}
+	return o, nil
 }
