@@ -96,6 +96,13 @@ func TestExportRoundTrips(t *testing.T) {
 		if !reflect.DeepEqual(gotObjects, wantObjects) || gotAlgorithm != wantAlgorithm {
 			t.Fatalf("the file gives\n%+v %s, the variables\n%+v %s\n%s", gotObjects, gotAlgorithm, wantObjects, wantAlgorithm, file)
 		}
+		fromBlock, err := Load(append(slices.Clone(orgSettings), strings.Split(strings.TrimSpace(fromFile.Env(fromFile.Objects)), "\n")...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if blockObjects, blockAlgorithm := meaning(fromBlock); !reflect.DeepEqual(blockObjects, gotObjects) || blockAlgorithm != gotAlgorithm {
+			t.Fatalf("the file gives\n%+v %s, the block in its place\n%+v %s\n%s", gotObjects, gotAlgorithm, blockObjects, blockAlgorithm, file)
+		}
 		again, err := Mapping(fromFile.Objects, Export{OrgID: about.OrgID, WriteAlgorithm: fromFile.WriteAlgorithm, Like: fromFile.MappingFile})
 		if err != nil || string(again) != string(file) {
 			t.Fatalf("%v\n%s\nbecomes\n%s", err, file, again)

@@ -33,6 +33,15 @@ func Env(objects []Object) string {
 	return b.String()
 }
 
+// Env is [Env] with what the mapping file sets besides objects: the lines are to take
+// its place.
+func (c *Config) Env(objects []Object) string {
+	if c.MappingFile == nil || c.WriteAlgorithm == WriteOrdered {
+		return Env(objects)
+	}
+	return "HC_WRITE_ALGORITHM=" + c.WriteAlgorithm + "\n" + Env(objects)
+}
+
 // Export is what a Heroku Connect export says besides its mappings.
 type Export struct {
 	OrgID          string // of the org; may be empty

@@ -51,7 +51,7 @@ func (p *program) objectsCommand() *cobra.Command {
 			case err != nil:
 				return err
 			case env:
-				p.printf("%s", config.Env(d.Mapping))
+				p.printf("%s", cfg.Env(d.Mapping))
 			case mapping:
 				file, err := config.Mapping([]config.Object{d.Settings}, config.Export{OrgID: d.OrgID, WriteAlgorithm: cfg.WriteAlgorithm})
 				if err != nil {

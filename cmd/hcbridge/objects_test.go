@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +22,11 @@ func TestObjectsEnv(t *testing.T) {
 	}
 	const contact = "HC_OBJECT_CONTACT_MODE=streaming\nHC_OBJECT_CONTACT_ACCESS=read_only\nHC_OBJECT_CONTACT_EXTERNAL_ID=External_Id__c\n"
 	const account = "HC_OBJECT_ACCOUNT_MODE=streaming\nHC_OBJECT_ACCOUNT_ACCESS=read_only\n"
+	merged := filepath.Join(t.TempDir(), "mapping.json")
+	const file = `{"version": 1, "connection": {"features": {"poll_db_no_merge": false}}, "mappings": [{"object_name": "Account", "config": {"fields": {"Name": {}}}}]}`
+	if err := os.WriteFile(merged, []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		set    []string
 		object string
@@ -34,6 +41,7 @@ func TestObjectsEnv(t *testing.T) {
 		},
 		{[]string{"HC_OBJECTS=Account"}, "account", "HC_OBJECTS=Account\n" + account},
 		{[]string{"HC_OBJECTS=Account", "HC_POLL_INTERVAL=2m"}, "Account", "HC_OBJECTS=Account\n" + account},
+		{[]string{"HC_MAPPING_FILE=" + merged}, "contact", "HC_WRITE_ALGORITHM=merged\nHC_OBJECTS=Account,Contact\n" + strings.Replace(account, "streaming", "polling", 1) + "HC_OBJECT_ACCOUNT_FIELDS=Name\n" + contact},
 	} {
 		code, stdout, stderr := command(t, slices.Concat(login, c.set), "objects", c.object, "--env")
 		if code != 0 || stdout != c.want {

@@ -53,7 +53,7 @@ func (c *chooser) plan(ctx context.Context, choice web.Choice) web.Mapping {
 		objects = c.ask(ctx, choice.Show, objects, &v)
 	}
 	c.chosen(objects, &v)
-	v.Block = config.Env(objects)
+	v.Block = c.cfg.Env(objects)
 	if v.Trouble != "" {
 		v.FileTrouble = "It names the fields of each object, which only the org can tell."
 	} else {
