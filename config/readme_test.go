@@ -91,6 +91,11 @@ func envExample() string {
 BRIDGE_ENV_FILE=.env
 `)
 	for _, v := range Reference() {
+		if v.Name == "DATABASE_URL" {
+			fmt.Fprintf(&b, "\n# %s\n# This one is docker compose's; take the line out where DATABASE_URL_FILE is set.\n%s=postgres://postgres:postgres@postgres:5432/hcbridge\n",
+				strings.ReplaceAll(v.Meaning, "`", ""), v.Name)
+			continue
+		}
 		name := strings.ReplaceAll(v.Name, "<NAME>", "ACCOUNT")
 		def := v.Default
 		if _, derived := lookup(def); derived {

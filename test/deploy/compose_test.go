@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -106,6 +107,12 @@ HC_OBJECT_ACCOUNT_ACCESS=read_write
 	c = compose(t, "DATABASE_URL=postgres://me@elsewhere/db\nBRIDGE_ENV_FILE=.env\n")
 	if got := c.Services["hcbridge"].Environment["DATABASE_URL"]; got != "postgres://me@elsewhere/db" {
 		t.Errorf("DATABASE_URL of .env becomes %q", got)
+	}
+	// Its URL in a file: the two together are refused.
+	file := regexp.MustCompile(`(?m)^DATABASE_URL=.*$`).ReplaceAllString(read(t, ".env.example"), "DATABASE_URL_FILE=/run/secrets/database-url")
+	env := compose(t, file).Services["hcbridge"].Environment
+	if url, set := env["DATABASE_URL"]; set || env["DATABASE_URL_FILE"] != "/run/secrets/database-url" {
+		t.Errorf("beside the file %q DATABASE_URL is %q", env["DATABASE_URL_FILE"], url)
 	}
 	// Before .env is there, the file is still good: for the profile "try" alone.
 	if c = compose(t, ""); c.Services["try"].Image == "" {
