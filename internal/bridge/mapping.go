@@ -108,9 +108,13 @@ func mapObject(ctx context.Context, sf describer, cfg config.Object, schema stri
 		}
 	}
 	for _, name := range cfg.Indexes {
-		if !containsField(m.fields, name) && !containsField(frozen, name) {
-			return nil, mappingErrorf("%s has no field %s that is mapped: correct HC_OBJECT_%s_INDEXES, or grant Read on the field", d.Name, name, strings.ToUpper(d.Name))
+		if containsField(m.fields, name) || containsField(frozen, name) {
+			continue
 		}
+		if len(cfg.Fields) > 0 && !containsField(cfg.Fields, name) { // variables that say so are refused at the start
+			return nil, mappingErrorf("the mapping file has an index on %s of %s, which is not among HC_OBJECT_%s_FIELDS: correct the indexes in the file that HC_MAPPING_FILE names, or add the field", name, d.Name, strings.ToUpper(d.Name))
+		}
+		return nil, mappingErrorf("%s has no field %s that is mapped: correct HC_OBJECT_%s_INDEXES, or grant Read on the field", d.Name, name, strings.ToUpper(d.Name))
 	}
 	m.spec = spec
 	if m.table, err = pgsink.NewTable(spec); err != nil {

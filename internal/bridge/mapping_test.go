@@ -207,6 +207,7 @@ func TestMapObject(t *testing.T) {
 		"NoField":      {config.Object{Name: "Account", Fields: []string{"Naame"}}, "HC_OBJECT_ACCOUNT_FIELDS"},
 		"Compound":     {config.Object{Name: "Account", Fields: []string{"BillingAddress"}}, "name its parts"},
 		"NoSuchIndex":  {config.Object{Name: "Account", Indexes: []string{"Name", "Nope"}}, "no field Nope that is mapped: correct HC_OBJECT_ACCOUNT_INDEXES"},
+		"IndexOfFile":  {config.Object{Name: "Account", Fields: []string{"Name"}, Indexes: []string{"Name", "Phone"}}, "index on Phone of Account, which is not among HC_OBJECT_ACCOUNT_FIELDS: correct the indexes in the file that HC_MAPPING_FILE names"},
 		"NotExternal":  {config.Object{Name: "Account", ExternalID: "Name"}, "HC_OBJECT_ACCOUNT_EXTERNAL_ID"},
 		"NoStamp":      {config.Object{Name: "Feed"}, "SystemModstamp"},
 		"NoParent":     {config.Object{Name: "Invoice__c", Fields: []string{"Owner.Name"}}, "HC_OBJECT_INVOICE__C_FIELDS"},
