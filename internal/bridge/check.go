@@ -36,6 +36,14 @@ type Finding struct {
 	Remedy string // empty if Good
 }
 
+const (
+	// orgWithin is how long the org may take over all that is not about one object.
+	orgWithin = 60 * time.Second
+	// objectWithin is how long one object may take: together they take as long as they
+	// take, which is no fault of the last.
+	objectWithin = 20 * time.Second
+)
+
 // minPostgres is the oldest Postgres that the SQL is written for.
 const minPostgres = 130_000
 
@@ -182,7 +190,15 @@ func (c *checker) salesforce(ctx context.Context) {
 		c.bad(part, err.Error(), "see the settings HC_SALESFORCE_* in the README")
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	if streaming, ok := c.org(ctx, sf); ok {
+		c.objects(ctx, sf, streaming, objectWithin)
+	}
+}
+
+// org reports whether there are topics, and whether the org can be used at all.
+func (c *checker) org(ctx context.Context, sf *salesforce.Client) (streaming, ok bool) {
+	const part = "Salesforce"
+	ctx, cancel := context.WithTimeout(ctx, orgWithin)
 	defer cancel()
 	sess, err := sf.Login(ctx)
 	if err != nil {
@@ -191,19 +207,19 @@ func (c *checker) salesforce(ctx context.Context) {
 		} else {
 			c.bad(part, "no login: "+err.Error(), "see that HC_SALESFORCE_LOGIN_URL is the org's My Domain (Setup, My Domain), login.salesforce.com or test.salesforce.com, and can be reached from here")
 		}
-		return
+		return false, false
 	}
 	c.good(part, "logged in to org %s as %s", sess.OrgID, sess.Username)
 	c.owner(ctx, sf, sess.OrgID)
 	c.clock(sf.ServerTime())
 	if !c.version(ctx, sf) {
-		return // everything else would fail by it
+		return false, false // everything else would fail by it
 	}
 	c.excess(ctx, sf)
 	limits, err := sf.Limits(ctx)
 	switch {
 	case err != nil && !c.usable(err):
-		return
+		return false, false
 	case err != nil:
 		used := sf.Usage()
 		c.allowances(map[string]salesforce.Allowance{"DailyApiRequests": {Max: used.Limit, Remaining: used.Limit - used.Used}})
@@ -211,10 +227,28 @@ func (c *checker) salesforce(ctx context.Context) {
 	default:
 		c.allowances(limits)
 	}
-	streaming := c.streaming(ctx, sf)
+	streaming = c.streaming(ctx, sf)
 	c.stream(ctx, sf, streaming)
+	return streaming, true
+}
+
+// objects looks at each object, within a time of its own. They are described together,
+// as far as that is allowed: one by one each would be a call, and each parent.
+func (c *checker) objects(ctx context.Context, sf *salesforce.Client, streaming bool, within time.Duration) {
+	limited := func(within time.Duration, do func(context.Context)) {
+		ctx, cancel := context.WithTimeout(ctx, within)
+		defer cancel()
+		do(ctx)
+	}
+	var described *descriptions
+	limited(orgWithin, func(ctx context.Context) {
+		var err error
+		if described, err = describeAll(ctx, sf, c.cfg.Objects); err != nil { // told of each object that it is still true of
+			described = &descriptions{sf: sf, known: map[string]salesforce.Description{}}
+		}
+	})
 	for _, o := range c.cfg.Objects {
-		c.object(ctx, sf, o, streaming)
+		limited(within, func(ctx context.Context) { c.object(ctx, described, o, streaming) })
 	}
 }
 
@@ -259,7 +293,7 @@ func (c *checker) streaming(ctx context.Context, sf *salesforce.Client) bool {
 	return true
 }
 
-func (c *checker) object(ctx context.Context, sf *salesforce.Client, o config.Object, streaming bool) {
+func (c *checker) object(ctx context.Context, sf describer, o config.Object, streaming bool) {
 	m, err := mapObject(ctx, sf, o, c.cfg.Schema, c.cfg.NumberType == "numeric", c.known[strings.ToLower(o.Name)])
 	if err != nil {
 		if me := (*mappingError)(nil); errors.As(err, &me) {

@@ -3,12 +3,14 @@ package bridge
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"hcbridge/internal/salesforce"
 	"hcbridge/outbox"
@@ -29,6 +31,12 @@ const takeOver = "Take-over"
 // atWork is how long ago Heroku Connect must have sent something last for nobody to
 // suspect that it is still at work: it sends every two minutes at the latest.
 const atWork = 10 * time.Minute
+
+// countWithin is how long the rows of one table may be counted.
+const countWithin = 5 * time.Second
+
+// ownerSQL is the owner of {table} if we may not alter it.
+const ownerSQL = `SELECT CASE WHEN NOT pg_has_role(relowner, 'USAGE') THEN pg_get_userbyid(relowner)::text ELSE '' END FROM pg_class WHERE oid = '{table}'::regclass`
 
 // theirTopic is what Heroku Connect calls its PushTopics.
 var theirTopic = regexp.MustCompile(`^hc_[0-9]+$`)
@@ -175,14 +183,31 @@ func (c *checker) table(ctx context.Context, m *mapping) {
 	var p pgsink.Plan
 	var owner string
 	var rows, unreached int64
+	counted := false
 	err := pgx.BeginTxFunc(ctx, c.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
 		if p, err = m.table.Plan(ctx, tx); err != nil || !p.Exists || len(p.Differences) > 0 || !c.heritage.marker.Exists {
 			return err
 		}
-		return tx.QueryRow(ctx, c.inSchema(unreachedSQL, m.table.Name)).Scan(&owner, &rows, &unreached)
+		if err = tx.QueryRow(ctx, c.inSchema(ownerSQL, m.table.Name)).Scan(&owner); err != nil {
+			return err
+		}
+		err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { // within this, so that the transaction outlives a timeout
+			if _, err := tx.Exec(ctx, "SELECT set_config('statement_timeout', $1, true)", countWithin.String()); err != nil {
+				return err
+			}
+			return tx.QueryRow(ctx, c.inSchema(unreachedSQL, m.table.Name)).Scan(&rows, &unreached)
+		})
+		if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) && pg.Code == "57014" {
+			return nil
+		}
+		counted = true
+		return err
 	})
 	name, table := m.cfg.Name, c.cfg.Schema+"."+m.table.Name
 	switch {
+	case pgconn.Timeout(err):
+		c.warn(name, "its table could not be looked at in time: "+err.Error(), "make what it lacks of unique indexes yourself, as those take reading the table, or try again when Postgres has less to do")
+		return
 	case err != nil:
 		c.warn(name, "its table cannot be looked at: "+err.Error(), "grant the user of DATABASE_URL what it needs")
 		return
@@ -209,9 +234,17 @@ func (c *checker) table(ctx context.Context, m *mapping) {
 		if len(p.Columns) > 0 {
 			does = append(does, "reads all records once, to fill what it adds")
 		}
-		c.good(name, "%s", strings.Join(append([]string{fmt.Sprintf("takes over %s with its %d rows", table, rows)}, does...), "; "))
+		whole := "takes over " + table
+		if counted {
+			whole += fmt.Sprintf(" with its %d rows", rows)
+		}
+		c.good(name, "%s", strings.Join(append([]string{whole}, does...), "; "))
 	} else if len(does) > 0 {
 		c.good(name, "%s: %s", table, strings.Join(does, "; "))
+	}
+	if c.heritage.marker.Exists && !counted && m.cfg.Access == accessReadWrite {
+		c.warn(name, fmt.Sprintf("which of its rows nothing would send could not be found out within %s", countWithin),
+			fmt.Sprintf("look for those that are wanted in Salesforce and not there: SELECT * FROM %s WHERE sfid IS NULL", table))
 	}
 	if unreached > 0 && m.cfg.Access == accessReadWrite {
 		c.warn(name, fmt.Sprintf("%d rows have no Salesforce id, and nothing in the trigger log would send them", unreached),

@@ -13,8 +13,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/rs/zerolog"
 
 	"hcbridge/config"
 	"hcbridge/test/org"
@@ -52,8 +54,7 @@ func (c *checked) start() {
 	}
 }
 
-// run returns what check says, as it is printed.
-func (c *checked) run() string {
+func (c *checked) load() *config.Config {
 	c.t.Helper()
 	var environ []string
 	for _, name := range slices.Sorted(maps.Keys(c.env)) {
@@ -63,8 +64,14 @@ func (c *checked) run() string {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	return cfg
+}
+
+// run returns what check says, as it is printed.
+func (c *checked) run() string {
+	c.t.Helper()
 	var out strings.Builder
-	Check(c.t.Context(), cfg, func(f Finding) {
+	Check(c.t.Context(), c.load(), func(f Finding) {
 		fmt.Fprintf(&out, "%s %s: %s\n", [...]string{"✓", "!", "✗"}[f.Level], f.Part, f.Text)
 		if f.Remedy != "" {
 			fmt.Fprintf(&out, "→ %s\n", f.Remedy)
@@ -227,5 +234,64 @@ func TestCheckAllGood(t *testing.T) {
 	}
 	if n := x.sf.StreamClients(); n != 0 {
 		t.Errorf("%d streaming sessions are left open", n)
+	}
+	for _, r := range x.sf.Requests() {
+		if r.Kind == "describe" && !strings.Contains(r.Path, "PushTopic") && !strings.Contains(r.Path, "StreamingChannel") {
+			t.Errorf("a call of its own: %s", r.Path)
+		}
+	}
+}
+
+// An object that takes long takes none of the others' time.
+func TestCheckObjectsApart(t *testing.T) {
+	t.Parallel()
+	x := newChecked(t, "postgres://nobody@127.0.0.1:1/none")
+	x.start()
+	x.answers("/composite", 403, apiError("FUNCTIONALITY_NOT_ENABLED", "no composite requests")) // so that each is asked for
+	x.sf.Fault(org.Fault{Path: "/sobjects/Account/describe", Verb: org.Hold})
+	cfg := x.load()
+	sf, err := NewSalesforce(cfg, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	c := checker{cfg: cfg, report: func(f Finding) { fmt.Fprintf(&out, "%d %s: %s\n", f.Level, f.Part, f.Text) }}
+	c.objects(t.Context(), sf, true, 5*time.Second)
+	for _, want := range []string{fmt.Sprintf("%d Account: cannot be described", Bad), fmt.Sprintf("%d Contact: ", Good)} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in:\n%s", want, &out)
+		}
+	}
+}
+
+// A table whose rows take too long to count is looked at all the same.
+func TestCheckCountsForAWhile(t *testing.T) {
+	t.Parallel()
+	x := newChecked(t, pgtest.URL(t))
+	x.env["HC_OBJECTS"], x.env["HC_OBJECT_ACCOUNT_ACCESS"], x.env["HC_OBJECT_ACCOUNT_FIELDS"] = "Account", "read_write", "Name"
+	delete(x.env, "HC_OBJECT_CONTACT_ACCESS")
+	delete(x.env, "HC_OBJECT_CONTACT_EXTERNAL_ID")
+	x.start()
+	log := `(id bigserial PRIMARY KEY, created_at timestamptz, updated_at timestamptz, processed_at timestamptz, state varchar(8), action varchar(7), table_name varchar(128), record_id bigint, sfid varchar(18), sf_message text)`
+	x.exec(`CREATE SCHEMA salesforce;
+		CREATE TABLE salesforce._hcmeta (id serial PRIMARY KEY, hcver integer, org_id varchar(50), details text);
+		CREATE TABLE salesforce._trigger_log ` + log + `;
+		CREATE TABLE salesforce._trigger_log_archive ` + log + `;
+		CREATE TABLE salesforce.account (name varchar(255), systemmodstamp timestamp, isdeleted boolean, sfid varchar(18), id serial PRIMARY KEY, _hc_lastop varchar(32), _hc_err text);
+		CREATE UNIQUE INDEX hcu_idx_account_sfid ON salesforce.account (sfid);
+		INSERT INTO salesforce.account (name) VALUES ('a'), ('b')`)
+	if out := x.run(); !strings.Contains(out, "✓ Account: takes over salesforce.account with its 2 rows; ") || !strings.Contains(out, "! Account: 2 rows have no Salesforce id") {
+		t.Errorf("said:\n%s", out)
+	}
+	conn, err := pgx.Connect(t.Context(), x.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE salesforce.account"); err != nil {
+		t.Fatal(err)
+	}
+	if out := x.run(); !strings.Contains(out, "✓ Account: takes over salesforce.account; ") || !strings.Contains(out, "! Account: which of its rows nothing would send could not be found out") {
+		t.Errorf("said:\n%s", out)
 	}
 }
