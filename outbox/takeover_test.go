@@ -3,7 +3,11 @@ package outbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // Who was taken over writes nothing more down, not even an answer that it still
@@ -41,5 +45,31 @@ func TestStopAfterATakeOver(t *testing.T) {
 			b.worker.stop(ctx)
 			b.want("log", b.list(`SELECT state FROM salesforce._trigger_log`), c.want)
 		})
+	}
+}
+
+// refusing is a pool that refuses transactions for that.
+type refusing struct {
+	Pool
+	begun int
+}
+
+func (r *refusing) Begin(context.Context) (pgx.Tx, error) {
+	r.begun++
+	return nil, fmt.Errorf("begin: %w", ErrTakenOver)
+}
+
+// Nor is it tried again and again by who was taken over while he finished.
+func TestTakenOverDuringAStop(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *Config) { c.StopGrace = time.Second })
+	pool := &refusing{Pool: b.pool}
+	b.worker.pool = pool
+	b.worker.unsettled = []*settlement{{attempt: 1}}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	b.worker.stop(ctx)
+	if pool.begun != 1 {
+		t.Errorf("tried %d times", pool.begun)
 	}
 }

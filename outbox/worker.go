@@ -220,7 +220,7 @@ func (w *Worker) finish(ctx context.Context) (n int, err error) {
 // Run recovers what a crash left and then sends what is committed, until ctx
 // ends. It returns nil exactly then; whatever goes wrong is waited out. What could
 // not be written down by then is tried for up to Config.StopGrace, unless the
-// cause of the end is [ErrTakenOver].
+// cause of the end, or the error of the pool, is [ErrTakenOver].
 //
 // It looks at the log after every wake-up, 20, 100 and 250 ms later for
 // transactions that were not yet committed then, and every Config.IdlePoll. While
@@ -407,7 +407,8 @@ func (r *runner) next(n int) time.Duration {
 }
 
 // ErrTakenOver is the cause of a context that ends because another worker has the
-// schema now: this one has nothing more to write down.
+// schema now, or the error of a [Pool] that refuses a transaction for that: this one
+// has nothing more to write down.
 var ErrTakenOver = errors.New("another works on the schema")
 
 // stop writes down what is still in memory, as long as the grace lasts. What
@@ -419,7 +420,8 @@ func (w *Worker) stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), w.cfg.StopGrace, errors.New("no database within the grace of a stop"))
 	defer cancel()
 	for len(w.unsettled) > 0 && ctx.Err() == nil {
-		if _, err := w.finish(ctx); err == nil && len(w.unsettled) == 0 {
+		_, err := w.finish(ctx)
+		if err == nil && len(w.unsettled) == 0 || errors.Is(err, ErrTakenOver) {
 			return
 		}
 		pause := time.NewTimer(100 * time.Millisecond)

@@ -226,10 +226,11 @@ func (b *Bridge) ready() {
 func (b *Bridge) hold(ctx context.Context, sf *salesforce.Client, l *lease, warm *descriptions) error {
 	pool := &fence{pool: l.pool, schema: l.schema, epoch: l.epoch}
 	g, gctx := errgroup.WithContext(ctx)
-	sctx, cancel := context.WithCancel(gctx)
-	g.Go(func() error { return l.keep(sctx) })
+	// A stop ends the session, and its end the lease: what is in hand may need both.
+	held, cancel := context.WithCancel(context.WithoutCancel(gctx))
+	g.Go(func() error { return l.keep(held) })
 	g.Go(func() error {
-		defer cancel() // the lease is given up last
+		defer cancel()
 		org, user := "", ""
 		for {
 			b.whilePaused(gctx, pool)

@@ -170,7 +170,8 @@
 //
 // One holds the lease and works, the others ask for it twice a second. It lasts six
 // seconds, so that a crash is followed by a take-over within seven, and it is given
-// up at the end of a clean stop. Each take-over makes a new epoch.
+// up at the end of a clean stop, when what was in hand is written down. Each take-over
+// makes a new epoch.
 //
 // A process may stand still at any point, or its machine, and go on as if nothing had
 // happened when another has long taken over. Towards Postgres a [fence] keeps it

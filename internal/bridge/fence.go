@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -47,7 +48,11 @@ func (f *fence) Acquire(ctx context.Context) (*pgxpool.Conn, error) { return f.p
 
 func (f *fence) Begin(ctx context.Context) (pgx.Tx, error) {
 	// In one round trip; a connection that is refused is closed.
-	return f.pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: "BEGIN; SELECT " + f.check()})
+	tx, err := f.pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: "BEGIN; SELECT " + f.check()})
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == codeFenced {
+		err = fmt.Errorf("%w: %w", errLeaseLost, err) // who finishes before a stop does not know it otherwise
+	}
+	return tx, err
 }
 
 func (f *fence) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {

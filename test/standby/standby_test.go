@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"hcbridge/test/org"
 	"hcbridge/test/rig"
 )
 
@@ -113,6 +114,67 @@ func TestEnded(t *testing.T) { //nolint:paralleltest // of the two seconds most 
 		})
 	}
 	p.report()
+}
+
+// A stop keeps the lease until what is in hand is answered and written down: the other
+// waits for it, and has nothing to look for.
+func TestEndedWithACallInHand(t *testing.T) {
+	t.Parallel()
+	r := rig.New(t, "HC_OBJECTS=Contact", "HC_OBJECT_CONTACT_ACCESS=read_write") // an insert cannot be repeated
+	old := r.Start()
+	r.Synced()
+	next := r.Start()
+	r.Eventually("to stand by", 20*time.Second, func() error {
+		if !strings.Contains(next.Log.String(), `"event":"standby"`) {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+	held := r.SF.Fault(org.Fault{Method: "POST", Path: "/composite/sobjects", Verb: org.Hold})
+	r.Exec("INSERT INTO salesforce.contact (lastname) VALUES ('In hand')")
+	r.Must(held.Wait(t.Context(), 1))
+	var ends time.Time
+	lease := func() (epoch int, until time.Time) {
+		r.Must(r.Pool.QueryRow(t.Context(), "SELECT epoch, expires_at FROM hcbridge.lease").Scan(&epoch, &until))
+		return epoch, until
+	}
+	epoch, _ := lease()
+	r.Must(old.Cmd.Process.Signal(syscall.SIGTERM))
+	for renewed := 0; renewed < 3; { // one may have been before the signal
+		r.Eventually("the lease to be renewed", 10*time.Second, func() error {
+			e, until := lease()
+			if e != epoch || until.Before(ends) {
+				t.Fatal("it is given up before the answer has come")
+			}
+			if !until.After(ends) {
+				return errors.New("it is not")
+			}
+			ends = until
+			return nil
+		})
+		renewed++
+	}
+	held.Release()
+	<-old.Done
+	if n := r.Count("SELECT count(*) FROM salesforce._trigger_log"); n > 0 {
+		t.Errorf("%d entries were left to the other", n)
+	}
+	if log := old.Log.String(); strings.Contains(log, `"event":"fenced"`) || strings.Contains(log, `"event":"grace_over"`) {
+		t.Error("it could not write the answer down")
+	}
+	r.Eventually("the other to work", 20*time.Second, func() error {
+		if !strings.Contains(next.Log.String(), `"event":"running"`) {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+	r.Equal("Contact")
+	if held.Hits() != 1 || len(r.SF.Records("Contact")) != 1 {
+		t.Errorf("%d requests made %d records", held.Hits(), len(r.SF.Records("Contact")))
+	}
+	if strings.Contains(next.Log.String(), `"event":"recovered_pending"`) {
+		t.Error("the other found it in doubt")
+	}
 }
 
 func each(t *testing.T, pairs int, fn func(t *testing.T)) {
