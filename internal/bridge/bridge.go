@@ -181,7 +181,7 @@ func (b *Bridge) prepare(ctx context.Context, pool *pgxpool.Pool) error {
 // stand waits until the lease is ours, and returns what it has learned meanwhile of
 // the objects, nil if nothing.
 func (b *Bridge) stand(ctx context.Context, sf *salesforce.Client, l *lease) (*descriptions, error) {
-	said := false
+	shown := false
 	w := &warmUp{sf: sf, cfg: b.cfg, log: b.log, known: func(ctx context.Context) (map[string]known, error) { return remembered(ctx, l.pool, l.schema) }}
 	defer func() {
 		w.end()
@@ -195,18 +195,21 @@ func (b *Bridge) stand(ctx context.Context, sf *salesforce.Client, l *lease) (*d
 		case err != nil:
 			b.stop("database", err.Error())
 			b.board.Connection(func(c *status.Connection) { c.State = status.DBUnavailable })
+			shown = false
 		case ok:
-			b.board.Go("database")
+			b.resume("database")
 			b.board.Connection(func(c *status.Connection) { c.Role, c.State = "active", status.Starting })
 			b.log.Info().Str("component", "bridge").Str("event", "lease_taken").Int64("epoch", l.epoch).Msg("this process works")
 			return w.end(), nil
-		case !said:
-			said = true
+		case !shown:
+			shown = true
 			b.board.Connection(func(c *status.Connection) { c.Role, c.State, c.Streaming = "standby", status.Standby, "off" })
+			b.resume("database")
 			b.ready()
-			b.log.Info().Str("component", "bridge").Str("event", "standby").Msg("another process works, standing by")
-			l.reads.Store(true)
-			w.begin(ctx)
+			if !l.reads.Swap(true) {
+				b.log.Info().Str("component", "bridge").Str("event", "standby").Msg("another process works, standing by")
+				w.begin(ctx)
+			}
 		}
 		sleep(ctx, leaseAsk)
 	}

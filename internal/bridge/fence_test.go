@@ -290,6 +290,9 @@ func TestStandbyIsReady(t *testing.T) {
 	if ok, err := newLease(pool, "salesforce").take(t.Context()); !ok {
 		t.Fatal(ok, err)
 	}
+	if _, err := pool.Exec(t.Context(), "UPDATE hcbridge.lease SET expires_at = now() + interval '1 hour'"); err != nil {
+		t.Fatal(err)
+	}
 	sf := org.New(org.Options{}).Start()
 	defer sf.Close()
 	client, closeIdle, err := clientOf(t.Context(), sf)
@@ -305,16 +308,33 @@ func TestStandbyIsReady(t *testing.T) {
 		_, err := b.stand(ctx, client, newLease(pool, "salesforce"))
 		done <- err
 	}()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
-		ready, stops := b.board.Ready()
-		c := b.board.Snapshot().Connection
-		if ready && c.Role == "standby" && c.State == status.Standby {
-			break
+	becomes := func(state string, ready bool) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+			is, stops := b.board.Ready()
+			c := b.board.Snapshot().Connection
+			if is == ready && c.Role == "standby" && c.State == state {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Errorf("role %s, state %s, stopped %v", c.Role, c.State, stops)
+				return
+			}
 		}
-		if time.Now().After(deadline) {
-			t.Errorf("role %s, state %s, stopped %v", c.Role, c.State, stops)
-			break
+	}
+	becomes(status.Standby, true)
+	// And again after the database was away.
+	for _, step := range []struct {
+		do, state string
+		ready     bool
+	}{
+		{"ALTER TABLE hcbridge.lease RENAME TO away", status.DBUnavailable, false},
+		{"ALTER TABLE hcbridge.away RENAME TO lease", status.Standby, true},
+	} {
+		if _, err := pool.Exec(t.Context(), step.do); err != nil {
+			t.Fatal(err)
 		}
+		becomes(step.state, step.ready)
 	}
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
