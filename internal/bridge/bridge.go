@@ -174,7 +174,11 @@ func (b *Bridge) prepare(ctx context.Context, pool *pgxpool.Pool) error {
 		defer conn.Release()
 		b.resume("database")
 		b.board.Connection(func(c *status.Connection) { c.State = status.Starting })
-		return migrate.Up(ctx, conn.Conn())
+		err = migrate.Up(ctx, conn.Conn())
+		if newer, ok := errors.AsType[*migrate.NewerError](err); ok {
+			return &ConfigError{Variable: "DATABASE_URL", Text: newer.Error() + ": run the version of hcbridge that has worked here, or a newer one"}
+		}
+		return err
 	})
 }
 

@@ -198,6 +198,7 @@
 //
 // Run returns nil exactly when its context ended. It returns a [*ConfigError]
 // for what only a person can change and what makes a start senseless: refused
-// credentials, another org than the one the schema belongs to. What is wrong
-// with one object makes that object a MAPPING_ERROR and stops no other.
+// credentials, another org than the one the schema belongs to, a database that a
+// newer version has upgraded. What is wrong with one object makes that object a
+// MAPPING_ERROR and stops no other.
 package bridge

@@ -3,11 +3,13 @@ package bridge
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/rs/zerolog"
 
 	"hcbridge/internal/migrate"
 	"hcbridge/test/pgtest"
@@ -115,4 +117,19 @@ func TestLease(t *testing.T) {
 			t.Error("the release of an older epoch freed the lease")
 		}
 	})
+}
+
+// An older version does not wait for a database that a newer one has upgraded to go back.
+func TestNewerDatabase(t *testing.T) {
+	t.Parallel()
+	pool := migrated(t)
+	if _, err := pool.Exec(t.Context(), "INSERT INTO hcbridge.migration (version) VALUES (999)"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var ce *ConfigError
+	if err := New(scheduleConfig(), "test", zerolog.Nop()).prepare(ctx, pool); !errors.As(err, &ce) || !strings.Contains(ce.Text, "version 999") {
+		t.Errorf("the start ends with %v", err)
+	}
 }
