@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -321,6 +322,17 @@ func ignoreEnd(ctx context.Context, err error) error {
 		return nil //nolint:nilerr // a requested stop is not a failure
 	}
 	return err
+}
+
+// beside runs fn until end is called, which waits for it.
+func beside(ctx context.Context, fn func(context.Context)) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { fn(ctx) })
+	return func() {
+		cancel()
+		wg.Wait()
+	}
 }
 
 // sleep waits for d or the end of ctx.

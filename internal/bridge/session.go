@@ -24,6 +24,10 @@ import (
 //go:embed sql/pin.sql
 var pinSQL string
 
+// startWithin is how long a session may take to begin without a word. One that follows
+// another, or a take-over, has begun by then as a rule, and readiness does not flap.
+const startWithin = 3 * time.Second
+
 // session is the work of one holder of the lease.
 type session struct {
 	*Bridge
@@ -48,6 +52,7 @@ type session struct {
 	back      chan struct{}  // capacity 1: the database has gone back
 	server    time.Time      // when the database's server was started
 	id        identity
+	waits     atomic.Pointer[string] // what it cannot begin for; nil = nothing has failed
 	trouble   atomic.Pointer[string] // connection state that the last answer of Salesforce calls for; empty if none
 }
 
@@ -67,6 +72,8 @@ func newSession(b *Bridge, pool pgPool, sf *salesforce.Client) *session {
 // org or the tables are no longer what the mappings say, or nothing may be sent
 // any more: errRemap, or until a person wants a pause: errPaused.
 func (s *session) run(ctx context.Context) error {
+	begun := beside(ctx, s.tellStart)
+	defer begun()
 	if s.orgID == "" {
 		if err := s.login(ctx); err != nil {
 			return ignoreEnd(ctx, err)
@@ -100,8 +107,9 @@ func (s *session) run(ctx context.Context) error {
 		return ignoreEnd(ctx, err)
 	}
 
+	begun()
 	s.resume("start")
-	s.board.Connection(func(c *status.Connection) { c.State = status.Idle })
+	s.board.Connection(func(c *status.Connection) { c.State, c.Message = status.Idle, "" })
 	s.log.Info().Str("component", "bridge").Str("event", "running").Int("objects", len(s.objects)).Msg("both directions run")
 	for _, o := range s.objects {
 		o.poll.Bulk = s.bulkProgress(o)
@@ -128,6 +136,27 @@ func (s *session) run(ctx context.Context) error {
 		g.Go(func() error { return s.tidy(ctx) })
 	}
 	return g.Wait()
+}
+
+// tellStart tells until ctx ends that the session has not begun, and why, once that
+// takes longer than a moment. Who has stood by, or worked, was ready before.
+func (s *session) tellStart(ctx context.Context) {
+	sleep(ctx, startWithin)
+	for ; ctx.Err() == nil; sleep(ctx, refreshEvery) {
+		message := ""
+		if why := s.waits.Load(); why != nil {
+			message = *why
+			s.stop("start", message)
+		} else {
+			s.board.Stop("start", "starting") // it takes its time, which is nothing for the log
+		}
+		s.board.Connection(func(c *status.Connection) {
+			if c.State == status.Idle || c.State == status.PollingDBChanges { // of the session before
+				c.State = status.Starting
+			}
+			c.Message = message
+		})
+	}
 }
 
 // login gets the first token. Credentials that Salesforce refuses are a
@@ -275,12 +304,26 @@ func (s *session) tidy(ctx context.Context) error {
 	return nil
 }
 
-// forever repeats op until it works, while time can heal it.
+// forever repeats op until it works, while time can heal it, and has tellStart say why
+// it does not.
 func (s *session) forever(ctx context.Context, name string, op func(context.Context) error) error {
-	return retry.Forever(ctx, s.log.With().Str("component", "bridge").Logger(), name, func(err error) bool {
+	var why *string
+	err := retry.Forever(ctx, s.log.With().Str("component", "bridge").Logger(), name, func(err error) bool {
 		var ce *ConfigError
 		return !errors.As(err, &ce) && (isDatabaseDown(err) || salesforce.ClassOf(err) != salesforce.Permanent && !isDatabase(err))
-	}, op)
+	}, func(ctx context.Context) error {
+		err := op(ctx)
+		if err != nil {
+			why = new(name + ": " + err.Error())
+			if isLocked(err) {
+				*why += "; end the transaction that holds a lock on one of the tables (see pg_locks)"
+			}
+			s.waits.Store(why)
+		}
+		return err
+	})
+	s.waits.CompareAndSwap(why, nil)
+	return err
 }
 
 // authConfigError explains credentials that Salesforce refused, or returns nil

@@ -1,8 +1,11 @@
 package standby
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -175,6 +178,41 @@ func TestEndedWithACallInHand(t *testing.T) {
 	if strings.Contains(next.Log.String(), `"event":"recovered_pending"`) {
 		t.Error("the other found it in doubt")
 	}
+}
+
+// One that has taken over and cannot begin says so, though it was ready as it stood by.
+func TestCannotBegin(t *testing.T) {
+	t.Parallel()
+	r := rig.New(t)
+	old := r.Start()
+	r.Synced()
+	r.Env["HC_OBJECT_CONTACT_ACCESS"], r.Env["HC_HTTP_ADDR"] = "read_write", rig.FreeAddr(t) // triggers are to be made
+	r.Start()
+	ready := func(want int, says string) {
+		t.Helper()
+		r.Eventually(fmt.Sprintf("/readyz to answer %d", want), 30*time.Second, func() error {
+			resp, err := http.Get("http://" + r.Env["HC_HTTP_ADDR"] + "/readyz") //nolint:noctx // of a test
+			if err != nil {
+				return err
+			}
+			defer func() { _ = resp.Body.Close() }()
+			body, err := io.ReadAll(resp.Body)
+			if err == nil && (resp.StatusCode != want || !strings.Contains(string(body), says)) {
+				err = fmt.Errorf("%d: %s", resp.StatusCode, body)
+			}
+			return err
+		})
+	}
+	ready(http.StatusOK, "")
+	app, err := r.Pool.Begin(t.Context())
+	r.Must(err)
+	defer func() { _ = app.Rollback(context.WithoutCancel(t.Context())) }()
+	_, err = app.Exec(t.Context(), "UPDATE salesforce.contact SET lastname = lastname")
+	r.Must(err)
+	old.End(syscall.SIGTERM)
+	ready(http.StatusServiceUnavailable, "set up: ")
+	r.Must(app.Rollback(t.Context()))
+	ready(http.StatusOK, "")
 }
 
 func each(t *testing.T, pairs int, fn func(t *testing.T)) {
