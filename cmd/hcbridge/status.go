@@ -15,7 +15,7 @@ import (
 	"hcbridge/internal/status"
 )
 
-// staleAfter is how old a status may be before the bridge counts as gone: it
+// staleAfter is how old a status may be before it says nothing any more: a bridge
 // writes one every five seconds.
 const staleAfter = 15 * time.Second
 
@@ -26,7 +26,8 @@ func (p *program) statusCommand() *cobra.Command {
 		Short: "Show the connection and every object, as the running bridge sees them",
 		Long: "Shows what the running bridge last wrote down of itself, a few seconds ago at most: the connection, and of every object how changes\n" +
 			"are noticed, its state, the rows on both sides, what waits to be sent, what failed, how long the last change took, and when the last\n" +
-			"event and the last poll were. A narrow terminal shows less. Exit code 1 if no bridge runs, after showing what the last one left.",
+			"event and the last poll were. A narrow terminal shows less. Exit code 1 if no bridge runs, or one\n" +
+			"that has not told of itself for 15 seconds, after showing what was left.",
 		Example: "  hcbridge status\n  hcbridge status --watch\n  hcbridge status --json | jq '.objects[] | {object, state, pending_writes}'",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -92,8 +93,11 @@ func (p *program) status(ctx context.Context, cfg *config.Config, pool *pgxpool.
 	} else {
 		p.show(st)
 	}
-	if !working || age > staleAfter {
-		return fmt.Errorf("no bridge is running: this is its status of %s ago", age.Round(time.Second))
+	switch age = age.Round(time.Second); {
+	case !working:
+		return fmt.Errorf("no bridge is running: this is its status of %s ago", age)
+	case age > staleAfter:
+		return fmt.Errorf("a bridge is running, but has not told its status for %s", age)
 	}
 	return nil
 }

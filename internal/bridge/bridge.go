@@ -236,9 +236,13 @@ func (b *Bridge) hold(ctx context.Context, sf *salesforce.Client, l *lease, warm
 	g, gctx := errgroup.WithContext(ctx)
 	// A stop ends the session, and its end the lease: what is in hand may need both.
 	held, cancel := context.WithCancel(context.WithoutCancel(gctx))
-	g.Go(func() error { return l.keep(held) })
 	g.Go(func() error {
 		defer cancel()
+		return l.keep(held)
+	})
+	g.Go(func() error {
+		defer cancel()
+		defer beside(held, func(ctx context.Context) { b.publish(ctx, pool) })()
 		org, user := "", ""
 		for {
 			b.whilePaused(gctx, pool)

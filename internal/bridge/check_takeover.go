@@ -58,7 +58,7 @@ func (c *checker) takeover(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	if known {
-		rows, err := conn.Query(ctx, "SELECT COALESCE(org_id, ''), COALESCE(unsafe, '') FROM hcbridge.instance WHERE schema = $1", c.cfg.Schema)
+		rows, err := conn.Query(ctx, "SELECT org_id, COALESCE(unsafe, '') FROM hcbridge.instance WHERE schema = $1 AND org_id IS NOT NULL", c.cfg.Schema)
 		if err == nil {
 			_, err = pgx.ForEachRow(rows, []any{&h.orgID, &h.unsafe}, func() error { h.fresh = false; return nil })
 		}

@@ -1,10 +1,40 @@
 package bridge
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/rs/zerolog"
 )
+
+// A status that was saved before the login does not make a schema of Heroku Connect's
+// one of ours, from which all may be sent. Afterwards nobody is asked again.
+func TestPinAfterAStatus(t *testing.T) {
+	t.Parallel()
+	pool := migrated(t)
+	if _, err := pool.Exec(t.Context(), "CREATE SCHEMA salesforce; CREATE TABLE salesforce._hcmeta (id int, org_id text, details text)"); err != nil {
+		t.Fatal(err)
+	}
+	s := newSession(New(scheduleConfig(), "test", zerolog.Nop()), pool, nil)
+	s.orgID = "00D000000000001EAA"
+	for _, want := range []string{"Heroku Connect", ""} { // "" once a person has said so
+		if _, err := pool.Exec(t.Context(), snapshotSQL, "salesforce", "{}"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.pin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w, err := readWishes(t.Context(), pool, "salesforce")
+		if err != nil || !strings.Contains(w.unsafe, want) || (want == "") != (w.unsafe == "") {
+			t.Errorf("nothing is sent because of %q, want %q: %v", w.unsafe, want, err)
+		}
+		if _, err := pool.Exec(t.Context(), "UPDATE hcbridge.instance SET unsafe = NULL"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
 
 // The identity is checked once in each hour of Salesforce's clock, however late in
 // it the session began (fault 99).

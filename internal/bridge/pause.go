@@ -3,7 +3,6 @@ package bridge
 import (
 	"context"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -71,9 +70,6 @@ func (b *Bridge) whilePaused(ctx context.Context, pool pgPool) {
 			tables[o.Object] = pgsink.TableName(o.Object)
 		}
 		_, _ = b.waiting(ctx, pool, tables) // what was last known is shown where it fails
-		if body, err := json.Marshal(b.board.Snapshot()); said && err == nil {
-			_ = saveSnapshot(ctx, pool, b.cfg.Schema, body) // shown a second later otherwise
-		}
 		sleep(ctx, beat.Wait(wishesEvery))
 	}
 }

@@ -1,9 +1,7 @@
 package bridge
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -23,9 +21,8 @@ const (
 	// thrift is how many times as long as a count took it is not taken again, so
 	// that counting a huge backlog never costs more than a few percent. Counting
 	// rows is free up to brief: those of small tables are counted each time.
-	thrift        = 30
-	brief         = 50 * time.Millisecond
-	snapshotEvery = 5 * time.Second
+	thrift = 30
+	brief  = 50 * time.Millisecond
 )
 
 // refresher remembers when it has asked what.
@@ -34,16 +31,12 @@ type refresher struct {
 	clockAt          int64            // the beat in which the clocks were compared
 	churn            map[string]int64 // per table, at its last count
 	drains           map[string]*drain
-	saved            []byte // the last snapshot
-	savedAt          int64  // its beat
-	at               int64  // the beat of the last refresh that was not for a page alone
 }
 
-// refresh puts on the board what only a query tells, until ctx ends, and
-// leaves a copy in the database for the commands that run beside this process.
+// refresh puts on the board what only a query tells, until ctx ends.
 func (s *session) refresh(ctx context.Context, listener *outbox.Listener) error {
 	defer s.undrained()
-	r := refresher{churn: map[string]int64{}, drains: map[string]*drain{}, clockAt: beat.Never, savedAt: beat.Never, at: beat.Never}
+	r := refresher{churn: map[string]int64{}, drains: map[string]*drain{}, clockAt: beat.Never}
 	for {
 		began := time.Now()
 		err := s.refreshOnce(ctx, &r)
@@ -86,22 +79,6 @@ func (s *session) refreshOnce(ctx context.Context, r *refresher) error {
 		}
 		r.clockAt = now
 	}
-	now, saving := beat.Count(refreshEvery), beat.Count(snapshotEvery)
-	if now == r.at {
-		return nil
-	}
-	r.at = now
-	body, err := json.Marshal(s.board.Snapshot())
-	if err != nil {
-		return fmt.Errorf("status: %w", err)
-	}
-	if bytes.Equal(body, r.saved) && saving == r.savedAt {
-		return nil
-	}
-	if err := saveSnapshot(ctx, s.pool, s.cfg.Schema, body); err != nil {
-		return err
-	}
-	r.saved, r.savedAt = body, saving
 	return nil
 }
 

@@ -178,7 +178,7 @@ func (s *session) login(ctx context.Context) error {
 func (s *session) pin(ctx context.Context) error {
 	unsafe := ""
 	var pinned bool
-	err := s.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM hcbridge.instance WHERE schema = $1)", s.cfg.Schema).Scan(&pinned)
+	err := s.pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM hcbridge.instance WHERE schema = $1 AND org_id IS NOT NULL)", s.cfg.Schema).Scan(&pinned)
 	if err == nil && !pinned {
 		unsafe, err = belongs(ctx, s.pool, s.cfg.Schema, s.orgID)
 	}

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -14,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"hcbridge/config"
+	"hcbridge/internal/beat"
 	"hcbridge/internal/status"
 	"hcbridge/internal/web"
 	"hcbridge/outbox"
@@ -27,13 +29,24 @@ var (
 	readErrorsSQL string
 )
 
-// saveSnapshot leaves a copy of the status in the database, for commands that
-// run beside this process.
-func saveSnapshot(ctx context.Context, pool pgPool, schema string, body []byte) error {
-	if _, err := pool.Exec(ctx, snapshotSQL, schema, string(body)); err != nil {
-		return fmt.Errorf("save status: %w", err)
+// snapshotEvery is how often a status is saved that has not changed.
+const snapshotEvery = 5 * time.Second
+
+// publish leaves a copy of the status in the database until ctx ends, for commands that
+// run beside this process, whether a session has begun or not.
+func (b *Bridge) publish(ctx context.Context, pool pgPool) {
+	var saved []byte
+	savedAt := int64(beat.Never)
+	for ; ctx.Err() == nil; sleep(ctx, beat.Wait(refreshEvery)) {
+		body, err := json.Marshal(b.board.Snapshot())
+		saving := beat.Count(snapshotEvery)
+		if err != nil || bytes.Equal(body, saved) && saving == savedAt {
+			continue
+		}
+		if _, err := pool.Exec(ctx, snapshotSQL, b.cfg.Schema, string(body)); err == nil { // others tell of an outage
+			saved, savedAt = body, saving
+		}
 	}
-	return nil
 }
 
 // Snapshot returns what the bridge at work on a schema last showed of itself, how

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hcbridge/internal/status"
+	"hcbridge/test/org"
 	"hcbridge/test/org/sobject"
 	"hcbridge/test/pgtest"
 )
@@ -101,6 +102,36 @@ func TestPause(t *testing.T) {
 	r.ran("Resumed", "resume")
 	r.written("captured")
 	r.Equal("Account")
+}
+
+// What a bridge that runs waits for is told, also where it has never got as far as to log in.
+func TestStatusBeforeTheLogin(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "HC_OBJECTS=Account")
+	away := r.SF.Fault(org.Fault{Path: "/services/oauth2/token", Verb: org.Drop})
+	b := r.Start()
+	tells := func(code int, out, stderr string) {
+		t.Helper()
+		r.Eventually("status to tell", 20*time.Second, func() error {
+			is, o, e := r.Command("status")
+			if is != code || !strings.Contains(o, out) || !strings.Contains(e, stderr) {
+				return fmt.Errorf("%d: %s%s", is, o, e)
+			}
+			return nil
+		})
+	}
+	tells(0, "SF_UNAVAILABLE", "")
+	away.Remove()
+	r.Synced()
+	b.End(15)
+	r.Exec("UPDATE hcbridge.instance SET status_at = now() - interval '1 hour'")
+	tells(1, "IDLE", "no bridge is running: this is its status of 1h0m")
+	r.Exec("UPDATE hcbridge.lease SET expires_at = now() + interval '1 hour'")
+	tells(1, "IDLE", "a bridge is running, but has not told its status for 1h0m")
+	r.Exec("UPDATE hcbridge.lease SET expires_at = now() - interval '1 hour'")
+	r.SF.Fault(org.Fault{Path: "/services/oauth2/token", Verb: org.Drop})
+	r.Start()
+	tells(0, "SF_UNAVAILABLE", "")
 }
 
 // A copy of the database only receives until it is adopted (fault 100).
