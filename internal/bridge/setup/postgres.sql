@@ -20,8 +20,8 @@ CREATE SCHEMA IF NOT EXISTS hcbridge AUTHORIZATION {{.Role}};
 --     WHERE pronamespace = '{{.Schema}}'::regnamespace \gexec
 
 -- The app has another role, which reads and writes the tables that the bridge
--- makes: put its name in the place of {{.App}}, twice. Capture works without rights on the trigger log;
--- those on it are for the app's own error handling.
+-- makes: put its name in the place of {{.App}}, twice. Capture works without
+-- rights on the trigger log; those on it are for the app's own error handling.
 GRANT USAGE ON SCHEMA {{.Schema}} TO {{.App}};
 ALTER DEFAULT PRIVILEGES FOR ROLE {{.Role}} IN SCHEMA {{.Schema}}
     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {{.App}};

@@ -19,9 +19,9 @@ CREATE SCHEMA IF NOT EXISTS hcbridge AUTHORIZATION "bridge";
 --   SELECT format('ALTER FUNCTION %s OWNER TO "bridge";', oid::regprocedure) FROM pg_proc
 --     WHERE pronamespace = '"sf"'::regnamespace \gexec
 
--- The app has another role, here "app", which reads and writes the tables
--- that the bridge makes. Capture works without rights on the trigger log;
--- those on it are for the app's own error handling.
+-- The app has another role, which reads and writes the tables that the bridge
+-- makes: put its name in the place of "app", twice. Capture works without
+-- rights on the trigger log; those on it are for the app's own error handling.
 GRANT USAGE ON SCHEMA "sf" TO "app";
 ALTER DEFAULT PRIVILEGES FOR ROLE "bridge" IN SCHEMA "sf"
     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO "app";
