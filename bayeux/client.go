@@ -15,9 +15,10 @@ import (
 // "https://acme.my.salesforce.com/cometd/64.0", and a token for it. It is asked
 // before every session. refused is the token that the server has just refused
 // (then another is wanted, and perhaps another endpoint), and "" otherwise. It
-// is called once per refusal; if it fails, again after a wait. A token counts as
-// refused, too, where the endpoint redirects, or where nobody there answers
-// handshakes: the server may have moved. What happened is in [Status].LastError.
+// is called once per refusal; if it fails, again after a wait of 30 s at most, so
+// what makes logins has to space them. A token counts as refused, too, where the
+// endpoint redirects, or where nobody there answers handshakes: the server may have
+// moved. What happened is in [Status].LastError.
 type Credentials func(ctx context.Context, refused string) (endpoint, token string, err error)
 
 // Client subscribes to channels and delivers their events.
@@ -132,7 +133,8 @@ func (c *Client) session(ctx context.Context, refused string) (end, string, time
 		err = errors.New("empty token")
 	}
 	if err != nil {
-		return end{act: actLogin, wait: c.login(1), err: fmt.Errorf("credentials: %w", err)}, "", 0
+		// Not actLogin: no token was refused, and logins are spaced by those who make them.
+		return end{act: actAgain, err: fmt.Errorf("credentials: %w", err)}, "", 0
 	}
 	t, err := c.open(endpoint, token)
 	if err != nil {

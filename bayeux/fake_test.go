@@ -260,6 +260,12 @@ func (b *bundle) from() int64 {
 	return b.at
 }
 
+// defaultPace has a bubble's client wait as it does without options.
+func defaultPace(o *options) {
+	d := defaultOptions()
+	o.quick, o.login, o.slow = d.quick, d.login, d.slow
+}
+
 // bubble runs test on virtual time with a client that is not started yet.
 // Whatever test leaves running is stopped and must end cleanly.
 func bubble(t *testing.T, test func(b *bundle), opts ...Option) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +179,31 @@ func TestSession(t *testing.T) {
 				t.Errorf("status is %+v", s)
 			}
 		})
+	})
+
+	// Where tokens come from may be away for long. They are asked for again soon after.
+	t.Run("CredentialsBackAfterAnHour", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(b *bundle) {
+			b.subscribe()
+			b.run(20 * time.Second)
+			b.mu.Lock()
+			b.credErr = errors.New("login is down")
+			b.mu.Unlock()
+			b.server.control(metaConnect, invalidToken)
+			b.server.publish(event(topic, 3))
+			b.pass(time.Hour)
+			b.mu.Lock()
+			b.credErr = nil
+			b.mu.Unlock()
+			b.pass(31 * time.Second)
+			if s := b.client.Status(); s.State != Connected {
+				t.Errorf("status is %+v", s)
+			}
+			if asked := b.refused[1:]; len(asked) > 250 || slices.Contains(asked, "") {
+				t.Errorf("credentials were asked %d times in an hour, for %q, want token0 each time", len(asked), asked)
+			}
+		}, defaultPace)
 	})
 
 	// A server that has moved is not where its endpoint was: only the credentials know.
