@@ -21,7 +21,7 @@ const (
 func exponential(first, limit time.Duration) func(attempt int) time.Duration {
 	return func(attempt int) time.Duration {
 		d := limit
-		if shift := max(attempt, 1) - 1; shift < 30 && first<<shift < limit {
+		if shift := max(attempt, 1) - 1; first < limit>>shift { // the other way round it would overflow
 			d = first << shift
 		}
 		return d - rand.N(d/2+1) //nolint:gosec // jitter is no secret

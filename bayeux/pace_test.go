@@ -48,6 +48,12 @@ func TestPacer(t *testing.T) {
 
 func TestExponential(t *testing.T) {
 	t.Parallel()
+	slow := exponential(time.Minute, time.Hour)
+	for attempt := range 100 { // none is too many to count on
+		if got := slow(attempt); got < time.Minute/2 || got > time.Hour || attempt > 6 && got < time.Hour/2 {
+			t.Errorf("attempt %d waits %s", attempt, got)
+		}
+	}
 	wait := exponential(time.Second, 30*time.Second)
 	for attempt, full := range map[int]time.Duration{
 		-1: time.Second, 0: time.Second, 1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second,
