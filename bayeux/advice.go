@@ -93,6 +93,7 @@ const (
 	actAgain                // new session after a wait
 	actLogin                // new token, then a new session
 	actSlow                 // new session after minutes
+	actSpent                // new session when the events of the day may be had again
 	actStop                 // nothing we may do on our own
 )
 
@@ -108,6 +109,8 @@ func decide(e *Error, a advice) action {
 		return actAgain
 	case a.reconnect == reconnectHandshake, e.UnknownClient():
 		return actResume
+	case e.spent():
+		return actSpent
 	case e.LimitExceeded():
 		return actSlow
 	case a.reconnect == reconnectNone:

@@ -97,7 +97,7 @@ func (c *Client) Run(ctx context.Context) error {
 	defer c.board.enter(Stopped)
 	defer c.closeIdle()
 
-	pace := pacer{quick: c.quick, login: c.login, slow: c.slow}
+	pace := pacer{quick: c.quick, login: c.login, slow: c.slow, spent: c.spent}
 	refused := ""
 	for ctx.Err() == nil {
 		if c.await(ctx); ctx.Err() != nil {

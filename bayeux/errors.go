@@ -145,6 +145,10 @@ func (e *Error) orgLimit() bool {
 	return e.LimitExceeded() && (e.has("organization") || e.has("simultaneous connections"))
 }
 
+// spent reports whether it is the day's events that are used up, which takes hours
+// to heal and not minutes as the others do.
+func (e *Error) spent() bool { return e.LimitExceeded() && e.has("daily limit") }
+
 // Busy reports whether the server asked to come back in some minutes. It may
 // show a refused token or a denied subscription at the same time, which then
 // means nothing.

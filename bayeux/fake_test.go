@@ -263,7 +263,7 @@ func (b *bundle) from() int64 {
 // defaultPace has a bubble's client wait as it does without options.
 func defaultPace(o *options) {
 	d := defaultOptions()
-	o.quick, o.login, o.slow = d.quick, d.login, d.slow
+	o.quick, o.login, o.slow, o.spent = d.quick, d.login, d.slow, d.spent
 }
 
 // bubble runs test on virtual time with a client that is not started yet.

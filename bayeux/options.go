@@ -39,6 +39,7 @@ type options struct {
 	quick       func(attempt int) time.Duration
 	login       func(attempt int) time.Duration
 	slow        func(attempt int) time.Duration
+	spent       func(attempt int) time.Duration
 	webSocket   bool
 	ack         bool
 }
@@ -51,7 +52,8 @@ func defaultOptions() options {
 		maxReply:    defaultMaxReply,
 		quick:       exponential(time.Second, 30*time.Second),
 		login:       exponential(time.Second, 5*time.Minute),
-		slow:        exponential(time.Minute, time.Hour),
+		slow:        exponential(time.Minute, 5*time.Minute),
+		spent:       exponential(time.Minute, time.Hour),
 	}
 }
 
@@ -91,9 +93,10 @@ func WithBackoff(wait func(attempt int) time.Duration) Option {
 
 // WithSlowBackoff sets the wait after the attempt-th refusal in a row that only
 // time can heal (server too busy, limits of the org used up), overriding the
-// default that doubles from 1 min to 1 h, less up to half of it as jitter.
+// default that doubles from 1 min to 5 min (to 1 h where the events of the day are
+// used up), less up to half of it as jitter.
 func WithSlowBackoff(wait func(attempt int) time.Duration) Option {
-	return func(o *options) { o.slow = wait }
+	return func(o *options) { o.slow, o.spent = wait, wait }
 }
 
 // WithMaxReply sets how many bytes a reply may have after decompression,

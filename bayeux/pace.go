@@ -38,7 +38,7 @@ type end struct {
 
 // pacer spaces sessions. It is a pure state machine: Run does the waiting.
 type pacer struct {
-	quick, login, slow func(attempt int) time.Duration
+	quick, login, slow, spent func(attempt int) time.Duration
 
 	failures, refusals, slows int
 
@@ -57,6 +57,9 @@ func (p *pacer) next(e end, connected time.Duration) time.Duration {
 	case actSlow:
 		p.slows++
 		wait = p.slow(p.slows)
+	case actSpent:
+		p.slows++
+		wait = p.spent(p.slows)
 	case actLogin:
 		// The first new token is used at once. If that is refused too, tokens
 		// are not the problem, and logins are limited.

@@ -20,7 +20,7 @@ func TestPacer(t *testing.T) {
 		m    = time.Minute
 		long = stableAfter
 	)
-	p := pacer{quick: linear(s), login: linear(10 * s), slow: linear(m)}
+	p := pacer{quick: linear(s), login: linear(10 * s), slow: linear(m), spent: linear(time.Hour)}
 	steps := []struct {
 		e         end
 		connected time.Duration
@@ -34,6 +34,7 @@ func TestPacer(t *testing.T) {
 		{end{act: actLogin}, 0, 10 * s},
 		{end{act: actSlow}, 0, m},
 		{end{act: actSlow}, 0, 2 * m},
+		{end{act: actSpent}, 0, 3 * time.Hour},
 		{end{act: actRenew}, 0, 0},
 		{end{act: actAgain, wait: time.Hour}, 0, time.Hour},
 		{end{act: actAgain}, long, s},

@@ -162,6 +162,52 @@ func TestSession(t *testing.T) {
 		})
 	})
 
+	// Servers are busy for minutes, but the events of a day come back hours later.
+	t.Run("WaitsMinutesOrUpToAnHour", func(t *testing.T) {
+		t.Parallel()
+		const (
+			users = "403::Organization concurrent user limit exceeded"
+			conns = "403::To protect all customers from excessive use and Denial of Service attacks, we limit the number of simultaneous connections per server.  " +
+				"Your request has been denied because this limit has been exceeded.  Please try your request again later."
+		)
+		for reason, most := range map[string]time.Duration{
+			"503::Server is too busy.  Please try your request again later.": 5 * time.Minute,
+			users: 5 * time.Minute, conns: 5 * time.Minute,
+			"403::Organization total events daily limit exceeded": time.Hour,
+		} {
+			bubble(t, func(b *bundle) {
+				many(b.server, metaHandshake, `[{"ext":{"sfdc":{"failureReason":"`+reason+`"}},"channel":"/meta/handshake","error":"403::Handshake denied","successful":false}]`)
+				b.subscribe()
+				b.run(24 * time.Hour)
+				var last, longest time.Duration
+				for _, h := range b.server.on(metaHandshake) {
+					last, longest = h.at, max(longest, h.at-last)
+				}
+				if longest > most || longest < most*3/4 {
+					t.Errorf("%s: %s between two handshakes, want up to %s", reason, longest, most)
+				}
+			}, defaultPace)
+		}
+	})
+
+	// So is a subscription.
+	t.Run("WaitsMinutesToSubscribe", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(b *bundle) {
+			many(b.server, metaSubscribe, `[{"channel":"/meta/subscribe","id":"$id","subscription":"/topic/hc_Account","successful":false,`+
+				`"error":"403:denied_by_security_policy:create_denied","ext":{"sfdc":{"failureReason":"503::Server is too busy."}}}]`)
+			b.subscribe()
+			b.run(6 * time.Hour)
+			var last time.Duration
+			for _, s := range b.server.on(metaSubscribe) {
+				if s.at-last > 5*time.Minute {
+					t.Errorf("%s between two subscribes", s.at-last)
+				}
+				last = s.at
+			}
+		}, defaultPace)
+	})
+
 	t.Run("CredentialsFailing", func(t *testing.T) {
 		t.Parallel()
 		bubble(t, func(b *bundle) {
