@@ -123,6 +123,7 @@ func (s *session) pollOK(a answer, reply *meta, t *turn) {
 	s.advice = s.advice.merge(reply.Advice, s.kind())
 	if s.connectedAt.IsZero() {
 		s.connectedAt = time.Now()
+		s.patient = a.took >= answerTimeout
 		s.board.enter(Connected)
 		s.board.update(func(st *Status) { st.LastError = nil })
 		s.log.Info().Str("event", "connected").Msg("session open")

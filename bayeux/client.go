@@ -37,6 +37,11 @@ type Client struct {
 
 	socketFrom time.Time // when a WebSocket may be tried again; Run's
 
+	// patient gives the first connect of the next session, which is to be answered
+	// at once, the time of one that is held: the last was not answered, as where a
+	// server holds it all the same or a long reply comes slowly. Run's.
+	patient bool
+
 	// open makes the transport of a session; tests put their own here.
 	open func(endpoint, token string) (transport, error)
 }

@@ -26,8 +26,9 @@ type fake struct {
 	sessions int
 	polls    int
 	hold     time.Duration
-	parked   int // connects held now
-	mostly   int // and the most there ever were
+	holdsAll bool // the first connect of a session too
+	parked   int  // connects held now
+	mostly   int  // and the most there ever were
 	events   []string
 	wake     chan struct{}
 	tokens   []string
@@ -161,7 +162,7 @@ func (f *fake) connect(ctx context.Context, m request) []string {
 	f.kept = nil
 	wake, events := f.wake, f.events
 	f.mu.Unlock()
-	if !first && len(events) == 0 {
+	if (!first || f.holdsAll) && len(events) == 0 {
 		t := time.NewTimer(f.hold)
 		defer t.Stop()
 		select {

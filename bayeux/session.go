@@ -264,11 +264,16 @@ func (s *session) advance() *end {
 	if s.acks.on {
 		m.Ext = map[string]any{"ack": s.acks.last}
 	}
+	within := s.pollDeadline()
 	if !s.polled {
 		m.Advice = &pollAdvice{Timeout: 0} // answer at once: it brings the advice
+		if !s.patient {
+			within = min(within, answerTimeout)
+		}
+		s.patient = !s.patient // until this one is answered
 	}
 	s.polling, s.polled = true, true
-	s.start(metaConnect, s.pollDeadline(), m)
+	s.start(metaConnect, within, m)
 	return nil
 }
 

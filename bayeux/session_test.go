@@ -335,6 +335,44 @@ func TestSession(t *testing.T) {
 		})
 	})
 
+	// The first is not held, so its answer is missed sooner.
+	t.Run("GivesUpAFirstPollThatIsNotAnswered", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(b *bundle) {
+			b.server.control(metaConnect, stuck)
+			b.subscribe()
+			b.run(29 * time.Second)
+			equal(t, "before", b.server.requests(), "handshake", "subscribe", "connect")
+			b.pass(3 * time.Second)
+			equal(t, "after", b.server.requests()[3:], "disconnect", "handshake", "subscribe", "connect", "connect")
+			// And the next time again.
+			b.server.control(metaConnect, unknownClient, stuck)
+			b.server.publish(event(topic, 3))
+			b.pass(time.Minute)
+			equal(t, "then", b.server.requests(), "handshake", "subscribe", "connect", "disconnect", "handshake", "subscribe", "connect", "connect", "connect",
+				"handshake", "subscribe", "connect", "disconnect", "handshake", "subscribe", "connect", "connect")
+		})
+	})
+
+	// A server may hold the first all the same.
+	t.Run("WaitsForAFirstPollThatIsHeld", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(b *bundle) {
+			b.server.holdsAll = true
+			b.subscribe()
+			b.run(142 * time.Second) // 30 s, a wait and 110 s
+			if s := b.client.Status(); s.State != Connected || s.Sessions != 2 {
+				t.Errorf("status is %+v", s)
+			}
+			b.server.control(metaConnect, unknownClient)
+			b.server.publish(event(topic, 3))
+			b.pass(10 * time.Minute)
+			if s := b.client.Status(); s.State != Connected || s.Sessions != 3 {
+				t.Errorf("after another session status is %+v", s)
+			}
+		})
+	})
+
 	t.Run("StopsWithinFiveSeconds", func(t *testing.T) {
 		t.Parallel()
 		bubble(t, func(b *bundle) {
