@@ -26,6 +26,7 @@ const (
 	// stopped: short enough to be seen within a minute, long enough for a lost
 	// session, which heals in seconds.
 	streamDownAfter = 20 * time.Second
+	maxDenied       = 5 // times in a row, half a minute, before the object of a channel is polled
 )
 
 // stream keeps the topics and change events of the streamed objects and one
@@ -55,9 +56,10 @@ type stream struct {
 // channel is one topic, or the change events of one object, and how far its
 // events have been taken.
 type channel struct {
-	name string
-	obj  *object
-	kind kind
+	name   string
+	obj    *object
+	kind   kind
+	denied int // times in a row; of hooks alone
 
 	mu       sync.Mutex
 	topicID  string // "" for change events
@@ -297,6 +299,7 @@ func (st *stream) subscribe(ch *channel) {
 }
 
 func (st *stream) confirmed(ch *channel) {
+	ch.denied = 0
 	ch.obj.streamed.Store(true)
 	st.dog.live(ch.obj.cfg.Name, true, st.s.sf.ServerTime())
 	st.recover(ch.obj)
@@ -322,6 +325,11 @@ func (st *stream) refused(ch *channel, err *bayeux.Error) bayeux.Verdict {
 		st.gap(ch, "more events came at once than fit into memory")
 		return bayeux.Again
 	case err.Busy(), err.LimitExceeded():
+		return bayeux.Retry
+	case strings.HasSuffix(text, "_denied") && ch.denied < maxDenied:
+		// It names no reason, and may be a moment's: the topic was just made, or gone.
+		ch.denied++
+		st.doubt()
 		return bayeux.Retry
 	case ch.kind == changeKind && err.Code >= 400 && err.Code < 500:
 		ch.want(false)

@@ -1,0 +1,192 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/rs/zerolog"
+
+	"hcbridge/bayeux"
+	"hcbridge/config"
+	"hcbridge/internal/cdc"
+	"hcbridge/internal/salesforce"
+	"hcbridge/internal/status"
+)
+
+const created = "403:denied_by_security_policy:create_denied"
+
+// denying is an org that gives tokens and refuses subscribes, on the clock of the test.
+type denying struct {
+	mu     sync.Mutex
+	denied int    // subscribes to Account that are to be refused
+	text   string // with this error
+	ended  bool   // the session is to end with the connect that is held
+}
+
+func (d *denying) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	w.Header().Set("Content-Type", "application/json")
+	if r.URL.Path == "/services/oauth2/token" {
+		_, _ = fmt.Fprintf(w, `{"access_token":"token","instance_url":"http://%s","id":"http://x/id/00Dx0000000BV7z/005x00000012Q9P"}`, r.URL.Host)
+		return w.Result(), nil
+	}
+	var batch []struct {
+		Channel, ID, Subscription string
+		Advice                    *struct{}
+	}
+	if err := json.NewDecoder(r.Body).Decode(&batch); err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, m := range batch {
+		success, more := true, `"clientId":"client"`
+		switch m.Channel {
+		case "/meta/handshake":
+			more += `,"supportedConnectionTypes":["long-polling"],"ext":{"replay":true}`
+		case "/meta/subscribe":
+			d.mu.Lock()
+			if success = d.denied == 0 || m.Subscription != cdc.Channel("Account"); !success {
+				d.denied--
+			}
+			more += fmt.Sprintf(`,"subscription":%q,"error":%q`, m.Subscription, d.text)
+			d.mu.Unlock()
+		case "/meta/connect":
+			if m.Advice == nil {
+				select {
+				case <-time.After(110 * time.Second):
+				case <-r.Context().Done():
+					return nil, r.Context().Err()
+				}
+			}
+			d.mu.Lock()
+			if d.ended {
+				d.ended = false
+				success, more = false, `"error":"403::Unknown client","advice":{"reconnect":"handshake"}`
+			}
+			d.mu.Unlock()
+		}
+		out = append(out, fmt.Sprintf(`{"channel":%q,"id":%q,"successful":%t,%s}`, m.Channel, m.ID, success, more))
+	}
+	_, _ = fmt.Fprintf(w, "[%s]", strings.Join(out, ","))
+	return w.Result(), nil
+}
+
+func (d *denying) left() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.denied
+}
+
+// noPool is a database that is not there.
+type noPool struct{ pgPool }
+
+func (noPool) Exec(context.Context, string, ...any) (pgconn.CommandTag, error) {
+	return pgconn.CommandTag{}, errors.New("no database")
+}
+
+// A channel may be denied for a moment only, be it the first time it is asked for.
+func TestDeniedForAMoment(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		text   string
+		denied int
+		back   time.Duration // when it is streamed for certain
+	}{
+		"Once":      {created, 1, 2 * time.Second},
+		"FiveTimes": {created, 5, 32 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				d := &denying{denied: c.denied, text: c.text}
+				mode, streamed := deniedStream(t, d, "Account")
+				shows := func(when, wanted string, left int) {
+					t.Helper()
+					synctest.Wait()
+					if mode() != wanted || streamed() != (wanted == config.ModeCDC) || d.left() != left {
+						t.Errorf("%s: %s, streamed %t, with %d refusals to come; want %s, with %d", when, mode(), streamed(), d.left(), wanted, left)
+					}
+				}
+				time.Sleep(c.back)
+				shows("then", config.ModeCDC, 0)
+				// What was denied before does not count any more.
+				d.mu.Lock()
+				d.ended, d.denied, d.text = true, 5, created
+				d.mu.Unlock()
+				time.Sleep(3 * time.Minute)
+				shows("in another session", config.ModeCDC, 0)
+			})
+		})
+	}
+}
+
+// A new session asks for what was given up in the last one, at once.
+func TestDeniedUntilTheNextSession(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &denying{denied: 6, text: created}
+		mode, streamed := deniedStream(t, d, "Account", "Contact")
+		time.Sleep(time.Minute)
+		if mode() != config.ModePolling || streamed() || d.left() != 0 {
+			t.Errorf("after six refusals: %s, streamed %t", mode(), streamed())
+		}
+		d.mu.Lock()
+		d.ended = true
+		d.mu.Unlock()
+		time.Sleep(time.Minute)
+		if mode() != config.ModeCDC || !streamed() {
+			t.Errorf("in another session: %s, streamed %t", mode(), streamed())
+		}
+	})
+}
+
+// deniedStream has a stream work, of objects with change events, and tells of the first.
+func deniedStream(t *testing.T, d *denying, names ...string) (mode func() string, streamed func() bool) {
+	t.Helper()
+	hc := &http.Client{Transport: d}
+	sf, err := salesforce.New(salesforce.Config{
+		LoginURL: "http://127.0.0.1:9", Auth: salesforce.AuthPassword, ClientID: "x", ClientSecret: "secret", Username: "u", Password: "password", HTTPClient: hc,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{sf: sf, pool: noPool{}, unsafe: "a test"}
+	cfg := &config.Config{}
+	for _, name := range names {
+		o := config.Object{Name: name, Mode: config.ModeCDC}
+		cfg.Objects = append(cfg.Objects, o)
+		s.objects = append(s.objects, &object{mapping: &mapping{cfg: o}, pollNow: make(chan struct{}, 1)})
+	}
+	s.Bridge = New(cfg, "test", zerolog.Nop())
+	s.stream = &stream{
+		s: s, dog: newWatchdog(), wake: make(chan struct{}, 1), name: "test", caged: true,
+		up: time.Now(), channels: map[string]*channel{}, shown: map[string]string{}, renew: func() {},
+	}
+	s.stream.client, err = bayeux.New(s.stream.credentials, func(context.Context, []bayeux.Message) error { return nil }, bayeux.WithHTTPClient(hc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = s.stream.run(ctx) })
+	wg.Go(func() { _ = s.stream.keep(ctx, nil) })
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+	})
+	mode = func() (m string) {
+		s.board.Object(names[0], func(o *status.Object) { m = o.ModeEffective })
+		return m
+	}
+	return mode, s.objects[0].streamed.Load
+}
