@@ -91,7 +91,8 @@
 // nothing happens. So the topics are compared at the start, in each session, when
 // a subscription is refused, and ten minutes after the last time if anything has
 // changed in the org since: an event came, a write of ours was answered, or a poll
-// found a difference. While nothing changes nothing can be missed. An idle day
+// found a difference. A subscription that was given up is asked for again as often,
+// changes or not. While nothing changes nothing can be missed. An idle day
 // costs one call for each session, which Salesforce ends every few hours at the
 // most; a day on which something changes every ten minutes costs 144 for the org.
 //

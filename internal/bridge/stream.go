@@ -235,9 +235,13 @@ func (st *stream) keep(ctx context.Context, positions map[string]pgsink.Position
 		case <-st.wake:
 		}
 		st.work(ctx)
-		sessions := st.client.Status().Sessions
-		if !looks.due(time.Now(), sessions, st.doubtful(), st.dog.restless()) {
+		state := st.client.Status()
+		sessions := state.Sessions
+		if !looks.due(time.Now(), sessions, st.doubtful(), st.dog.restless() || st.givenUp()) {
 			continue
+		}
+		if state.State == bayeux.Idle {
+			sessions++ // the next is of what this look subscribes to
 		}
 		err := st.verify(ctx, positions)
 		if wait := looks.looked(time.Now(), sessions, err); err != nil && ctx.Err() == nil {

@@ -94,16 +94,24 @@ func (noPool) Exec(context.Context, string, ...any) (pgconn.CommandTag, error) {
 	return pgconn.CommandTag{}, errors.New("no database")
 }
 
-// A channel may be denied for a moment only, be it the first time it is asked for.
+// A channel may be denied for a moment only, be it the first time it is asked for. One
+// that is denied for long is polled, and asked for again although nothing else happens.
 func TestDeniedForAMoment(t *testing.T) {
 	t.Parallel()
+	const rights = "403::User not allowed to subscribe CDC without View All Data permissions"
 	for name, c := range map[string]struct {
 		text   string
 		denied int
+		polled time.Duration // when it is, 0 for never
+		left   int           // refusals to come then, one for every ten minutes
 		back   time.Duration // when it is streamed for certain
 	}{
-		"Once":      {created, 1, 2 * time.Second},
-		"FiveTimes": {created, 5, 32 * time.Second},
+		"Once":           {created, 1, 0, 0, 2 * time.Second},
+		"FiveTimes":      {created, 5, 0, 0, 32 * time.Second},
+		"Longer":         {created, 6, 32 * time.Second, 0, 11 * time.Minute},
+		"MuchLonger":     {created, 8, 32 * time.Second, 2, 31 * time.Minute},
+		"ForAReason":     {rights, 1, time.Second, 0, 11 * time.Minute},
+		"ForAReasonLong": {rights, 3, time.Second, 2, 31 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -117,7 +125,15 @@ func TestDeniedForAMoment(t *testing.T) {
 						t.Errorf("%s: %s, streamed %t, with %d refusals to come; want %s, with %d", when, mode(), streamed(), d.left(), wanted, left)
 					}
 				}
-				time.Sleep(c.back)
+				if c.polled > 0 {
+					time.Sleep(c.polled)
+					shows("at first", config.ModePolling, c.left)
+					time.Sleep(c.back - 2*time.Minute - c.polled)
+					shows("later", config.ModePolling, 0)
+					time.Sleep(2 * time.Minute)
+				} else {
+					time.Sleep(c.back)
+				}
 				shows("then", config.ModeCDC, 0)
 				// What was denied before does not count any more.
 				d.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,17 +27,18 @@ var bridgeNameSQL string
 
 // looks says when the topics are to be compared with what they should be: at
 // the start, in each session, on doubt, and ten minutes after the last look if
-// anything has changed in the org since. Where nothing changes, nothing can be
-// missed, and a look, an API call, would be spent on nothing.
+// anything has changed in the org since or a channel was refused. Where nothing
+// changes, nothing can be missed, and a look, an API call, would be spent on nothing.
 type looks struct {
 	last     time.Time
 	next     time.Time // not before this, after a failure
 	failures int
-	sessions int // that there had been at the last look
+	sessions int // that there had been at the last look, or that it had begin
 }
 
 // due reports whether to look now. doubted is that a topic is perhaps not what
-// it was, stirred that something has changed in the org since the last look.
+// it was, stirred that something has changed in the org since the last look, or may
+// have been granted to us.
 func (l *looks) due(now time.Time, sessions int, doubted, stirred bool) bool {
 	switch {
 	case l.last.IsZero():
@@ -55,7 +57,7 @@ func (l *looks) due(now time.Time, sessions int, doubted, stirred bool) bool {
 func (l *looks) looked(now time.Time, sessions int, err error) (wait time.Duration) {
 	l.last = now
 	if err == nil {
-		l.failures, l.sessions = 0, max(sessions, 1) // the first follows the look at the start
+		l.failures, l.sessions = 0, sessions
 		return 0
 	}
 	l.failures++
@@ -76,6 +78,15 @@ func (st *stream) doubtful() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return st.doubted
+}
+
+// givenUp reports whether a channel is not asked for any more, as it was refused.
+func (st *stream) givenUp() bool {
+	return slices.ContainsFunc(st.all(), func(ch *channel) bool {
+		ch.mu.Lock()
+		defer ch.mu.Unlock()
+		return !ch.wanted
+	})
 }
 
 // verify subscribes to the change events that are wanted, makes every streamed
