@@ -251,7 +251,7 @@ func (w *Worker) endJobs(ctx context.Context) (n int, err error) {
 		w.jobPace = time.Since(j.since) / time.Duration(max(len(j.items), 1))
 		delete(w.jobs, id)
 		var results []*result
-		untouched := 0
+		untouched, limited := 0, false
 		for _, i := range j.items {
 			o, told := outcomes[i.jobKey]
 			if failure != nil && i.op.creates() {
@@ -264,9 +264,10 @@ func (w *Worker) endJobs(ctx context.Context) (n int, err error) {
 			}
 			r := w.judge(i, i.op, i.mayOverlap(i.op, o))
 			r.sent, r.late = j.began, w.lateUntil(j.began)
+			limited = limited || o.Failure != nil && o.Failure.Class == Limit
 			results = append(results, r)
 		}
-		if untouched > 0 || failure != nil {
+		if untouched > 0 || failure != nil || limited { // a call that meets the limit holds up all others
 			w.noBulk[j.table] = time.Now().Add(noBulkFor)
 		}
 		w.log.Info().AnErr("error", cause(failure)).Str("event", "bulk_ended").Str("job", id).Int("rows", len(j.items)).Int("untouched", untouched).Msg("job")

@@ -20,6 +20,7 @@ type fakeJobs struct {
 	upTo    int  // records that a job does; the rest is not processed
 	broken  error
 	taken   string        // external id that a job refuses once as a duplicate
+	limit   *Failure      // with which a job refuses all records
 	oldest  time.Duration // age of what was looked for
 	mute    error         // jobs do their work, and their results cannot be read
 }
@@ -48,6 +49,9 @@ func (j *fakeJobs) Result(_ context.Context, id string) (map[string]Outcome, boo
 		}
 		if key == j.taken {
 			o = Outcome{Failure: &Failure{Class: Permanent, Code: codeDuplicate, Message: "duplicate value found"}}
+		}
+		if j.limit != nil {
+			o = Outcome{Failure: j.limit}
 		}
 		outcomes[key] = o
 	}
@@ -160,6 +164,20 @@ func TestJobs(t *testing.T) {
 		b.want("log", b.live(), "")
 		b.want("calls", b.sf.sent(), "upsert Account 200, upsert Account 200, upsert Account 100")
 		b.want("jobs", fmt.Sprint(j.opened), "1")
+	})
+
+	t.Run("what a limit kept a job from doing goes by calls, which wait", func(t *testing.T) {
+		t.Parallel()
+		b, j := setupJobs(t)
+		j.limit = &Failure{Class: Limit, Code: "REQUEST_LIMIT_EXCEEDED", Message: "no more"}
+		b.exec(load)
+		b.run()
+		b.hurryJobs()
+		b.sf.hook = func(context.Context, Call) ([]Outcome, error, bool) { return nil, j.limit, false }
+		if _, err := b.worker.RunOnce(t.Context()); !errors.Is(err, j.limit) {
+			t.Errorf("the run goes on: %v", err)
+		}
+		b.want("jobs and states", fmt.Sprint(j.opened, b.list(`SELECT DISTINCT state FROM salesforce._trigger_log`)), "1NEW")
 	})
 
 	t.Run("without jobs all goes by calls", func(t *testing.T) {
