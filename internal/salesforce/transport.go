@@ -71,6 +71,9 @@ func newHTTP(given *http.Client, allow func() error) *resty.Client {
 		t.IdleConnTimeout = 30 * time.Second
 		t.MaxResponseHeaderBytes = 256 << 10
 		t.TLSHandshakeTimeout = 10 * time.Second
+		// All requests share one HTTP/2 connection, which one that ends by its
+		// deadline leaves open: without asking, a dead one is used for minutes.
+		t.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second}
 		next = t
 	}
 	return resty.NewWithClient(&http.Client{
