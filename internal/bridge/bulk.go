@@ -65,7 +65,7 @@ func (b bulk) Result(ctx context.Context, id string) (map[string]outbox.Outcome,
 	err = b.s.sf.IngestResults(ctx, j, key, func(key string, r salesforce.SaveResult) {
 		o := outbox.Outcome{SFID: r.ID, Created: r.Created}
 		if !r.Success {
-			o.Failure = b.s.schema.refused(ofRecord(failure(r.Errors[0])))
+			o.Failure = b.s.schema.refused(ofRecord(r.Errors[0]))
 		}
 		outcomes[key] = o
 		if r.ID != "" {

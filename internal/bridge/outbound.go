@@ -47,7 +47,7 @@ func (d sender) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 			failed++
 			outcomes[i].Failure = &outbox.Failure{Class: outbox.Permanent, Code: "UNKNOWN", Message: "Salesforce gave no reason"}
 			if len(r.Errors) > 0 {
-				outcomes[i].Failure = d.s.schema.refused(ofRecord(failure(r.Errors[0])))
+				outcomes[i].Failure = d.s.schema.refused(ofRecord(r.Errors[0]))
 			}
 			if f := outcomes[i].Failure; f.Code == codeStorage {
 				full = f
@@ -127,7 +127,7 @@ func failure(err error) *outbox.Failure {
 		f.Class = outbox.Conflict
 	case salesforce.Permanent:
 	}
-	if f.Code == salesforce.CodeReadOnly { // not about the record: nothing can be written for a while
+	if f.Code == salesforce.CodeReadOnly || se.Barred() { // not about the record: nothing can be written for a while
 		f.Class = outbox.Limit
 	}
 	if noParent(f) {
@@ -144,9 +144,10 @@ const codeStorage = "STORAGE_LIMIT_EXCEEDED"
 // ofRecord is a failure of one record in an answer to many. Few limits are then about
 // all: where the org's storage is full, the record waits, and any other limit is one
 // that the record itself goes beyond, unless that passes soon.
-func ofRecord(f *outbox.Failure) *outbox.Failure {
+func ofRecord(e *salesforce.Error) *outbox.Failure {
+	f := failure(e)
 	switch {
-	case f.Class != outbox.Limit || f.Code == salesforce.CodeRequestLimit || f.Code == salesforce.CodeReadOnly:
+	case f.Class != outbox.Limit || f.Code == salesforce.CodeRequestLimit || f.Code == salesforce.CodeReadOnly || e.Barred():
 	case f.Code == codeStorage:
 		f.Class = outbox.Transient
 	default:

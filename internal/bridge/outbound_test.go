@@ -1,10 +1,17 @@
 package bridge
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"testing"
 
+	"github.com/rs/zerolog"
+
 	"hcbridge/internal/salesforce"
+	"hcbridge/internal/status"
 	"hcbridge/outbox"
+	"hcbridge/test/org"
 )
 
 // Of the limits that an answer names for one record only those of the org stop all.
@@ -12,20 +19,78 @@ func TestLimitsOfRecords(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		code    string
+		status  int // of what carried it
 		class   outbox.Class
 		retries int
 	}{
-		{salesforce.CodeRequestLimit, outbox.Limit, 0},
-		{salesforce.CodeReadOnly, outbox.Limit, 0},
-		{codeStorage, outbox.Transient, 0},
-		{"LIMIT_EXCEEDED", outbox.Permanent, parentPatience},
+		{salesforce.CodeRequestLimit, 0, outbox.Limit, 0},
+		{salesforce.CodeReadOnly, 0, outbox.Limit, 0},
+		{"TXN_SECURITY_NO_ACCESS", 403, outbox.Limit, 0},
+		{codeStorage, 0, outbox.Transient, 0},
+		{"LIMIT_EXCEEDED", 0, outbox.Permanent, parentPatience},
 	} {
-		f := ofRecord(&outbox.Failure{Class: outbox.Limit, Code: c.code})
+		f := ofRecord(&salesforce.Error{Class: salesforce.Limit, Code: c.code, Status: c.status})
 		if f.Class != c.class || f.Retries != c.retries {
 			t.Errorf("%s: %v, %d retries", c.code, f.Class, f.Retries)
 		}
 	}
-	if f := ofRecord(&outbox.Failure{Class: outbox.Conflict, Code: "ENTITY_IS_DELETED"}); f.Class != outbox.Conflict {
+	if f := ofRecord(&salesforce.Error{Class: salesforce.Conflict, Code: "ENTITY_IS_DELETED"}); f.Class != outbox.Conflict {
 		t.Errorf("what is no limit is %v", f.Class)
+	}
+}
+
+// While Salesforce refuses every call for what is not in it, nothing is given up: all
+// waits, which shows, until it lets us in again. What an object or a record is refused
+// for is.
+func TestCallsBarred(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		code   string
+		status int
+		class  outbox.Class
+	}{
+		{"API_DISABLED_FOR_ORG", 403, outbox.Limit},
+		{"API_CURRENTLY_DISABLED", 403, outbox.Limit},
+		{"TXN_SECURITY_NO_ACCESS", 403, outbox.Limit},
+		{"GONE", 410, outbox.Limit},
+		{"INSUFFICIENT_ACCESS_OR_READONLY", 403, outbox.Permanent},
+	} {
+		for _, n := range []int{1, salesforce.MaxRecords} {
+			t.Run(fmt.Sprint(c.code, " ", n), func(t *testing.T) {
+				t.Parallel()
+				sf := org.New(org.Options{}).Start()
+				t.Cleanup(sf.Close)
+				client, done, err := clientOf(t.Context(), sf)
+				t.Cleanup(done)
+				if err != nil {
+					t.Fatal(err)
+				}
+				d := sender{newSession(New(scheduleConfig(), "test", zerolog.Nop()), nil, client)}
+				stopped := func() bool {
+					_, stops := d.s.board.Ready()
+					return slices.ContainsFunc(stops, func(s status.Stop) bool { return s.Part == "outbound" })
+				}
+				call := outbox.Call{Object: "Account", Op: outbox.Insert}
+				for range n {
+					call.Records = append(call.Records, outbox.Record{Fields: map[string]any{"Name": "n"}})
+				}
+				fault := sf.Fault(org.Fault{Path: "/composite", Verb: org.Reject, Status: c.status, Body: `[{"message":"no","errorCode":"` + c.code + `"}]`})
+				outcomes, err := d.Send(t.Context(), call)
+				var f *outbox.Failure
+				if !errors.As(err, &f) && len(outcomes) == n {
+					f = outcomes[n-1].Failure
+				}
+				if f == nil || f.Class != c.class || stopped() != (c.class == outbox.Limit) {
+					t.Errorf("%+v, stopped %v", f, stopped())
+				}
+				if err == nil && c.class == outbox.Limit {
+					t.Error("it is told of each record")
+				}
+				fault.Remove()
+				if _, err := d.Send(t.Context(), call); err != nil || stopped() {
+					t.Errorf("afterwards: %v, stopped %v", err, stopped())
+				}
+			})
+		}
 	}
 }

@@ -114,6 +114,17 @@ func (e *Error) Error() string {
 	return oneLine(text)
 }
 
+// Barred reports that a whole request was refused whatever is in it: the API is
+// switched off for the org or this version of it, or a policy shuts us out. That may
+// be over soon.
+func (e *Error) Barred() bool {
+	switch e.Code {
+	case "API_DISABLED_FOR_ORG", "API_CURRENTLY_DISABLED", "TXN_SECURITY_NO_ACCESS", "GONE":
+		return e.Status != 0
+	}
+	return false
+}
+
 // Unwrap returns the cause, so that errors.Is finds a context's end.
 func (e *Error) Unwrap() error { return e.Err }
 

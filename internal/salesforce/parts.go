@@ -90,11 +90,12 @@ func (c *Client) saveSingly(ctx context.Context, parts []part) ([]SaveResult, er
 			results = append(results, done...)
 			continue
 		}
-		if i == 0 && (len(parts) == 1 || !err.InDoubt && err.Class != Permanent) {
+		ofContent := err.Class == Permanent && !err.Barred()
+		if i == 0 && (len(parts) == 1 || !err.InDoubt && !ofContent) {
 			return nil, err
 		}
 		results = append(results, failedAll(err, p.records)...)
-		if err.Class == Permanent {
+		if ofContent {
 			continue
 		}
 		unsent := *err
