@@ -10,8 +10,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// assertionLife is the longest that Salesforce accepts.
-const assertionLife = 3 * time.Minute
+// assertionLife is a minute less than the longest that Salesforce accepts, by its own
+// clock: ours may be ahead by as much before it is corrected.
+const assertionLife = 2 * time.Minute
 
 // parseKey reads an RSA private key in PEM. Line breaks may be written as \n, as
 // in a one-line environment variable. Its error never quotes the key.
