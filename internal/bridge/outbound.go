@@ -81,7 +81,7 @@ func (d sender) request(ctx context.Context, call outbox.Call) ([]salesforce.Sav
 		return d.s.sf.UpsertAll(ctx, call.Object, call.ExternalID, records)
 	case outbox.Update:
 		for i, r := range call.Records {
-			records[i]["Id"] = r.SFID
+			records[i]["id"] = r.SFID
 		}
 		return d.s.sf.UpdateAll(ctx, call.Object, records)
 	case outbox.Delete:

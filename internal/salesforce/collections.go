@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -42,14 +41,10 @@ func (c *Client) InsertAll(ctx context.Context, object string, records []map[str
 }
 
 // UpdateAll changes up to [MaxRecords] records of one object, each named by its
-// "Id"; otherwise as InsertAll. An id must not occur twice.
+// "id"; otherwise as InsertAll. An id must not occur twice.
 func (c *Client) UpdateAll(ctx context.Context, object string, records []map[string]any) ([]SaveResult, error) {
 	for _, r := range records {
-		id, _ := r["Id"].(string)
-		if lower, ok := r["id"].(string); ok {
-			id = lower
-		}
-		if !idForm(id) {
+		if id, _ := r["id"].(string); !idForm(id) {
 			return nil, invalid("update", "a record without an id")
 		}
 	}
@@ -88,10 +83,9 @@ func (c *Client) DeleteAll(ctx context.Context, ids []string) ([]SaveResult, err
 	}
 	var parts []part
 	for chunk := range slices.Chunk(ids, maxCollection) {
-		q := url.Values{"ids": {strings.Join(chunk, ",")}, "allOrNone": {"false"}}
 		parts = append(parts, part{request{
 			op: op, method: http.MethodDelete, write: true,
-			path: c.base() + collections + "?" + q.Encode(),
+			path: c.base() + collections + "?ids=" + strings.Join(chunk, ",") + "&allOrNone=false",
 		}, len(chunk)})
 	}
 	return c.saveParts(ctx, parts)

@@ -131,7 +131,7 @@ func TestCollections(t *testing.T) {
 	t.Parallel()
 	o := newOrg(t)
 	c := o.client()
-	records := []map[string]any{{"Id": id1, "Name": "A"}, {"Id": id2, "Name": nil}}
+	records := []map[string]any{{"id": id1, "Name": "A"}, {"id": id2, "Name": nil}}
 
 	// The documentation's sample.
 	o.answers(200, `[{"id":"001RM000003oLrfYAE","success":true,"errors":[]},
@@ -141,7 +141,7 @@ func TestCollections(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.sent(t, `PATCH /services/data/v66.0/composite/sobjects {"allOrNone":false,"records":[`+
-		`{"Id":"`+id1+`","Name":"A","attributes":{"type":"Account"}},{"Id":"`+id2+`","Name":null,"attributes":{"type":"Account"}}]}`)
+		`{"Name":"A","attributes":{"type":"Account"},"id":"`+id1+`"},{"Name":null,"attributes":{"type":"Account"},"id":"`+id2+`"}]}`)
 	if len(records[0]) != 2 {
 		t.Error("the caller's record was changed")
 	}
@@ -172,7 +172,7 @@ func TestCollections(t *testing.T) {
 	if err != nil || len(got) != 2 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	o.sent(t, `DELETE /services/data/v66.0/composite/sobjects?allOrNone=false&ids=`+id1+`%2C`+id2)
+	o.sent(t, `DELETE /services/data/v66.0/composite/sobjects?ids=`+id1+`,`+id2+`&allOrNone=false`)
 }
 
 func TestCollectionResultsThatProveNothing(t *testing.T) {

@@ -209,7 +209,7 @@ func (s sender) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 	records := make([]map[string]any, len(call.Records))
 	for i, r := range call.Records {
 		records[i] = r.Fields
-		records[i]["Id"] = r.SFID
+		records[i]["id"] = r.SFID
 	}
 	results, err := s.sf.UpdateAll(ctx, call.Object, records)
 	if err != nil {
