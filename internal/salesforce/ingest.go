@@ -84,12 +84,12 @@ func (c *Client) IngestJob(ctx context.Context, id string) (Job, error) {
 // Failed Record Results".
 func (c *Client) IngestResults(ctx context.Context, j Job, keyColumn string, each func(key string, r SaveResult)) error {
 	if j.Records > j.RecordsFailed {
-		if err := c.ingestFile(ctx, j.ID, "successfulResults", keyColumn, each); err != nil {
+		if err := c.ingestFile(ctx, j.ID, "successfulResults/", keyColumn, each); err != nil {
 			return err
 		}
 	}
 	if j.RecordsFailed > 0 {
-		return c.ingestFile(ctx, j.ID, "failedResults", keyColumn, each)
+		return c.ingestFile(ctx, j.ID, "failedResults/", keyColumn, each)
 	}
 	return nil
 }
