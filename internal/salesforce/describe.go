@@ -157,8 +157,9 @@ type Description struct {
 const maxDescribes = 25
 
 // DescribeAll describes several objects for one API call per 25, in the order
-// of objects. The error is that of the whole. It does not ask for what has
-// changed only: a permission that was lost need not count as a change.
+// of objects, and one for each that is refused in it: it may be the packing that is.
+// The error is that of the whole. It does not ask for what has changed only: a
+// permission that was lost need not count as a change.
 func (c *Client) DescribeAll(ctx context.Context, objects []string) ([]Description, error) {
 	all := make([]Description, 0, len(objects))
 	for chunk := range slices.Chunk(objects, maxDescribes) {
@@ -218,10 +219,18 @@ func (c *Client) describeSome(ctx context.Context, objects []string) ([]Descript
 			all[i].Describe = d
 		}
 	}
-	for _, d := range all {
+	for i, d := range all {
 		if !d.answered() {
 			return nil, c.mismatch(a, "a description is missing")
 		}
+		if ClassOf(d.Err) != Permanent {
+			continue
+		}
+		alone, err := c.Describe(ctx, objects[i])
+		if ClassOf(err) != Permanent && err != nil {
+			return nil, err
+		}
+		all[i] = Description{alone, err}
 	}
 	return all, nil
 }

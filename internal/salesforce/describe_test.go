@@ -1,14 +1,15 @@
 package salesforce
 
 import (
-	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 
 	"hcbridge/test/org"
 )
 
-// Many objects are described for one call per 25, and one that is not to be
-// seen spoils nothing.
+// Many objects are described for one call per 25, and one that is not to be seen
+// spoils nothing and is asked for once more, alone.
 func TestDescribeAll(t *testing.T) {
 	t.Parallel()
 	sf := org.New(org.Options{}).Start()
@@ -24,8 +25,8 @@ func TestDescribeAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := []string{"contact", "Nonsense__c", "Account"}
-	for i := range 25 {
-		names = append(names, fmt.Sprintf("None%d__c", i))
+	for range 25 {
+		names = append(names, "Account")
 	}
 	names = append(names, "Lead")
 	sf.HideField("Contact", "Phone")
@@ -34,8 +35,8 @@ func TestDescribeAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if after, _ := sf.Usage(); after-used != 2 {
-		t.Errorf("%d calls for %d objects, want 2", after-used, len(names))
+	if after, _ := sf.Usage(); after-used != 3 {
+		t.Errorf("%d calls for %d objects, want 3", after-used, len(names))
 	}
 	for i, want := range map[int]string{0: "Contact", 2: "Account", 28: "Lead"} {
 		if all[i].Err != nil || all[i].Name != want {
@@ -70,5 +71,27 @@ func TestDescribeReplicateable(t *testing.T) {
 		if err != nil || all[0].Replicateable != want {
 			t.Errorf("%s with others: %+v, %v", description, all, err)
 		}
+	}
+}
+
+// An org that describes no objects within a composite request is asked for each.
+func TestDescribeNotInComposite(t *testing.T) {
+	t.Parallel()
+	o := newOrg(t)
+	o.api = func(w http.ResponseWriter, r *http.Request) {
+		const missing = `[{"errorCode":"NOT_FOUND","message":"The requested resource does not exist"}]`
+		object, asked := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, "/services/data/v66.0/sobjects/"), "/describe")
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/composite"):
+			reply(w, 200, `{"compositeResponse":[{"body":`+missing+`,"httpStatusCode":404,"referenceId":"d0"},{"body":`+missing+`,"httpStatusCode":404,"referenceId":"d1"}]}`)
+		case asked && object == "Account":
+			reply(w, 200, `{"name":"Account","fields":[{"name":"Id"}]}`)
+		default:
+			reply(w, 404, missing)
+		}
+	}
+	all, err := o.client().DescribeAll(t.Context(), []string{"Account", "Nonsense__c"})
+	if err != nil || all[0].Err != nil || all[0].Name != "Account" || CodeOf(all[1].Err) != CodeNotFound {
+		t.Errorf("%+v, %v", all, err)
 	}
 }
