@@ -83,7 +83,8 @@ type Client struct {
 	spent    halt // of all requests, while the calls of the day are used up
 	readOnly halt // of writes, while the org takes none
 
-	turn chan struct{} // held by the one that logs in
+	turn     chan struct{} // held by the one that logs in
+	audience string        // of assertions; whoever has the turn may change it
 
 	mu           sync.Mutex
 	session      Session
@@ -120,7 +121,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("salesforce: %w", err)
 	}
 	c := &Client{
-		cfg: cfg, login: login, http: newHTTP(cfg.HTTPClient, cfg.Allow),
+		cfg: cfg, login: login, audience: audience(login), http: newHTTP(cfg.HTTPClient, cfg.Allow),
 		log: cfg.Log.With().Str("component", "salesforce").Logger(),
 		cap: maxBody, turn: make(chan struct{}, 1), refreshToken: cfg.RefreshToken,
 		packer: packer{wait: gatherFor},

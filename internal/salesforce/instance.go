@@ -119,6 +119,12 @@ func loopback(host string) bool {
 	return err == nil && addr.IsLoopback()
 }
 
+// The audiences of production, and of sandboxes and scratch orgs.
+const (
+	audienceLogin = "https://login.salesforce.com"
+	audienceTest  = "https://test.salesforce.com"
+)
+
 // audience returns the aud claim of an assertion: that of all production or all
 // sandbox and scratch orgs, whichever login serves the host, even where the host is an org's
 // My Domain.
@@ -133,8 +139,22 @@ func audience(login *url.URL) string {
 	case host == "test.salesforce.com",
 		strings.HasSuffix(host, ".sandbox.my.salesforce.com"), strings.HasSuffix(host, ".scratch.my.salesforce.com"),
 		strings.Contains(label, "--"): // a sandbox's My Domain outside the partition above
-		return "https://test.salesforce.com"
+		return audienceTest
 	default:
-		return "https://login.salesforce.com"
+		return audienceLogin
 	}
+}
+
+// otherAudience returns the aud claim to try where one is refused, "" if there is none: a
+// host's name does not always tell a sandbox, and an org on loopback may stand for
+// production. Any other host could log in to Salesforce as us with what it got.
+func otherAudience(login *url.URL, refused string) string {
+	local := loopback(login.Hostname())
+	switch {
+	case refused == audienceTest, local && refused != audienceLogin:
+		return audienceLogin
+	case refused == audienceLogin && !local:
+		return audienceTest
+	}
+	return ""
 }

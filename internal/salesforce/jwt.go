@@ -37,7 +37,7 @@ func (c *Client) assertion(now time.Time) (string, error) {
 	signed, err := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{
 		"iss": c.cfg.ClientID,
 		"sub": c.cfg.Username,
-		"aud": audience(c.login),
+		"aud": c.audience,
 		"exp": now.Add(assertionLife).Unix(),
 	}).SignedString(c.jwtKey)
 	if err != nil {

@@ -35,6 +35,13 @@ func (c *Client) authorize(ctx context.Context) (Session, *Error) {
 			g, err = c.ask(ctx, now)
 		}
 	}
+	if other := otherAudience(c.login, c.audience); other != "" && err != nil && c.cfg.Auth == AuthJWT && strings.Contains(strings.ToLower(err.Message), "audience") {
+		was := c.audience
+		c.audience = other
+		if g, err = c.ask(ctx, c.ServerTime()); err != nil {
+			c.audience = was
+		}
+	}
 	if err != nil {
 		return Session{}, err
 	}

@@ -154,6 +154,50 @@ func TestAudience(t *testing.T) {
 	}
 }
 
+// Who takes another audience than the login URL tells gets it, is asked so from then on,
+// and only if it is Salesforce itself, or on this machine.
+func TestOtherAudience(t *testing.T) {
+	t.Parallel()
+	const login, test = "https://login.salesforce.com", "https://test.salesforce.com"
+	_, _, pkcs8 := testKey(t)
+	for _, c := range []struct{ url, takes, tried string }{
+		{"http://127.0.0.1:9", login, "http://127.0.0.1:9 " + login + " " + login},
+		{"http://127.0.0.1:9", test, "http://127.0.0.1:9 " + login + " http://127.0.0.1:9 " + login},
+		{"https://cs42.salesforce.com", test, login + " " + test + " " + test},
+		{"https://acme--uat.my.salesforce.com", login, test + " " + login + " " + login},
+		{"https://notsalesforce.com", login, "https://notsalesforce.com https://notsalesforce.com"},
+	} {
+		var tried []string
+		client := newClient(t, c.url, func(cfg *Config) {
+			cfg.Auth, cfg.JWTKey = AuthJWT, pkcs8
+			cfg.HTTPClient = inMemory(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != tokenPath {
+					reply(w, 401, `[{"errorCode":"INVALID_SESSION_ID","message":"Session expired or invalid"}]`)
+					return
+				}
+				_ = r.ParseForm()
+				claims := jwt.MapClaims{}
+				_, _, _ = jwt.NewParser().ParseUnverified(r.Form.Get("assertion"), claims)
+				aud, _ := claims["aud"].(string)
+				if tried = append(tried, aud); aud != c.takes {
+					reply(w, 400, `{"error":"invalid_grant","error_description":"Audience validation failed"}`)
+					return
+				}
+				writeGrant(w, c.url, canaryToken)
+			})
+		})
+		for range 2 {
+			_, err := client.authorize(t.Context())
+			if taken := tried[len(tried)-1] == c.takes; (err == nil) != taken {
+				t.Errorf("%s: %v", c.url, err)
+			}
+		}
+		if got := strings.Join(tried, " "); got != c.tried {
+			t.Errorf("%s tried %s, want %s", c.url, got, c.tried)
+		}
+	}
+}
+
 func TestNewReportsWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
