@@ -25,6 +25,10 @@ const againAfter = 2 * time.Second
 // putOffFirst and putOffMost are how long a record waits that could not be read.
 const putOffFirst, putOffMost = 10 * time.Second, time.Hour
 
+// readMost is how long one call that reads records back may take: the other objects wait
+// for it. One that takes longer is made for fewer records.
+const readMost = 30 * time.Second
+
 // createdBy is the field that says who made a record.
 const createdBy = "CreatedById"
 
@@ -150,6 +154,8 @@ type reading struct {
 
 // fetchAll reads the records of all parts, in one call if there are several.
 func (r *Reader) fetchAll(ctx context.Context, o Object, parts []reading) {
+	ctx, cancel := context.WithTimeout(ctx, readMost)
+	defer cancel()
 	if len(parts) > 1 {
 		ctx = salesforce.Together(ctx)
 	}

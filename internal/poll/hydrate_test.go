@@ -1,13 +1,18 @@
 package poll
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"hcbridge/internal/salesforce"
 	"hcbridge/pgsink"
@@ -104,6 +109,34 @@ func TestReadBackOvertakenInASecond(t *testing.T) {
 		t.Errorf("%d readings, %d marks left; want two and none", readings, b.marks())
 	}
 	b.equal()
+}
+
+// mute is a Source that answers no reading.
+type mute struct{ Source }
+
+func (mute) Retrieve(ctx context.Context, _ string, _, _ []string) ([]json.RawMessage, error) {
+	<-ctx.Done()
+	return nil, &salesforce.Error{Op: "retrieve", Class: salesforce.Transient, Err: ctx.Err()}
+}
+
+// A call without an answer keeps the other objects from being read back for no longer
+// than half a minute, and fewer records are asked for after it.
+func TestReadBackHeld(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := New(mute{}, nil, zerolog.Nop())
+		began := time.Now()
+		for _, n := range []int{1, 5} {
+			parts := make([]reading, n)
+			r.fetchAll(t.Context(), Object{Name: "Contact"}, parts)
+			if err := parts[n-1].err; !narrows(err) {
+				t.Errorf("%d parts: %v", n, err)
+			}
+		}
+		if took := time.Since(began); took != 2*30*time.Second {
+			t.Errorf("two calls took %s", took)
+		}
+	})
 }
 
 // What one answer holds is bounded.
