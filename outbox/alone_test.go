@@ -43,6 +43,34 @@ func TestCallRefusedForOne(t *testing.T) {
 	}
 }
 
+// Records for which the org has no room come back together and in full calls: no
+// smaller one makes room.
+func TestCallsWhileStorageIsFull(t *testing.T) {
+	t.Parallel()
+	b := setup(t, calls(1, 200))
+	b.sf.script(func(_ context.Context, call Call) ([]Outcome, error, bool) {
+		outcomes := make([]Outcome, len(call.Records))
+		for i := range outcomes {
+			outcomes[i].Failure = &Failure{Code: codeFull, Message: "storage limit exceeded"}
+		}
+		return outcomes, nil, false
+	})
+	b.exec(`INSERT INTO salesforce.account (name) SELECT n::text FROM generate_series(1, 60) AS n`)
+	for range 4 {
+		b.run()
+		moments := map[int64]bool{}
+		for k, r := range b.worker.retries {
+			moments[r.due.UnixNano()] = true
+			r.due = time.Now()
+			b.worker.retries[k] = r
+		}
+		if len(moments) > 2 { // 2 around the end of one
+			t.Errorf("they come back at %d moments", len(moments))
+		}
+	}
+	b.want("calls", b.sf.sent(), strings.TrimSuffix(strings.Repeat("insert Account 60, ", 4), ", "))
+}
+
 // While a job makes records of a table, nothing that may have made one is looked for,
 // and nobody asks all the time whether it may be; updates are looked at.
 func TestDoubtBesideJob(t *testing.T) {

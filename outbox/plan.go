@@ -10,7 +10,7 @@ type planner struct {
 	tables   map[string]*Table
 	merged   bool
 	batch    int
-	attempts func(key) int   // failed attempts so far of a record
+	attempts func(key) int   // failed attempts so far of a record that may be better off in a smaller call
 	waits    func(key) bool  // the record's back-off is not over
 	late     func(key) *late // a request of the record that may still take effect; nil = none
 	crowds   func(*Table) bool

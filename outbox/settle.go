@@ -356,6 +356,9 @@ func (w *Worker) note(r *result) int {
 			wait := w.cfg.Backoff(n)
 			old := w.retries[i.key]
 			w.retries[i.key] = retry{attempts: n, due: time.Now().Add(wait), first: old.first, duplicate: old.duplicate || r.failure.Code == codeDuplicate}
+			if r.failure.Code == codeFull {
+				w.retries[i.key] = w.retries[i.key].together()
+			}
 			if r.failure.InDoubt && old.first.IsZero() {
 				w.retries[i.key] = w.retries[i.key].since(r.sent)
 			}

@@ -69,10 +69,17 @@ type retry struct {
 	due       time.Time
 	first     time.Time // when the first request was sent whose answer was lost
 	duplicate bool      // refused as a duplicate of what was not found
+	full      bool      // for want of room in the org, which smaller calls do not make
 }
 
 func (r retry) since(sent time.Time) retry {
 	r.first = sent
+	return r
+}
+
+// together has all records for which there is no room come back at the same moments.
+func (r retry) together() retry {
+	r.full, r.due = true, r.due.Add(fullEvery-time.Duration(r.due.UnixNano())%fullEvery)
 	return r
 }
 
@@ -114,11 +121,16 @@ func New(pool Pool, cfg Config) (*Worker, error) {
 	}
 	w.planner = planner{
 		tables: w.tables, merged: cfg.Algorithm == Merged, batch: cfg.BatchSize,
-		attempts: func(k key) int { return w.retries[k].attempts },
-		waits:    func(k key) bool { return time.Now().Before(w.retries[k].due) },
-		late:     w.runsOn,
-		crowds:   func(t *Table) bool { return w.crowds(t) },
-		silent:   func() bool { return w.silent && w.wondering() },
+		attempts: func(k key) int {
+			if r := w.retries[k]; !r.full {
+				return r.attempts
+			}
+			return 0
+		},
+		waits:  func(k key) bool { return time.Now().Before(w.retries[k].due) },
+		late:   w.runsOn,
+		crowds: func(t *Table) bool { return w.crowds(t) },
+		silent: func() bool { return w.silent && w.wondering() },
 	}
 	if cfg.Bulk != nil {
 		w.planner.bulk, w.planner.bulkFrom = w.bulkable, cfg.BulkFrom
