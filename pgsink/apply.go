@@ -27,7 +27,7 @@ var clearSQL string
 
 const (
 	// maxAttempts is how often a transaction is run that lost a deadlock or
-	// waited too long for a table; the caller may well try again later.
+	// waited too long for a mark; the caller may well try again later.
 	maxAttempts = 4
 	// firstWait is the wait before the second attempt; it doubles.
 	firstWait = 20 * time.Millisecond
@@ -42,8 +42,10 @@ const (
 // An error means that nothing is known to be written; after a lost connection
 // the commit may still have happened. Applying the same batch again is always
 // right. Records that Postgres refuses are no error: they go to
-// hcbridge.read_error and the others are written. Unless [Sink.Durable] is set, a
-// crash of Postgres may take back the Applies of its last moment, positions and all.
+// hcbridge.read_error and the others are written. Nor are those that need what
+// somebody else has locked, a row, a key or the whole table: they are held. Unless
+// [Sink.Durable] is set, a crash of Postgres may take back the Applies of its last
+// moment, positions and all.
 func (s *Sink) Apply(ctx context.Context, b Batch) (Result, error) {
 	p, err := s.fold(b)
 	if err != nil {
@@ -65,9 +67,11 @@ func (s *Sink) Apply(ctx context.Context, b Batch) (Result, error) {
 			run, quick = s.pipelined, false // which passes over locked rows
 			continue
 		}
-		if _, ok := dataError(err); ok && !looking {
+		if _, refused := dataError(err); !looking && (refused || waitedInVain(err)) {
 			run, looking = s.isolated, true // for the record
-			continue
+			if refused {
+				continue
+			}
 		}
 		if !isConflict(err) || attempt >= maxAttempts {
 			return Result{}, fmt.Errorf("pgsink: apply %d changes: %w", len(b.Changes), err)
@@ -102,8 +106,8 @@ type step struct {
 
 // before are the steps that come ahead of the rows: all that is known of marks by then.
 // Whoever waits for a mark has nothing yet for which its holder could wait.
-func (s *Sink) before(p *plan) []step {
-	steps := []step{s.settings(ownSQL)}
+func (s *Sink) before(p *plan, settings string) []step {
+	steps := []step{s.settings(settings)}
 	if len(p.groups)+len(p.done) > 0 {
 		objects, sfids, barred := p.locks()
 		steps = append(steps, step{sql: lockMarksSQL, args: []any{s.schema, objects, sfids, barred}})
@@ -179,7 +183,7 @@ func (s *Sink) after(p *plan) []step {
 // pipelined runs the whole transaction in one round trip.
 func (s *Sink) pipelined(ctx context.Context, p *plan) (Result, error) {
 	res := Result{Marked: len(p.marks)}
-	steps := append([]step{{sql: "BEGIN"}}, s.before(p)...)
+	steps := append([]step{{sql: "BEGIN"}}, s.before(p, promptSQL)...)
 	for _, g := range p.groups {
 		sql, args := g.statement()
 		steps = append(steps, step{sql: sql, args: args, read: func(rows pgx.Rows) error { return res.read(g.table.Object, rows) }})
@@ -225,7 +229,7 @@ func prepare(ctx context.Context, conn *pgxpool.Conn, texts []string) error {
 		return nil
 	}
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, ownSQL); err != nil {
+		if _, err := tx.Exec(ctx, promptSQL); err != nil {
 			return err
 		}
 		for _, sql := range missing {

@@ -64,7 +64,10 @@
 // A row is only written if it is still the version that the decision was made
 // on, and the decision sees the app's log entries of the same moment. So a
 // local change that was not sent is never overwritten, and a row that an app
-// holds locked is skipped and marked, not waited for.
+// holds locked is skipped and marked, not waited for. So is one that goes or gets
+// another key while an app refers to it in a transaction that is still open. A key
+// that an app is taking, or a table that somebody is altering, is waited for, for a
+// second or so, and then the records that need it are held.
 //
 // A row whose update Salesforce refused takes what Salesforce has, and stays FAILED
 // with the reason in _hc_err while the trigger log has it as FAILED. The status
@@ -75,10 +78,10 @@
 //
 // Records that Postgres refuses (a value, a constraint, the app's own trigger)
 // are found by halving and put into hcbridge.read_error with SQLSTATE and
-// message but without their values; the others go on. Deadlocks and lock
-// timeouts are tried again a few times. Everything else is returned and means
-// that the caller should come back later. [Mismatch] is a table that needs a
-// person, [RecordError] a record that is none, [ErrFenced] the end of a lease.
+// message but without their values; the others go on. Deadlocks are tried again a few
+// times. Everything else is returned and means that the caller should come back later.
+// [Mismatch] is a table that needs a person, [RecordError] a record that is none,
+// [ErrFenced] the end of a lease.
 //
 // # Concurrency
 //

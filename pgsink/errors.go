@@ -57,6 +57,12 @@ func isConflict(err error) bool {
 	return false
 }
 
+// waitedInVain reports a lock that somebody else did not give up in time.
+func waitedInVain(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == codeLockTimeout
+}
+
 // dataError returns Postgres's error if it is about the record: its value, a
 // constraint, or the app's own trigger. Everything else is about the
 // connection, the server or the schema, and would hit the next record too.

@@ -155,6 +155,7 @@ func TestApplyRacesWithTheApp(t *testing.T) {
 	t.Run("DoesNotWaitForARowBeingWritten", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, writable())
+		b.neverWaits()
 		b.applyChanges(Result{Inserted: 2}, b.change(Event, 1, at(1), "Name", "one"), b.change(Event, 2, at(1)))
 		ctx := withTimeout(t)
 		tx, err := b.pool.Begin(ctx)

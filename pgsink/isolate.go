@@ -17,6 +17,9 @@ var parkSQL string
 //go:embed sql/park_mark.sql
 var parkMarkSQL string
 
+//go:embed sql/hold.sql
+var holdSQL string
+
 // How long after a refusal a record is tried again; the wait doubles up to an
 // hour.
 const (
@@ -24,18 +27,25 @@ const (
 	soon      = 2 * time.Second // its parent is missing, or another row has its key
 )
 
+// mostWaits is how many locks are waited for in vain before it is not looked any more
+// for the records that need them: twelve find one of 2,000, and what is written
+// meanwhile stays locked.
+const mostWaits = 20
+
 // set is records of one table that a statement applies and that can be halved.
 type set interface {
 	object() string
 	size() int
 	halves() (set, set)
 	statement() (sql string, args []any)
+	// ids returns the ids of all its records.
+	ids(ctx context.Context, tx pgx.Tx) ([]string, error)
 	// only returns the id and the values of a set's single record.
 	only(ctx context.Context, tx pgx.Tx) (sfid string, values []*string, err error)
 }
 
 // isolated does what pipelined does, statement by statement, and finds the
-// records that Postgres refuses by halving.
+// records that Postgres refuses, or that wait for a lock, by halving.
 func (s *Sink) isolated(ctx context.Context, p *plan) (Result, error) {
 	res := Result{Marked: len(p.marks)}
 	conn, err := s.acquire(ctx)
@@ -44,21 +54,18 @@ func (s *Sink) isolated(ctx context.Context, p *plan) (Result, error) {
 	}
 	defer conn.Release()
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if err := s.run(ctx, tx, s.before(p)); err != nil {
+		if err := s.run(ctx, tx, s.before(p, ownSQL)); err != nil {
 			return err
 		}
-		// A deferred constraint would speak up at the commit, when nobody can
-		// tell which record it means.
-		if _, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
+		sets := make([]set, len(p.groups))
+		for i, g := range p.groups {
+			sets[i] = g
+		}
+		found, err := s.apart(ctx, tx, sets...)
+		if err != nil {
 			return err
 		}
-		for _, g := range p.groups {
-			found, err := s.isolate(ctx, tx, g)
-			if err != nil {
-				return err
-			}
-			res.Add(found)
-		}
+		res.Add(found)
 		return s.run(ctx, tx, s.after(p))
 	})
 	return res, err
@@ -76,30 +83,67 @@ func (s *Sink) run(ctx context.Context, tx pgx.Tx, steps []step) error {
 	return nil
 }
 
-// isolate applies a set; if it is refused, its halves; and parks the record
-// that remains.
-func (s *Sink) isolate(ctx context.Context, tx pgx.Tx, records set) (Result, error) {
+// apart applies sets, all but the records that cannot be.
+func (s *Sink) apart(ctx context.Context, tx pgx.Tx, sets ...set) (res Result, err error) {
+	// A deferred constraint would speak up at the commit, when nobody can tell
+	// which record it means.
+	if _, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL lock_timeout = '50ms'"); err != nil {
+		return res, err
+	}
+	waits := mostWaits
+	for _, records := range sets {
+		found, err := s.isolate(ctx, tx, records, &waits)
+		if err != nil {
+			return Result{}, err
+		}
+		res.Add(found)
+	}
+	_, err = tx.Exec(ctx, "SET LOCAL lock_timeout = '2s'")
+	return res, err
+}
+
+// isolate applies a set; if it is refused, or waits for a lock, its halves; and
+// parks or holds the record that remains. After too many waits it holds the set.
+func (s *Sink) isolate(ctx context.Context, tx pgx.Tx, records set, waits *int) (Result, error) {
 	res, err := s.attempt(ctx, tx, records)
-	if _, refused := dataError(err); !refused {
+	_, refused := dataError(err)
+	if waitedInVain(err) {
+		if *waits--; *waits <= 0 || records.size() == 1 {
+			return s.hold(ctx, tx, records)
+		}
+	} else if !refused {
 		return res, err
 	}
 	if records.size() > 1 {
 		first, second := records.halves()
-		res, err := s.isolate(ctx, tx, first)
+		res, err := s.isolate(ctx, tx, first, waits)
 		if err != nil {
 			return Result{}, err
 		}
-		more, err := s.isolate(ctx, tx, second)
+		more, err := s.isolate(ctx, tx, second, waits)
 		res.Add(more)
 		return res, err
 	}
 	// The app may have made the same row while we did. The second look sees it.
 	res, err = s.attempt(ctx, tx, records)
+	if waitedInVain(err) {
+		return s.hold(ctx, tx, records)
+	}
 	pg, refused := dataError(err)
 	if !refused {
 		return res, err
 	}
 	return Result{Parked: 1}, s.park(ctx, tx, records, pg)
+}
+
+// hold has records read again later that wait for a lock.
+func (s *Sink) hold(ctx context.Context, tx pgx.Tx, records set) (Result, error) {
+	sfids, err := records.ids(ctx, tx)
+	if err != nil {
+		return Result{}, err
+	}
+	_, err = tx.Exec(ctx, holdSQL, s.schema, records.object(), sfids, ReasonHeld)
+	return Result{Held: len(sfids)}, err
 }
 
 // attempt applies a set in a subtransaction.
@@ -176,6 +220,14 @@ func (g *group) halves() (set, set) {
 	half := len(g.items) / 2
 	first.items, second.items = g.items[:half], g.items[half:]
 	return &first, &second
+}
+
+func (g *group) ids(context.Context, pgx.Tx) ([]string, error) {
+	sfids := make([]string, len(g.items))
+	for at, it := range g.items {
+		sfids[at] = it.row.SFID
+	}
+	return sfids, nil
 }
 
 func (g *group) only(context.Context, pgx.Tx) (string, []*string, error) {

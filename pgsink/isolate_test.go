@@ -88,27 +88,6 @@ func TestApplyParks(t *testing.T) {
 		}
 		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1)))
 	})
-
-	t.Run("NothingWhenTheTableIsLocked", func(t *testing.T) {
-		t.Parallel()
-		b := setup(t, account())
-		ctx := withTimeout(t)
-		tx, err := b.pool.Begin(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := tx.Exec(ctx, `LOCK TABLE salesforce.account IN ACCESS EXCLUSIVE MODE`); err != nil {
-			t.Fatal(err)
-		}
-		_, err = b.sink.Apply(ctx, Batch{Changes: []Change{b.change(Event, 1, at(1))}})
-		if !isConflict(err) {
-			t.Errorf("got %v, want lock_not_available", err)
-		}
-		if err := tx.Rollback(ctx); err != nil {
-			t.Fatal(err)
-		}
-		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1)))
-	})
 }
 
 func TestApplyRunsAgainAfterADeadlock(t *testing.T) {

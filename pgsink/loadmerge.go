@@ -49,14 +49,11 @@ func (s *Sink) mergeRecords(ctx context.Context, tx pgx.Tx, c *Chunk, records []
 
 // merge applies what is in the temporary table, again if it lost a deadlock.
 func (s *Sink) merge(ctx context.Context, tx pgx.Tx, records set) (Result, error) {
-	if _, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
-		return Result{}, err
-	}
 	wait := firstWait
 	for attempt := 1; ; attempt++ {
 		var res Result
 		err := pgx.BeginFunc(ctx, tx, func(sub pgx.Tx) (err error) {
-			res, err = s.isolate(ctx, sub, records)
+			res, err = s.apart(ctx, sub, records)
 			return err
 		})
 		if err == nil || !isConflict(err) || attempt == maxAttempts {
@@ -165,6 +162,14 @@ func (r *tempSet) halves() (set, set) {
 func (r *tempSet) statement() (string, []any) {
 	return r.table.applySQL(r.columns, fromTemp),
 		[]any{r.table.Schema, r.table.Object, r.first, r.last}
+}
+
+func (r *tempSet) ids(ctx context.Context, tx pgx.Tx) ([]string, error) {
+	rows, err := tx.Query(ctx, "SELECT sfid FROM pg_temp."+quote(tempTable)+" WHERE ord BETWEEN $1 AND $2", r.first, r.last)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 func (r *tempSet) only(ctx context.Context, tx pgx.Tx) (sfid string, values []*string, err error) {

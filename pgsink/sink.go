@@ -62,18 +62,28 @@ func (s *Sink) Tx(ctx context.Context, fn func(tx pgx.Tx) error) error {
 	})
 }
 
-// ownSQL tells the triggers that the change is not a user's and says itself what becomes
-// of the row, has values written as the trigger log has them, and bounds the wait for a
-// table that somebody is altering and the time that apps wait for a process of ours
-// which stands still, with rows locked, because its machine does. All end with the
-// transaction: a pooled connection must not keep them.
-const ownSQL = `SELECT set_config('xmlbinary', 'hex', true), set_config('hcbridge.tells', 'on', true), set_config('datestyle', 'ISO, YMD', true), set_config('extra_float_digits', '1', true), set_config('lock_timeout', '2s', true), set_config('idle_in_transaction_session_timeout', '5s', true), set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`
+// own tells the triggers that the change is not a user's and says itself what becomes
+// of the row, has values written as the trigger log has them, and bounds the time that
+// apps wait for a process of ours which stands still, with rows locked, because its
+// machine does. All end with the transaction: a pooled connection must not keep them.
+const own = `SELECT set_config('xmlbinary', 'hex', true), set_config('hcbridge.tells', 'on', true), set_config('datestyle', 'ISO, YMD', true), set_config('extra_float_digits', '1', true), set_config('idle_in_transaction_session_timeout', '5s', true), set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`
+
+// How long a transaction of ours waits for what somebody else has locked: a table that
+// is being altered, a key that is being taken. Apps may wait for us meanwhile, so it is
+// short where there is another way: Apply begins with the shortest, which may meet a
+// locked row, goes on to a statement that passes over those, and ends by leaving out
+// what it would wait for.
+const (
+	ownSQL    = own + `, set_config('lock_timeout', '2s', true)`
+	promptSQL = own + `, set_config('lock_timeout', '500ms', true)`
+	quickSQL  = own + `, set_config('lock_timeout', '50ms', true)`
+)
 
 // atEase ends an Apply's settings. Postgres writes its log in order, so whatever
 // is durable later takes this along.
 const atEase = `, set_config('synchronous_commit', 'off', true)`
 
-// settings is ownSQL or quickSQL as Apply uses it. It comes first, and nothing but
+// settings is one of those as Apply uses it. It comes first, and nothing but
 // a fence fails in it.
 func (s *Sink) settings(sql string) step {
 	if !s.Durable {

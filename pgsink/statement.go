@@ -39,6 +39,7 @@ const tempTable = "hcbridge_load"
 //	n       the records, as the table's own types
 //	m       each with its row, if it has one, and the verdict
 //	locked  the rows to be written, unless somebody else is writing them
+//	seized  those that go or get another key, unless somebody else refers to them
 //	…       the writes
 //	o       the verdict that came true: what could not be locked is held
 //	marked, cleared: the consequences
@@ -49,7 +50,10 @@ const tempTable = "hcbridge_load"
 // of the same transaction. A row is only written if it is still the version of
 // that snapshot (xmin). A row that an app is writing at this moment is skipped
 // instead of waited for, so inbound work never queues behind an app, and never
-// deadlocks with one.
+// deadlocks with one. A row that goes or gets another key must not even be referred
+// to by what an app has not committed. The others are locked less and written by an
+// update that names no key: with a trigger, Postgres locks by the columns that are
+// named, whether they change or not.
 //
 // Nowhere is a set of records joined to another one: Postgres knows nothing of
 // their size, and would go through one for each of the other.
@@ -151,9 +155,10 @@ hits AS MATERIALIZED (
 )`, t.ident(), on, order)
 }
 
-// writeVerdicts decides. The order of the cases is the order of the rules.
+// writeVerdicts decides. The order of the cases is the order of the rules. Keys are
+// compared as text, since equal ones may be written differently.
 func (t *Table) writeVerdicts(b *strings.Builder, columns []int, source string) {
-	stamp, differs := "", "false"
+	stamp, differs, rekeys := "", "false", "r.sfid IS NULL"
 	var rows, news []string
 	for _, i := range columns {
 		if i == t.stamp {
@@ -161,6 +166,9 @@ func (t *Table) writeVerdicts(b *strings.Builder, columns []int, source string) 
 			if source == fromPatches {
 				continue
 			}
+		}
+		if i == t.external {
+			rekeys = fmt.Sprintf("r.sfid IS NULL OR r.%s::text IS DISTINCT FROM n.v%d::text", quote(t.Columns[i].Name), i)
 		}
 		rows = append(rows, "r."+quote(t.Columns[i].Name))
 		news = append(news, fmt.Sprintf("n.v%d", i))
@@ -213,12 +221,12 @@ func (t *Table) writeVerdicts(b *strings.Builder, columns []int, source string) 
 	}
 	when(differs, "'update'")
 	when("n.kind IN "+reads+" AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED')", "'update'")
-	b.WriteString("            ELSE 'same'\n        END AS verdict\n    FROM ")
+	b.WriteString("            ELSE 'same'\n        END AS verdict")
 	if t.external >= 0 {
-		fmt.Fprintf(b, "hits AS n\n    LEFT JOIN %s AS r ON r.id = coalesce(n.own_id, CASE n.claim WHEN 1 THEN n.free_id END)\n)", t.ident())
+		fmt.Fprintf(b, ",\n        %s AS rekeys\n    FROM hits AS n\n    LEFT JOIN %s AS r ON r.id = coalesce(n.own_id, CASE n.claim WHEN 1 THEN n.free_id END)\n)", rekeys, t.ident())
 		return
 	}
-	fmt.Fprintf(b, "n\n    LEFT JOIN %s AS r ON r.sfid = n.sfid\n)", t.ident())
+	fmt.Fprintf(b, "\n    FROM n\n    LEFT JOIN %s AS r ON r.sfid = n.sfid\n)", t.ident())
 }
 
 // goneSQL is true for a record that was deleted lately. Whoever brings it without
@@ -266,7 +274,7 @@ func (t *Table) holds() []string {
 // A record that comes back gets the id that its row had, unless another row has
 // taken it.
 func (t *Table) writeWrites(b *strings.Builder, columns []int, source string) {
-	var names, values, sets []string
+	var names, values, sets, keys []string
 	for _, i := range columns {
 		if source == fromPatches && i == t.stamp {
 			continue
@@ -274,10 +282,19 @@ func (t *Table) writeWrites(b *strings.Builder, columns []int, source string) {
 		name := quote(t.Columns[i].Name)
 		names = append(names, name+", ")
 		values = append(values, fmt.Sprintf("m.v%d, ", i))
-		sets = append(sets, fmt.Sprintf("%s = m.v%d,\n        ", name, i))
+		set := fmt.Sprintf("%s = m.v%d,\n        ", name, i)
+		if i == t.external {
+			keys = append(keys, set)
+			continue
+		}
+		sets = append(sets, set)
 	}
+	locked, seized, written := "m.verdict = 'update'", "m.verdict = 'delete'", ""
 	if t.external >= 0 {
-		sets = append(sets, "sfid = m.sfid,\n        ")
+		keys = append(keys, "sfid = m.sfid,\n        ")
+		locked += " AND NOT m.rekeys"
+		seized = "(m.verdict = 'delete' OR m.verdict = 'update' AND m.rekeys)"
+		written = "\n    UNION ALL SELECT sfid FROM rekeyed"
 	}
 	refused, outcome := "", "_hc_lastop = 'SYNCED',\n        _hc_err = NULL"
 	if t.ReadWrite {
@@ -291,8 +308,13 @@ func (t *Table) writeWrites(b *strings.Builder, columns []int, source string) {
 	fmt.Fprintf(b, `,
 locked AS MATERIALIZED (
     SELECT m.*%[5]s FROM %[1]s AS t JOIN m ON m.row_id = t.id
-    WHERE m.verdict IN ('update', 'delete') AND t.xmin = m.row_version
+    WHERE %[7]s AND t.xmin = m.row_version
     FOR NO KEY UPDATE OF t SKIP LOCKED
+),
+seized AS MATERIALIZED (
+    SELECT m.*%[5]s FROM %[1]s AS t JOIN m ON m.row_id = t.id
+    WHERE %[8]s AND t.xmin = m.row_version
+    FOR UPDATE OF t SKIP LOCKED
 ),
 was AS MATERIALIZED (
     SELECT m.sfid, (SELECT g.row_id FROM hcbridge.gone AS g
@@ -313,22 +335,34 @@ revived AS (
     ON CONFLICT (sfid) DO NOTHING
     RETURNING t.sfid
 ),
-inserted AS (
-    SELECT sfid FROM created UNION ALL SELECT sfid FROM revived
-),
 updated AS (
     UPDATE %[1]s AS t
     SET %[4]s%[6]s
     FROM locked AS m
-    WHERE m.verdict = 'update' AND t.id = m.row_id
+    WHERE t.id = m.row_id
     RETURNING m.sfid
 ),
 deleted AS (
     DELETE FROM %[1]s AS t
-    USING locked AS m
+    USING seized AS m
     WHERE m.verdict = 'delete' AND t.id = m.row_id
     RETURNING m.sfid
-)`, t.ident(), strings.Join(names, ""), strings.Join(values, ""), strings.Join(sets, ""), refused, outcome)
+)`, t.ident(), strings.Join(names, ""), strings.Join(values, ""), strings.Join(sets, ""), refused, outcome, locked, seized)
+	if t.external >= 0 {
+		fmt.Fprintf(b, `,
+rekeyed AS (
+    UPDATE %s AS t
+    SET %s%s%s
+    FROM seized AS m
+    WHERE m.verdict = 'update' AND t.id = m.row_id
+    RETURNING m.sfid
+)`, t.ident(), strings.Join(sets, ""), strings.Join(keys, ""), outcome)
+	}
+	fmt.Fprintf(b, `,
+written AS (
+    SELECT sfid FROM created UNION ALL SELECT sfid FROM revived
+    UNION ALL SELECT sfid FROM updated UNION ALL SELECT sfid FROM deleted%s
+)`, written)
 }
 
 // consequencesSQL ends every apply statement: what was not written after all is
@@ -339,7 +373,7 @@ const consequencesSQL = `,
 o AS MATERIALIZED (
     SELECT m.sfid, CASE
             WHEN m.verdict IN ('insert', 'update', 'delete') AND m.sfid NOT IN (
-                SELECT sfid FROM inserted UNION ALL SELECT sfid FROM updated UNION ALL SELECT sfid FROM deleted
+                SELECT sfid FROM written
             ) THEN 'held'
             ELSE m.verdict
         END AS verdict

@@ -9,10 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// quickSQL is ownSQL for a transaction that rather gives up than waits: the
-// other way of applying passes over a row that somebody has locked.
-const quickSQL = `SELECT set_config('xmlbinary', 'hex', true), set_config('hcbridge.tells', 'on', true), set_config('datestyle', 'ISO, YMD', true), set_config('extra_float_digits', '1', true), set_config('lock_timeout', '50ms', true), set_config('idle_in_transaction_session_timeout', '5s', true), set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`
-
 // upsertSQL writes events that are newer than their rows, and nothing else. It
 // costs about half of applySQL, and nearly every event is of this kind. What it
 // leaves out, applySQL decides: it is never wrong to leave a record out.

@@ -254,6 +254,41 @@ func TestReadBackNarrows(t *testing.T) {
 	}
 }
 
+// A row that an app refers to in an open transaction stays until that ends; the others
+// that are read back with it do not wait.
+func TestHydrateLeavesOutWhatAnAppRefersTo(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	held, other, changed := b.insert("Held"), b.insert("Other"), b.insert("Changed")
+	b.load()
+	_, err := b.pool.Exec(t.Context(), "CREATE TABLE orders (contact_id int REFERENCES salesforce.contact (id))")
+	b.must(err)
+	app, err := b.pool.Begin(t.Context())
+	b.must(err)
+	_, err = app.Exec(t.Context(), "INSERT INTO orders SELECT id FROM salesforce.contact WHERE sfid = $1", held)
+	b.must(err)
+	b.clock.move(time.Minute)
+	sf := b.sf.AsBulk("loader@example.com")
+	b.must(sf.Delete("Contact", held))
+	b.must(sf.Delete("Contact", other))
+	b.must(sf.Update("Contact", changed, map[string]any{"LastName": "New"}))
+	b.clock.move(time.Minute)
+	b.poll()
+	if n, v := b.rows(), b.value("contact", "lastname", changed); n != 2 || v != "New" {
+		t.Errorf("%d rows, and the one that changed says %s", n, v)
+	}
+	if m := b.marked(); m != held {
+		t.Errorf("%s is marked, want the one that stays", m)
+	}
+	b.must(app.Rollback(t.Context()))
+	_, err = b.pool.Exec(t.Context(), "UPDATE hcbridge.mark SET due_at = now()")
+	b.must(err)
+	b.hydrate()
+	if n := b.rows(); n != 1 || b.marks() != 0 {
+		t.Errorf("%d rows and %d marks at last", n, b.marks())
+	}
+}
+
 func (b *bundle) marked() (sfid string) {
 	b.t.Helper()
 	b.must(b.pool.QueryRow(b.t.Context(), "SELECT sfid FROM hcbridge.mark ORDER BY due_at, sfid LIMIT 1").Scan(&sfid))

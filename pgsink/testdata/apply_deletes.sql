@@ -27,8 +27,13 @@ m AS MATERIALIZED (
 ),
 locked AS MATERIALIZED (
     SELECT m.* FROM "salesforce"."account" AS t JOIN m ON m.row_id = t.id
-    WHERE m.verdict IN ('update', 'delete') AND t.xmin = m.row_version
+    WHERE m.verdict = 'update' AND t.xmin = m.row_version
     FOR NO KEY UPDATE OF t SKIP LOCKED
+),
+seized AS MATERIALIZED (
+    SELECT m.* FROM "salesforce"."account" AS t JOIN m ON m.row_id = t.id
+    WHERE m.verdict = 'delete' AND t.xmin = m.row_version
+    FOR UPDATE OF t SKIP LOCKED
 ),
 was AS MATERIALIZED (
     SELECT m.sfid, (SELECT g.row_id FROM hcbridge.gone AS g
@@ -49,28 +54,29 @@ revived AS (
     ON CONFLICT (sfid) DO NOTHING
     RETURNING t.sfid
 ),
-inserted AS (
-    SELECT sfid FROM created UNION ALL SELECT sfid FROM revived
-),
 updated AS (
     UPDATE "salesforce"."account" AS t
     SET "systemmodstamp" = m.v3,
         _hc_lastop = 'SYNCED',
         _hc_err = NULL
     FROM locked AS m
-    WHERE m.verdict = 'update' AND t.id = m.row_id
+    WHERE t.id = m.row_id
     RETURNING m.sfid
 ),
 deleted AS (
     DELETE FROM "salesforce"."account" AS t
-    USING locked AS m
+    USING seized AS m
     WHERE m.verdict = 'delete' AND t.id = m.row_id
     RETURNING m.sfid
+),
+written AS (
+    SELECT sfid FROM created UNION ALL SELECT sfid FROM revived
+    UNION ALL SELECT sfid FROM updated UNION ALL SELECT sfid FROM deleted
 ),
 o AS MATERIALIZED (
     SELECT m.sfid, CASE
             WHEN m.verdict IN ('insert', 'update', 'delete') AND m.sfid NOT IN (
-                SELECT sfid FROM inserted UNION ALL SELECT sfid FROM updated UNION ALL SELECT sfid FROM deleted
+                SELECT sfid FROM written
             ) THEN 'held'
             ELSE m.verdict
         END AS verdict

@@ -45,7 +45,8 @@ m AS MATERIALIZED (
             WHEN ROW(r."x""; drop table t; --", r."user", r."systemmodstamp") IS DISTINCT FROM ROW(n.v0, n.v1, n.v2) THEN 'update'
             WHEN n.kind IN ('read', 'known', 'foreign') AND r._hc_lastop IN ('PENDING', 'INSERTED', 'UPDATED') THEN 'update'
             ELSE 'same'
-        END AS verdict
+        END AS verdict,
+        r.sfid IS NULL OR r."x""; drop table t; --"::text IS DISTINCT FROM n.v0::text AS rekeys
     FROM hits AS n
     LEFT JOIN "sales""force'\"."a""b'; drop table t; --" AS r ON r.id = coalesce(n.own_id, CASE n.claim WHEN 1 THEN n.free_id END)
 ),
@@ -53,8 +54,15 @@ locked AS MATERIALIZED (
     SELECT m.*, t._hc_lastop = 'FAILED' AND EXISTS (
         SELECT FROM "sales""force'\"."_trigger_log" AS l
         WHERE l.table_name = 'a"b''; drop table t; --' AND l.state = 'FAILED' AND l.action = 'UPDATE' AND l.record_id = t.id) AS refused FROM "sales""force'\"."a""b'; drop table t; --" AS t JOIN m ON m.row_id = t.id
-    WHERE m.verdict IN ('update', 'delete') AND t.xmin = m.row_version
+    WHERE m.verdict = 'update' AND NOT m.rekeys AND t.xmin = m.row_version
     FOR NO KEY UPDATE OF t SKIP LOCKED
+),
+seized AS MATERIALIZED (
+    SELECT m.*, t._hc_lastop = 'FAILED' AND EXISTS (
+        SELECT FROM "sales""force'\"."_trigger_log" AS l
+        WHERE l.table_name = 'a"b''; drop table t; --' AND l.state = 'FAILED' AND l.action = 'UPDATE' AND l.record_id = t.id) AS refused FROM "sales""force'\"."a""b'; drop table t; --" AS t JOIN m ON m.row_id = t.id
+    WHERE (m.verdict = 'delete' OR m.verdict = 'update' AND m.rekeys) AND t.xmin = m.row_version
+    FOR UPDATE OF t SKIP LOCKED
 ),
 was AS MATERIALIZED (
     SELECT m.sfid, (SELECT g.row_id FROM hcbridge.gone AS g
@@ -75,31 +83,43 @@ revived AS (
     ON CONFLICT (sfid) DO NOTHING
     RETURNING t.sfid
 ),
-inserted AS (
-    SELECT sfid FROM created UNION ALL SELECT sfid FROM revived
-),
 updated AS (
     UPDATE "sales""force'\"."a""b'; drop table t; --" AS t
-    SET "x""; drop table t; --" = m.v0,
-        "user" = m.v1,
+    SET "user" = m.v1,
         "systemmodstamp" = m.v2,
-        sfid = m.sfid,
         _hc_lastop = CASE WHEN m.refused THEN t._hc_lastop ELSE 'SYNCED' END,
         _hc_err = CASE WHEN m.refused THEN t._hc_err END
     FROM locked AS m
-    WHERE m.verdict = 'update' AND t.id = m.row_id
+    WHERE t.id = m.row_id
     RETURNING m.sfid
 ),
 deleted AS (
     DELETE FROM "sales""force'\"."a""b'; drop table t; --" AS t
-    USING locked AS m
+    USING seized AS m
     WHERE m.verdict = 'delete' AND t.id = m.row_id
     RETURNING m.sfid
+),
+rekeyed AS (
+    UPDATE "sales""force'\"."a""b'; drop table t; --" AS t
+    SET "user" = m.v1,
+        "systemmodstamp" = m.v2,
+        "x""; drop table t; --" = m.v0,
+        sfid = m.sfid,
+        _hc_lastop = CASE WHEN m.refused THEN t._hc_lastop ELSE 'SYNCED' END,
+        _hc_err = CASE WHEN m.refused THEN t._hc_err END
+    FROM seized AS m
+    WHERE m.verdict = 'update' AND t.id = m.row_id
+    RETURNING m.sfid
+),
+written AS (
+    SELECT sfid FROM created UNION ALL SELECT sfid FROM revived
+    UNION ALL SELECT sfid FROM updated UNION ALL SELECT sfid FROM deleted
+    UNION ALL SELECT sfid FROM rekeyed
 ),
 o AS MATERIALIZED (
     SELECT m.sfid, CASE
             WHEN m.verdict IN ('insert', 'update', 'delete') AND m.sfid NOT IN (
-                SELECT sfid FROM inserted UNION ALL SELECT sfid FROM updated UNION ALL SELECT sfid FROM deleted
+                SELECT sfid FROM written
             ) THEN 'held'
             ELSE m.verdict
         END AS verdict
