@@ -61,7 +61,7 @@ func (s *Sink) Apply(ctx context.Context, b Batch) (Result, error) {
 		}
 		res, err := run(ctx, p)
 		if err == nil {
-			return res, nil
+			return s.parkSwallowed(ctx, res)
 		}
 		if quick && isServer(err) && !errors.Is(err, ErrFenced) {
 			run, quick = s.pipelined, false // which passes over locked rows
@@ -186,7 +186,7 @@ func (s *Sink) pipelined(ctx context.Context, p *plan) (Result, error) {
 	steps := append([]step{{sql: "BEGIN"}}, s.before(p, promptSQL)...)
 	for _, g := range p.groups {
 		sql, args := g.statement()
-		steps = append(steps, step{sql: sql, args: args, read: func(rows pgx.Rows) error { return res.read(g.table.Object, rows) }})
+		steps = append(steps, step{sql: sql, args: args, read: func(rows pgx.Rows) error { return res.read(g.table, rows) }})
 	}
 	steps = append(append(steps, s.after(p)...), step{sql: "COMMIT"})
 
@@ -363,11 +363,13 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// read adds up the verdicts of an apply statement on an object's table.
-func (r *Result) read(object string, rows pgx.Rows) error {
+// read adds up the verdicts of an apply statement on a table.
+func (r *Result) read(t *Table, rows pgx.Rows) error {
 	var verdict string
 	var n int
-	_, err := pgx.ForEachRow(rows, []any{&verdict, &n}, func() error {
+	var sfids []string
+	object := t.Object
+	_, err := pgx.ForEachRow(rows, []any{&verdict, &n, &sfids}, func() error {
 		switch verdict {
 		case verdictInsert:
 			r.Inserted += n
@@ -385,6 +387,9 @@ func (r *Result) read(object string, rows pgx.Rows) error {
 			r.Stale += n
 		case verdictHeld:
 			r.Held += n
+		case verdictUnmade, verdictSwallowed:
+			r.Held += n
+			r.swallowed = append(r.swallowed, swallowed{t, verdict == verdictUnmade, slices.Clone(sfids)})
 		case verdictEqual:
 			r.Marked += n
 		case verdictConflict:

@@ -84,6 +84,8 @@ type Result struct {
 
 	// Objects has what was written, and what needed no writing, per object.
 	Objects map[string]Written
+
+	swallowed []swallowed // counted as Held, until it is known
 }
 
 // Written is what became of one object's rows, and how many conflicts with
@@ -109,6 +111,7 @@ func (r *Result) Add(o Result) {
 	r.Marked += o.Marked
 	r.Held += o.Held
 	r.Parked += o.Parked
+	r.swallowed = append(r.swallowed, o.swallowed...)
 	for object, w := range o.Objects {
 		r.count(object, w)
 	}

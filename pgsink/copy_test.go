@@ -337,7 +337,7 @@ func TestLoadBesideLiveChanges(t *testing.T) {
 		b.exec(`CREATE TRIGGER skip BEFORE INSERT ON salesforce.account FOR EACH ROW EXECUTE FUNCTION skip()`)
 		b.load(10, lines(10)...)
 		b.want("9", `SELECT count(*) FROM salesforce.account`)
-		if got := b.reason(3); got != ReasonHeld {
+		if got := b.reason(3); got != ReasonParked {
 			t.Errorf("the mark of the record left out is %q", got)
 		}
 	})

@@ -76,12 +76,12 @@
 //
 // # Errors
 //
-// Records that Postgres refuses (a value, a constraint, the app's own trigger)
-// are found by halving and put into hcbridge.read_error with SQLSTATE and
-// message but without their values; the others go on. Deadlocks are tried again a few
-// times. Everything else is returned and means that the caller should come back later.
-// [Mismatch] is a table that needs a person, [RecordError] a record that is none,
-// [ErrFenced] the end of a lease.
+// Records that Postgres refuses (a value, a constraint, the app's own trigger) or
+// that a trigger swallows are found, by halving if need be, and put into
+// hcbridge.read_error with SQLSTATE and message but without their values; the others go
+// on. Deadlocks are tried again a few times. Everything else is returned and means that
+// the caller should come back later. [Mismatch] is a table that needs a person,
+// [RecordError] a record that is none, [ErrFenced] the end of a lease.
 //
 // # Concurrency
 //

@@ -42,6 +42,7 @@ const (
 	codeLockTimeout   = "55P03"
 	codeUnique        = "23505"
 	codeForeignKey    = "23503"
+	codeTriggered     = "27000" // triggered data change violation
 )
 
 // isConflict reports an error that heals when the transaction is run again.

@@ -34,7 +34,7 @@ const mostWaits = 20
 
 // set is records of one table that a statement applies and that can be halved.
 type set interface {
-	object() string
+	of() *Table
 	size() int
 	halves() (set, set)
 	statement() (sql string, args []any)
@@ -133,7 +133,11 @@ func (s *Sink) isolate(ctx context.Context, tx pgx.Tx, records set, waits *int) 
 	if !refused {
 		return res, err
 	}
-	return Result{Parked: 1}, s.park(ctx, tx, records, pg)
+	sfid, values, err := records.only(ctx, tx)
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{Parked: 1}, s.park(ctx, tx, records.of().Object, sfid, pg.Code, redact(pg, values))
 }
 
 // hold has records read again later that wait for a lock.
@@ -142,7 +146,7 @@ func (s *Sink) hold(ctx context.Context, tx pgx.Tx, records set) (Result, error)
 	if err != nil {
 		return Result{}, err
 	}
-	_, err = tx.Exec(ctx, holdSQL, s.schema, records.object(), sfids, ReasonHeld)
+	_, err = tx.Exec(ctx, holdSQL, s.schema, records.of().Object, sfids, ReasonHeld)
 	return Result{Held: len(sfids)}, err
 }
 
@@ -155,7 +159,7 @@ func (s *Sink) attempt(ctx context.Context, tx pgx.Tx, records set) (Result, err
 		if err != nil {
 			return err
 		}
-		return res.read(records.object(), rows)
+		return res.read(records.of(), rows)
 	})
 	if err != nil {
 		return Result{}, err
@@ -167,23 +171,20 @@ func (s *Sink) attempt(ctx context.Context, tx pgx.Tx, records set) (Result, err
 // constraint refused may be fine once another row has changed, and what a
 // column refused once the column has. A parent that is missing is usually on
 // its way, and a row that has the record's key about to go or to get another.
-func (s *Sink) park(ctx context.Context, tx pgx.Tx, records set, pg *pgconn.PgError) error {
-	sfid, values, err := records.only(ctx, tx)
-	if err != nil {
-		return err
-	}
-	object := records.object()
-	if _, err := tx.Exec(ctx, parkSQL, s.schema, object, sfid, pg.Code, redact(pg, values)); err != nil {
-		return err
-	}
-	s.log.Error().Str("event", "read_parked").Str("object", object).Str("sfid", sfid).Str("code", pg.Code).
-		Msg("Postgres refuses the record")
+func (s *Sink) park(ctx context.Context, tx pgx.Tx, object, sfid, code, message string) error {
 	wait := parkedFor
-	if pg.Code == codeForeignKey || pg.Code == codeUnique {
+	if code == codeForeignKey || code == codeUnique {
 		wait = soon
 	}
-	_, err = tx.Exec(ctx, parkMarkSQL, s.schema, object, sfid, ReasonParked, wait.Seconds())
-	return err
+	if _, err := tx.Exec(ctx, parkMarkSQL, s.schema, object, sfid, ReasonParked, wait.Seconds()); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, parkSQL, s.schema, object, sfid, code, message); err != nil {
+		return err
+	}
+	s.log.Error().Str("event", "read_parked").Str("object", object).Str("sfid", sfid).Str("code", code).
+		Msg("Postgres refuses the record")
+	return nil
 }
 
 // redact takes the record's values out of Postgres's message. Messages about
@@ -211,7 +212,7 @@ func redact(pg *pgconn.PgError, values []*string) string {
 	return message
 }
 
-func (g *group) object() string { return g.table.Object }
+func (g *group) of() *Table { return g.table }
 
 func (g *group) size() int { return len(g.items) }
 

@@ -49,9 +49,9 @@ type LoadPosition struct {
 //
 // On error nothing is known to be written, and the chunk can be loaded again.
 func (s *Sink) LoadChunk(ctx context.Context, c *Chunk, reached func() (LoadPosition, bool)) error {
-	err := s.Tx(ctx, func(tx pgx.Tx) error {
-		res, err := s.loadRecords(ctx, tx, c)
-		if err != nil {
+	var res Result
+	err := s.Tx(ctx, func(tx pgx.Tx) (err error) {
+		if res, err = s.loadRecords(ctx, tx, c); err != nil {
 			return err
 		}
 		if at, ok := reached(); ok {
@@ -65,6 +65,9 @@ func (s *Sink) LoadChunk(ctx context.Context, c *Chunk, reached func() (LoadPosi
 			Msg("a chunk of the load is written")
 		return nil
 	})
+	if err == nil {
+		_, err = s.parkSwallowed(ctx, res)
+	}
 	if err != nil {
 		return fmt.Errorf("pgsink: load %d records of %s: %w", c.Rows, c.Table.Object, err)
 	}

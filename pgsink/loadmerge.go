@@ -8,7 +8,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // codeUntranslatable is the SQLSTATE that Postgres gives U+0000 and what is no
@@ -24,8 +23,7 @@ func (s *Sink) mergeRecords(ctx context.Context, tx pgx.Tx, c *Chunk, records []
 	}
 	res := Result{Parked: len(body.refused)}
 	for _, sfid := range body.refused {
-		refusal := &pgconn.PgError{Code: codeUntranslatable, Message: "invalid byte sequence for encoding UTF8"}
-		if err := s.park(ctx, tx, &tempSet{table: c.Table, sfid: sfid}, refusal); err != nil {
+		if err := s.park(ctx, tx, c.Table.Object, sfid, codeUntranslatable, "invalid byte sequence for encoding UTF8"); err != nil {
 			return Result{}, err
 		}
 	}
@@ -145,10 +143,9 @@ type tempSet struct {
 	table       *Table
 	columns     []int
 	first, last int64
-	sfid        string // set for a record that is not in the table
 }
 
-func (r *tempSet) object() string { return r.table.Object }
+func (r *tempSet) of() *Table { return r.table }
 
 func (r *tempSet) size() int { return int(r.last - r.first + 1) }
 
@@ -173,9 +170,6 @@ func (r *tempSet) ids(ctx context.Context, tx pgx.Tx) ([]string, error) {
 }
 
 func (r *tempSet) only(ctx context.Context, tx pgx.Tx) (sfid string, values []*string, err error) {
-	if r.sfid != "" {
-		return r.sfid, nil, nil
-	}
 	names := make([]string, len(r.columns))
 	for at, i := range r.columns {
 		names[at] = fmt.Sprintf("v%d", i)

@@ -15,7 +15,9 @@ const (
 	verdictSuperseded = "superseded"
 	verdictHeld       = "held"
 	verdictEqual      = "equal"
-	verdictConflict   = "conflict" // of no record: how many conflicts are certain now
+	verdictUnmade     = "unmade"    // an insert of which nothing came; another transaction may have been faster
+	verdictSwallowed  = "swallowed" // of a row that we had locked
+	verdictConflict   = "conflict"  // of no record: how many conflicts are certain now
 )
 
 // Where the apply statement takes its records from.
@@ -41,7 +43,8 @@ const tempTable = "hcbridge_load"
 //	locked  the rows to be written, unless somebody else is writing them
 //	seized  those that go or get another key, unless somebody else refers to them
 //	…       the writes
-//	o       the verdict that came true: what could not be locked is held
+//	o       the verdict that came true: what could not be locked is held, and what
+//	        came to nothing all the same, a trigger has swallowed
 //	marked, cleared: the consequences
 //	conflicted, …: see writeConflicts
 //
@@ -80,9 +83,9 @@ func (t *Table) applySQL(columns []int, source string) string {
 	if t.ReadWrite {
 		t.writeConflicts(b, columns)
 	}
-	b.WriteString("\nSELECT verdict, count(*) FROM o GROUP BY verdict")
+	b.WriteString("\nSELECT verdict, count(*), array_agg(sfid) FILTER (WHERE verdict IN ('unmade', 'swallowed')) FROM o GROUP BY verdict")
 	if t.ReadWrite {
-		b.WriteString("\nUNION ALL SELECT 'conflict', (SELECT count(*) FROM conflicted WHERE settled) + (SELECT count(*) FROM settled)")
+		b.WriteString("\nUNION ALL SELECT 'conflict', (SELECT count(*) FROM conflicted WHERE settled) + (SELECT count(*) FROM settled), NULL")
 	}
 	return b.String()
 }
@@ -366,25 +369,29 @@ written AS (
 }
 
 // consequencesSQL ends every apply statement: what was not written after all is
-// held, held and equal records are marked with growing delays, deletions are
-// remembered, and records that went through are no longer failures. Marks come before
-// what else other transactions of ours may wait for, as they do in all.
+// held, and named if parkSwallowed must look at it; held and equal records are marked
+// with growing delays, deletions are remembered, and records that went through are no
+// longer failures. Marks come before what else other transactions of ours may wait for,
+// as they do in all.
 const consequencesSQL = `,
 o AS MATERIALIZED (
     SELECT m.sfid, CASE
             WHEN m.verdict IN ('insert', 'update', 'delete') AND m.sfid NOT IN (
                 SELECT sfid FROM written
-            ) THEN 'held'
+            ) THEN CASE
+                WHEN m.verdict = 'insert' THEN 'unmade'
+                WHEN m.sfid IN (SELECT sfid FROM locked UNION ALL SELECT sfid FROM seized) THEN 'swallowed'
+                ELSE 'held' END
             ELSE m.verdict
         END AS verdict
     FROM m
 ),
 marked AS (
     INSERT INTO hcbridge.mark AS k (schema, object, sfid, reason, due_at)
-    SELECT $1, $2, o.sfid, o.verdict,
-        CASE o.verdict WHEN 'held' THEN now() + interval '250 milliseconds' ELSE now() END
+    SELECT $1, $2, o.sfid, CASE o.verdict WHEN 'equal' THEN 'equal' ELSE 'held' END,
+        CASE o.verdict WHEN 'equal' THEN now() ELSE now() + interval '250 milliseconds' END
     FROM o
-    WHERE o.verdict IN ('held', 'equal')
+    WHERE o.verdict IN ('held', 'unmade', 'swallowed', 'equal')
     ORDER BY o.sfid
     ON CONFLICT (schema, object, sfid) DO UPDATE
     SET seq = nextval('hcbridge.mark_seq'),

@@ -200,7 +200,7 @@ func (s *Sink) together(ctx context.Context, p *plan) (Result, error) {
 		second = append(second, s.cleared(g, written[i]))
 		if rest := g.without(written[i]); len(rest.items) > 0 {
 			sql, args := rest.statement()
-			second = append(second, step{sql: sql, args: args, read: func(rows pgx.Rows) error { return res.read(g.table.Object, rows) }})
+			second = append(second, step{sql: sql, args: args, read: func(rows pgx.Rows) error { return res.read(g.table, rows) }})
 		}
 	}
 	if args := s.markArgs(p.marks); args != nil {

@@ -120,17 +120,20 @@ o AS MATERIALIZED (
     SELECT m.sfid, CASE
             WHEN m.verdict IN ('insert', 'update', 'delete') AND m.sfid NOT IN (
                 SELECT sfid FROM written
-            ) THEN 'held'
+            ) THEN CASE
+                WHEN m.verdict = 'insert' THEN 'unmade'
+                WHEN m.sfid IN (SELECT sfid FROM locked UNION ALL SELECT sfid FROM seized) THEN 'swallowed'
+                ELSE 'held' END
             ELSE m.verdict
         END AS verdict
     FROM m
 ),
 marked AS (
     INSERT INTO hcbridge.mark AS k (schema, object, sfid, reason, due_at)
-    SELECT $1, $2, o.sfid, o.verdict,
-        CASE o.verdict WHEN 'held' THEN now() + interval '250 milliseconds' ELSE now() END
+    SELECT $1, $2, o.sfid, CASE o.verdict WHEN 'equal' THEN 'equal' ELSE 'held' END,
+        CASE o.verdict WHEN 'equal' THEN now() ELSE now() + interval '250 milliseconds' END
     FROM o
-    WHERE o.verdict IN ('held', 'equal')
+    WHERE o.verdict IN ('held', 'unmade', 'swallowed', 'equal')
     ORDER BY o.sfid
     ON CONFLICT (schema, object, sfid) DO UPDATE
     SET seq = nextval('hcbridge.mark_seq'),
@@ -224,5 +227,5 @@ settled AS (
     FROM answered AS a WHERE c.id = a.id AND NOT (a.theirs AND a.taken)
     RETURNING 1
 )
-SELECT verdict, count(*) FROM o GROUP BY verdict
-UNION ALL SELECT 'conflict', (SELECT count(*) FROM conflicted WHERE settled) + (SELECT count(*) FROM settled)
+SELECT verdict, count(*), array_agg(sfid) FILTER (WHERE verdict IN ('unmade', 'swallowed')) FROM o GROUP BY verdict
+UNION ALL SELECT 'conflict', (SELECT count(*) FROM conflicted WHERE settled) + (SELECT count(*) FROM settled), NULL
