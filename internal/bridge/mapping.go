@@ -323,8 +323,14 @@ func (m *mapping) equal(other *mapping) bool {
 
 // pollObject is the mapping as package poll sees it.
 func (m *mapping) pollObject(streamed func() bool) poll.Object {
+	var parents []poll.Parent
+	for _, c := range m.table.Columns {
+		if objects := m.lookups[c.Field]; objects != nil {
+			parents = append(parents, poll.Parent{Column: c.Name, Objects: objects})
+		}
+	}
 	return poll.Object{
-		Name: m.cfg.Name, Table: m.table, Fields: m.fields, Moving: m.moving, Lookups: slices.Sorted(maps.Keys(m.lookups)), Deletes: m.delete, Replicates: m.logged, Merges: m.merges,
+		Name: m.cfg.Name, Table: m.table, Fields: m.fields, Moving: m.moving, Lookups: slices.Sorted(maps.Keys(m.lookups)), Deletes: m.delete, Replicates: m.logged, Merges: m.merges, Parents: parents,
 		Interval: m.cfg.PollInterval, Streamed: streamed,
 	}
 }

@@ -199,6 +199,17 @@ func TestMapObject(t *testing.T) {
 		}
 	})
 
+	t.Run("Parents", func(t *testing.T) {
+		t.Parallel()
+		m, err := mapObject(t.Context(), testOrg(), config.Object{Name: "Invoice__c"}, "salesforce", false, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := m.pollObject(nil).Parents; len(p) != 1 || p[0].Column != "account__c" || !slices.Equal(p[0].Objects, []string{"Account"}) {
+			t.Errorf("parents %+v", p)
+		}
+	})
+
 	for name, c := range map[string]struct {
 		cfg  config.Object
 		want string

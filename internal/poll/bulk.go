@@ -79,6 +79,9 @@ func (r *Reader) bulkRows(ctx context.Context, o Object, s pgsink.State) error {
 	if err := newLoader(r, o, s, progress).run(ctx); err != nil {
 		return err
 	}
+	if err := r.bereft(ctx, o); err != nil {
+		return err
+	}
 	r.drop(ctx, s.LoadJob)
 	return r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) { s.LoadJob, s.LoadLocator, s.LoadDone = "", "", 0 })
 }

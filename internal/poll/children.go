@@ -62,6 +62,29 @@ func (r *Reader) orphans(ctx context.Context, o Object, gone []string) ([]pgsink
 	return marks, nil
 }
 
+// bereft marks the rows of o that refer to records which are remembered as deleted:
+// orphans looks for those once, when a parent goes, and a page of a load that was made
+// before may bring the lookup later, whose record has an old stamp. So may the table of
+// an object have it that was put aside when the parent went.
+func (r *Reader) bereft(ctx context.Context, o Object) error {
+	for _, p := range o.Parents {
+		ids, err := r.sink.Bereft(ctx, o.Table, p.Column, p.Objects)
+		if err != nil {
+			return err
+		}
+		for page := range slices.Chunk(ids, pageSize) {
+			marks := make([]pgsink.Mark, len(page))
+			for i, id := range page {
+				marks[i] = pgsink.Mark{Object: o.Name, SFID: id, Reason: "parent deleted"}
+			}
+			if err := r.mark(ctx, marks); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // restored marks what refers to records that were taken out of the recycle bin: their
 // deletion has emptied lookups, of which rows may not tell yet, and Salesforce gives
 // back those that have not been replaced (Salesforce Help, "View, Restore, and Manage

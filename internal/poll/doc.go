@@ -63,6 +63,8 @@
 // their lookups or, after a merge, points them to the winner, all without a word.
 // That is so where it never had a row, or the app has deleted it, too, and the
 // hydrator's work alone: what it has read of a child before, it has written by then.
+// A load or a Bulk read that ends, and an object that was put aside, looks in turn for
+// its rows that refer to what is remembered as deleted.
 // When a record comes back, Salesforce is asked who refers to it: it gives lookups
 // back as silently as it has emptied them.
 //

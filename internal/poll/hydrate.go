@@ -346,6 +346,10 @@ func (r *Reader) judge(ctx context.Context, o Object, p *reading) (b readings, e
 			b.Marks = append(b.Marks, pgsink.Mark{Object: m.Object, SFID: m.SFID, Reason: "again", Delay: againAfter})
 		}
 	}
+	// Whoever writes a row that refers to them now finds them remembered (see bereft).
+	if err := r.sink.Bury(ctx, o.Name, gone); err != nil {
+		return b, err
+	}
 	orphans, err := r.orphans(ctx, o, gone)
 	if err != nil {
 		return b, err

@@ -26,15 +26,15 @@ const eventsKept = 72 * time.Hour
 type Progress func(loaded, total int64)
 
 // Load reads every record of o, beside live changes: a row that is newer than
-// the loaded record stays. It resumes a load that a crash broke off, and
-// returns at once if the object is loaded already.
+// the loaded record stays. It resumes a load that a crash broke off. Of an object that
+// is loaded already it only looks for rows whose parents went while it was put aside.
 func (r *Reader) Load(ctx context.Context, o Object, progress Progress) error {
 	state, err := r.sink.ReadState(ctx, o.Name)
 	if err != nil {
 		return err
 	}
 	if !state.LoadedAt.IsZero() {
-		return nil
+		return r.bereft(ctx, o)
 	}
 	if state.LoadStarted.IsZero() {
 		if state, err = r.begin(ctx, o); err != nil {
@@ -57,7 +57,10 @@ func (r *Reader) Load(ctx context.Context, o Object, progress Progress) error {
 	if err != nil {
 		return err
 	}
-	return r.sink.FinishLoad(ctx, o.Table, loaded)
+	if err := r.sink.FinishLoad(ctx, o.Table, loaded); err != nil {
+		return err
+	}
+	return r.bereft(ctx, o)
 }
 
 // begin counts the records and notes the server's time: everything that

@@ -69,6 +69,7 @@ type Object struct {
 	Replicates bool          // getDeleted and getUpdated work for it
 	Merges     bool          // has MasterRecordId: a deleted record may name the one it was merged into
 	Children   []Child       // mapped lookups to it
+	Parents    []Parent      // its own mapped lookups
 	Me         string        // id of our user, where it matters who made a record; "" where it does not
 	Interval   time.Duration // of the fast layer
 
@@ -90,6 +91,12 @@ type Child struct {
 	Table  *pgsink.Table // its table
 	Column string        // the lookup's column
 	Field  string        // and its API name
+}
+
+// Parent is a lookup's column and the objects that it may refer to.
+type Parent struct {
+	Column  string
+	Objects []string // API names
 }
 
 // Reader reads Salesforce into one sink.
