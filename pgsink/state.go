@@ -33,7 +33,7 @@ type State struct {
 	LateMark    time.Time
 	DriftMark   time.Time
 	FullMark    time.Time
-	FullWanted  bool      // everything is to be compared, whatever FullMark says
+	FullWanted  bool      // everything is to be compared, beginning after this was set, whatever FullMark says
 	CoveredMark time.Time // latestDateCovered of getUpdated
 	DeletedMark time.Time // and of getDeleted
 	LastPollAt  time.Time

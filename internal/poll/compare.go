@@ -46,6 +46,15 @@ func (r *Reader) Full(ctx context.Context, o Object, progress Progress) (found F
 		return found, ctx.Err()
 	}
 	began := r.sf.ServerTime()
+	// What wants another from now on wants one that begins after it. This one stays
+	// due until it is complete, as it is if everything was compared long ago.
+	if err := r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) {
+		if s.FullWanted {
+			s.FullMark, s.FullWanted = time.Unix(0, 0), false
+		}
+	}); err != nil {
+		return found, err
+	}
 	fields := slices.Concat([]string{"Id", "SystemModstamp"}, o.Moving, o.Lookups)
 	c, err := r.compare(ctx, o, fields, progress, func(differences []pgsink.Difference) error {
 		marks := make([]pgsink.Mark, 0, len(differences))
@@ -70,7 +79,7 @@ func (r *Reader) Full(ctx context.Context, o Object, progress Progress) (found F
 	if err := c.Reappeared(ctx); err != nil {
 		return found, err
 	}
-	return found, r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) { s.FullMark, s.FullWanted = began, false })
+	return found, r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) { s.FullMark = began })
 }
 
 // Verify compares every mapped field of every record with its row and reports

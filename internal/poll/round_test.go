@@ -7,6 +7,7 @@ import (
 
 	"hcbridge/internal/salesforce"
 	"hcbridge/pgsink"
+	"hcbridge/test/org"
 )
 
 // five maps five objects of the org and loads them.
@@ -212,4 +213,40 @@ func TestVerify(t *testing.T) {
 	if looks < 3 {
 		t.Errorf("looked %d times, want until the marks are gone", looks)
 	}
+}
+
+// Whoever wants everything compared, such as a reload that ends, is not served by a
+// comparison that began before. One that fails leaves it due.
+func TestFullWantedAnew(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.insertMany(3)
+	b.load()
+	want := func() {
+		_, err := b.pool.Exec(t.Context(), "UPDATE hcbridge.object SET full_wanted = true")
+		b.must(err)
+	}
+	due := func(want bool, when string) {
+		t.Helper()
+		if got, err := b.r.FullDue(t.Context(), b.o, Pace{Stretch: 1, Deep: true}); err != nil || got != want {
+			t.Errorf("%s: due %t, %v, want %t", when, got, err, want)
+		}
+	}
+	due(false, "after the load")
+	want()
+	due(true, "when it is wanted")
+	b.sf.Fault(org.Fault{Path: "/query", Verb: org.Reject, Status: 400, Body: `[{"message":"no","errorCode":"INVALID_FIELD"}]`, Times: 1})
+	if _, err := b.r.Full(t.Context(), b.o, func(int64, int64) {}); err == nil {
+		t.Fatal("the comparison did not fail")
+	}
+	due(true, "after one that failed")
+	_, err := b.r.Full(t.Context(), b.o, func(read, _ int64) {
+		if read > 0 {
+			want()
+		}
+	})
+	b.must(err)
+	due(true, "when it is wanted during one")
+	b.compare()
+	due(false, "after another")
 }

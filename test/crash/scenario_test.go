@@ -431,5 +431,5 @@ func takeOver(ctx context.Context, w *world) error {
 	if err := w.exec(ctx, `UPDATE hcbridge.instance SET unsafe = NULL`); err != nil {
 		return err
 	}
-	return w.is(ctx, `SELECT count(*) = 2 FROM hcbridge.object WHERE loaded_at IS NOT NULL AND NOT full_wanted`)
+	return w.is(ctx, `SELECT count(*) = 2 FROM hcbridge.object WHERE loaded_at IS NOT NULL AND NOT full_wanted AND full_mark > '2000-01-01'`)
 }
