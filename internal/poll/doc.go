@@ -49,8 +49,8 @@
 //
 // # Deletes
 //
-// A record that a read does not return is asked for with queryAll. Only
-// IsDeleted, or getDeleted or an event together with absence, removes a row, and the
+// A record that a read does not return is asked for with queryAll, and read with it if
+// it is archived. Only IsDeleted, or getDeleted or an event together with absence, removes a row, and the
 // latter only if the row is not of after that deletion: a record that has merely
 // become invisible stays, and is counted; when a poll or a comparison sees it again,
 // it is read back, whatever its stamp, and the drift layer asks for 2,000 of them by id:

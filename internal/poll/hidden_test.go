@@ -176,3 +176,40 @@ func TestHiddenAfterItCameBack(t *testing.T) {
 		})
 	}
 }
+
+// Tasks and events of long ago are shown by queryAll alone. Their rows stay, and
+// change with them, and they are not read over and over.
+func TestArchived(t *testing.T) {
+	t.Parallel()
+	for name, fields := range map[string][]string{"Plain": {"LastName"}, "WithParentsField": {"LastName", "Account.External_Id__c"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.must(b.drop("contact"))
+			b.o = b.object("Contact", fields...)
+			id := b.insert("One")
+			b.insertMany(3)
+			b.load()
+			b.clock.move(time.Hour)
+			b.must(b.sf.AsBulk("loader@example.com").Update("Contact", id, map[string]any{"LastName": "Two"}))
+			b.clock.move(24 * time.Hour)
+			b.sf.ArchiveRecord("Contact", id)
+			for range 2 {
+				if f := b.compare(); f.Full != 1 {
+					t.Errorf("the comparison marked %d, want the archived record's row", f.Full)
+				}
+				if n := b.marks(); n != 0 {
+					t.Errorf("%d marks are left", n)
+				}
+			}
+			if got := b.value("contact", "lastname", id); got != "Two" {
+				t.Errorf("the row shows %q", got)
+			}
+			in, err := b.sink.Invisible(t.Context(), b.o.Table)
+			b.must(err)
+			if in.Total != 0 {
+				t.Errorf("%+v", in)
+			}
+		})
+	}
+}

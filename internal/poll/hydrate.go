@@ -302,21 +302,33 @@ func (p *reading) gaveBack(m pgsink.Mark) bool {
 
 // judge turns the answer to a reading back into one batch.
 func (r *Reader) judge(ctx context.Context, o Object, p *reading) (b readings, err error) {
-	if b.Changes, err = rows(o, p.records, pgsink.Read); err != nil {
-		return b, err
-	}
 	fresh := map[string]bool{} // read so soon that another change may share the stamp
-	found := make(map[string]bool, len(b.Changes))
+	found := make(map[string]bool, len(p.records))
 	recent := p.since.Add(-time.Second).Truncate(time.Second)
-	for i := range b.Changes {
-		c := &b.Changes[i]
-		c.Row.Known = p.stamps[c.Row.SFID].Equal(c.Row.Stamp)
-		found[c.Row.SFID] = true
-		b.visible = append(b.visible, c.Row.SFID)
-		fresh[c.Row.SFID] = !o.Streamed() && !c.Row.Stamp.Before(recent)
+	take := func(records []json.RawMessage) error {
+		changes, err := rows(o, records, pgsink.Read)
+		for i := range changes {
+			c := &changes[i]
+			c.Row.Known = p.stamps[c.Row.SFID].Equal(c.Row.Stamp)
+			found[c.Row.SFID] = true
+			b.visible = append(b.visible, c.Row.SFID)
+			fresh[c.Row.SFID] = !o.Streamed() && !c.Row.Stamp.Before(recent)
+		}
+		b.Changes = append(b.Changes, changes...)
+		return err
+	}
+	if err := take(p.records); err != nil {
+		return b, err
 	}
 	missing, err := r.missing(ctx, o, ids(p.marks), found)
 	if err != nil {
+		return b, err
+	}
+	archived, err := r.archived(ctx, o, missing)
+	if err != nil {
+		return b, err
+	}
+	if err := take(archived); err != nil {
 		return b, err
 	}
 	var gone []string
@@ -337,7 +349,7 @@ func (r *Reader) judge(ctx context.Context, o Object, p *reading) (b readings, e
 				b.Marks = append(b.Marks, pgsink.Mark{Object: o.Name, SFID: s.MasterRecordID, Reason: reasonMerged})
 			}
 		case asked:
-			done = false // it was there a moment ago: undeleted between the two calls
+			done = false // it was there a moment ago
 		default:
 			b.invisible = append(b.invisible, m.SFID)
 		}
@@ -361,15 +373,32 @@ func (r *Reader) judge(ctx context.Context, o Object, p *reading) (b readings, e
 
 // fetch reads records by id, in any order, without those that are not there.
 func (r *Reader) fetch(ctx context.Context, o Object, ids []string) ([]json.RawMessage, error) {
-	fields := o.Fields
-	if o.Me != "" && !slices.Contains(fields, createdBy) {
-		fields = append(slices.Clone(fields), createdBy)
-	}
 	if !o.dotted() {
-		return r.sf.Retrieve(ctx, o.Name, ids, fields)
+		return r.sf.Retrieve(ctx, o.Name, ids, o.readFields())
 	}
 	// Only a query reads a parent's fields.
-	return r.byID(ctx, fmt.Sprintf("SELECT %s FROM %s WHERE Id IN (", strings.Join(fields, ","), o.Name), ids, false)
+	return r.byID(ctx, fmt.Sprintf("SELECT %s FROM %s WHERE Id IN (", strings.Join(o.readFields(), ","), o.Name), ids, false)
+}
+
+// readFields are what is read of a record, its author among it where that matters.
+func (o Object) readFields() []string {
+	if o.Me != "" && !slices.Contains(o.Fields, createdBy) {
+		return append(slices.Clone(o.Fields), createdBy)
+	}
+	return o.Fields
+}
+
+// archived reads those of missing records that live all the same: tasks and events that
+// are over a year old, which only queryAll shows (SOAP API Developer Guide, "Archived
+// Activities"), and what was undeleted a moment ago.
+func (r *Reader) archived(ctx context.Context, o Object, missing map[string]stamp) ([]json.RawMessage, error) {
+	var alive []string
+	for id, s := range missing {
+		if !s.IsDeleted {
+			alive = append(alive, id)
+		}
+	}
+	return r.byID(ctx, fmt.Sprintf("SELECT %s FROM %s WHERE IsDeleted = false AND Id IN (", strings.Join(o.readFields(), ","), o.Name), alive, true)
 }
 
 // missing tells of each id that is not in found what Salesforce knows of it,

@@ -220,13 +220,13 @@ func (c *call) readMany(ob *sobject.Object) answer {
 	if refused != nil {
 		return failed(refused)
 	}
-	out := make([]any, len(ids))
+	out, store := make([]any, len(ids)), c.s.unarchived(c.store)
 	for i, id := range ids {
 		full, err := sobject.NormalizeID(id)
 		if err != nil {
 			continue
 		}
-		if rec, found := c.store.Get(ob.Name, full); found && !rec.Deleted {
+		if rec, found := store.Get(ob.Name, full); found && !rec.Deleted {
 			out[i] = c.recordJSON(ob, rec, fields)
 		}
 	}

@@ -107,7 +107,11 @@ func (c *call) runQuery(all bool) answer {
 	if c.s.denies(q.From) {
 		return fail(http.StatusBadRequest, "INVALID_TYPE", unsupportedType(q.From))
 	}
-	rows, total, err := soql.Run(c.store, q, soql.Opts{All: all, Visible: c.visible})
+	store := c.store
+	if !all {
+		store = c.s.unarchived(store)
+	}
+	rows, total, err := soql.Run(store, q, soql.Opts{All: all, Visible: c.visible})
 	if err != nil {
 		return queryFailed(err)
 	}

@@ -62,6 +62,7 @@ type Server struct {
 	erased         map[string]bool // deleted fields, by lower-case object.field
 	omitted        map[string]bool // object.field in lower case, left out of events
 	veiled         map[string]bool // ids out of the integration user's sight
+	archived       map[string]bool // ids that only queryAll shows
 	reversed       bool            // the events of every two changes
 	heldBack       []sobject.Change
 	closed         bool

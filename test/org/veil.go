@@ -1,6 +1,7 @@
 package org
 
 import (
+	"maps"
 	"time"
 
 	"hcbridge/test/org/sobject"
@@ -8,24 +9,38 @@ import (
 
 // HideRecord takes a record out of the integration user's sight, as sharing or
 // a change of owner does: it is as if it did not exist, deleted or not.
-func (s *Server) HideRecord(object, id string) { s.setVeiled(object, id, true) }
+func (s *Server) HideRecord(object, id string) { s.setVeiled(&s.veiled, id, true) }
 
 // ShowRecord undoes [Server.HideRecord].
-func (s *Server) ShowRecord(object, id string) { s.setVeiled(object, id, false) }
+func (s *Server) ShowRecord(object, id string) { s.setVeiled(&s.veiled, id, false) }
 
-func (s *Server) setVeiled(object, id string, hidden bool) {
+// ArchiveRecord has a record shown by queryAll alone, as Salesforce does with tasks
+// and events after a year. Of the Bulk API's queries it is not so here.
+func (s *Server) ArchiveRecord(object, id string) { s.setVeiled(&s.archived, id, true) }
+
+func (s *Server) setVeiled(list *map[string]bool, id string, hidden bool) {
 	full, err := sobject.NormalizeID(id)
 	if err != nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.veiled == nil {
-		s.veiled = map[string]bool{}
+	if *list == nil {
+		*list = map[string]bool{}
 	}
-	if delete(s.veiled, full); hidden {
-		s.veiled[full] = true
+	if delete(*list, full); hidden {
+		(*list)[full] = true
 	}
+}
+
+// unarchived returns the store without what is archived.
+func (s *Server) unarchived(store sobject.Store) sobject.Store {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.archived) == 0 {
+		return store
+	}
+	return veil{store, maps.Clone(s.archived)}
 }
 
 // sees returns the store as a user sees it.
@@ -35,11 +50,7 @@ func (s *Server) sees(userID string, store sobject.Store) sobject.Store {
 	if userID != s.user.ID || len(s.veiled) == 0 {
 		return store
 	}
-	hidden := make(map[string]bool, len(s.veiled))
-	for id := range s.veiled {
-		hidden[id] = true
-	}
-	return veil{store, hidden}
+	return veil{store, maps.Clone(s.veiled)}
 }
 
 // veil is a store without some records.
