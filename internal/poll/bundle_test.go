@@ -85,10 +85,14 @@ func setup(t *testing.T) *bundle {
 // object maps some fields of an object of the org.
 func (b *bundle) object(name string, fields ...string) Object {
 	b.t.Helper()
-	fields = append([]string{"Id", "SystemModstamp", "IsDeleted"}, fields...)
 	d, err := b.client.Describe(b.t.Context(), name)
 	b.must(err)
-	o := Object{Name: name, Fields: fields, Deletes: true, Replicates: d.Replicateable, Interval: 10 * time.Minute, Streamed: func() bool { return true }}
+	deletes := d.Field("IsDeleted") != nil
+	if deletes {
+		fields = append([]string{"IsDeleted"}, fields...)
+	}
+	fields = append([]string{"Id", "SystemModstamp"}, fields...)
+	o := Object{Name: name, Fields: fields, Deletes: deletes, Replicates: d.Replicateable, Interval: 10 * time.Minute, Streamed: func() bool { return true }}
 	o.Merges = d.Field("MasterRecordId") != nil
 	spec := pgsink.Spec{Schema: "salesforce", Object: name}
 	for _, field := range fields {

@@ -295,13 +295,14 @@ type deletes struct {
 
 // deleted asks what was deleted since the last answer, among it what was purged
 // from the recycle bin, at most every five minutes; nil if it is too early or the
-// object is none of those that getDeleted knows.
+// object is none of those that getDeleted knows. Of one without IsDeleted nothing else
+// tells that a record was deleted.
 func (r *Reader) deleted(ctx context.Context, o Object, s pgsink.State, now time.Time) (*deletes, error) {
 	from := s.DeletedMark
 	if from.IsZero() {
 		from = s.LoadStarted
 	}
-	if !o.Deletes || !o.Replicates || now.Sub(from) < deletesEvery {
+	if !o.Replicates || now.Sub(from) < deletesEvery {
 		return nil, nil //nolint:nilnil // documented
 	}
 	cut := now.Sub(from) > deletesReach
@@ -314,6 +315,10 @@ func (r *Reader) deleted(ctx context.Context, o Object, s pgsink.State, now time
 		// "getDeleted()").
 		return &deletes{DeletedRecords: salesforce.DeletedRecords{Covered: salesforce.Time{Time: now}}, cut: true}, nil
 	}
+	if refused(err) {
+		r.untold(o, "getDeleted", err)
+		return nil, nil //nolint:nilnil // documented
+	}
 	return &deletes{answer, cut}, err
 }
 
@@ -324,14 +329,23 @@ func (r *Reader) updated(ctx context.Context, o Object, s pgsink.State, now time
 	if from.IsZero() || now.Sub(from) > updatedReach {
 		from = now.Add(-driftEvery)
 	}
-	if !o.Deletes || !o.Replicates || now.Sub(from) < 2*time.Minute {
+	if !o.Replicates || now.Sub(from) < 2*time.Minute {
 		return nil, nil //nolint:nilnil // documented
 	}
 	answer, err := r.sf.Updated(ctx, o.Name, from, now)
 	if beyondLog(err) {
 		return nil, nil //nolint:nilnil // documented
 	}
+	if refused(err) {
+		r.untold(o, "getUpdated", err)
+		return nil, nil //nolint:nilnil // documented
+	}
 	return &answer, err
+}
+
+// untold tells that a poll goes on without one of its calls: the others find most.
+func (r *Reader) untold(o Object, call string, err error) {
+	r.log.Warn().Str("event", "replication_refused").Str("object", o.Name).Str("call", call).Err(err).Msg("Salesforce does not tell of changes this way; the poll goes on without")
 }
 
 func beyondLog(err error) bool {

@@ -2,12 +2,14 @@ package poll
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"hcbridge/pgsink"
 	"hcbridge/test/compare"
 	"hcbridge/test/org"
+	"hcbridge/test/org/sobject"
 )
 
 // An object of which getDeleted and getUpdated know nothing is polled all the same:
@@ -39,6 +41,44 @@ func TestNotReplicateable(t *testing.T) {
 		t.Errorf("asked %d times for what the org does not have", n)
 	}
 	b.equal()
+}
+
+// An object without IsDeleted: getDeleted alone tells of deletes. Where that is refused
+// the poll finds all else.
+func TestWithoutIsDeleted(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ob := b.sf.Object("Contact").With()
+	ob.Fields = slices.DeleteFunc(ob.Fields, func(f *sobject.Field) bool { return f.Name == "IsDeleted" })
+	b.sf.Define(ob)
+	b.must(b.drop("contact"))
+	b.o = b.object("Contact", "LastName")
+	id := b.insert("Deleted")
+	b.insertMany(3)
+	b.load()
+	b.clock.move(7 * time.Hour) // all layers are due
+	b.must(b.sf.AsBulk("loader@example.com").Delete("Contact", id))
+	b.clock.move(time.Minute)
+	for _, call := range []string{"/deleted", "/updated"} {
+		b.sf.Fault(org.Fault{Path: call, Verb: org.Reject, Status: 400, Body: `[{"message":"no","errorCode":"INVALID_TYPE"}]`, Times: 1})
+	}
+	added := b.insert("New")
+	b.ask(Ask{Wanted: true, Alone: true})
+	if v := b.value("contact", "lastname", added); v != "New" {
+		t.Errorf("the row is %q, found by the poll whose other calls were refused", v)
+	}
+	b.compare()
+	if n := b.rows(); n != 5 {
+		t.Errorf("%d rows, want 5: absence is no delete", n)
+	}
+	b.clock.move(10 * time.Minute)
+	b.poll()
+	if v := b.value("contact", "lastname", id); v != "" {
+		t.Errorf("the deleted record's row stays: %q", v)
+	}
+	if n := b.rows(); n != 4 {
+		t.Errorf("%d rows, want 4", n)
+	}
 }
 
 // Row 38: a record is deleted for good. While Salesforce remembers that, the row

@@ -65,7 +65,7 @@ type Object struct {
 	Fields     []string      // API names to read, with Id and SystemModstamp; parents' as Account.External_Id__c
 	Moving     []string      // those of Fields that change without a new SystemModstamp: formulas, roll-ups, parents' fields
 	Lookups    []string      // those of Fields that name other records; a merge elsewhere changes them without a new SystemModstamp
-	Deletes    bool          // has IsDeleted, so records of it can be deleted
+	Deletes    bool          // has IsDeleted: queryAll shows its deleted records
 	Replicates bool          // getDeleted and getUpdated work for it
 	Merges     bool          // has MasterRecordId: a deleted record may name the one it was merged into
 	Children   []Child       // mapped lookups to it
