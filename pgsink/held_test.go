@@ -2,6 +2,7 @@ package pgsink
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -97,6 +98,48 @@ func TestApplyHolds(t *testing.T) {
 		b.mark(1)
 		b.want("0", `SELECT attempts FROM hcbridge.mark`)
 	})
+}
+
+// A record whose row waits for a change of the app is not read before that is sent.
+func TestHeldIsNotDue(t *testing.T) {
+	t.Parallel()
+	b := setup(t, writable())
+	due := func(want ...int) {
+		t.Helper()
+		b.exec(`UPDATE hcbridge.mark SET due_at = now() - interval '1 second'`)
+		marks, err := b.sink.DueMarks(t.Context(), b.table, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, m := range marks {
+			got = append(got, m.SFID)
+		}
+		var ids []string
+		for _, n := range want {
+			ids = append(ids, id(n))
+		}
+		if !slices.Equal(got, ids) {
+			t.Errorf("due are %v, want %v", got, ids)
+		}
+	}
+	for n := range 4 {
+		b.applyChanges(Result{Inserted: 1}, b.change(Event, n, at(1), "Name", "old"))
+	}
+	b.entry("NEW", "UPDATE", b.rowID(0), id(0))
+	b.entry("PENDING", "UPDATE", b.rowID(1), id(1))
+	b.entry("NEW", "UPDATE", b.rowID(2), id(2))
+	for n := range 3 {
+		b.applyChanges(Result{Held: 1}, b.change(Event, n, at(2), "Name", "new"))
+	}
+	b.mark(2) // wanted for another reason, too
+	b.mark(3)
+	due(2, 3)
+	b.want("true", `SELECT bool_and(attempts = 1 AND reason = 'held') FROM hcbridge.mark WHERE sfid IN ($1, $2)`, id(0), id(1))
+	due(2, 3)
+	b.want("true", `SELECT bool_and(attempts = 2) FROM hcbridge.mark WHERE sfid IN ($1, $2)`, id(0), id(1))
+	b.exec(`UPDATE salesforce._trigger_log SET state = 'SUCCESS' WHERE sfid = $1`, id(0)) // by hand
+	due(0, 2, 3)
 }
 
 func TestApplyMatchesExternalIDs(t *testing.T) {

@@ -19,6 +19,9 @@ var markSQL string
 //go:embed sql/due.sql
 var dueSQL string
 
+//go:embed sql/unsent.sql
+var unsentSQL string
+
 //go:embed sql/due_objects.sql
 var dueObjectsSQL string
 
@@ -63,9 +66,11 @@ type Mark struct {
 	Attempts int   // reads that did not settle it
 }
 
-// DueMarks returns up to limit marks of an object whose time has come, the
-// longest due first.
-func (s *Sink) DueMarks(ctx context.Context, object string, limit int) ([]Mark, error) {
+// DueMarks returns up to limit marks of a table's object whose time has come, the
+// longest due first. Those whose row waits for a change of the app, and still does, it
+// puts off.
+func (s *Sink) DueMarks(ctx context.Context, t *Table, limit int) ([]Mark, error) {
+	object := t.Object
 	rows, err := s.pool.Query(ctx, dueSQL, s.schema, object, limit)
 	if err != nil {
 		return nil, fmt.Errorf("pgsink: due marks of %s: %w", object, err)
@@ -85,8 +90,54 @@ func (s *Sink) DueMarks(ctx context.Context, object string, limit int) ([]Mark, 
 	if len(marks) >= manyMarks { // each is looked up by what reads them
 		pgstats.Correct(ctx, s.pool, s.log, "hcbridge.mark", len(marks))
 	}
+	return s.unheld(ctx, t, marks)
+}
+
+// unheld puts off those of some marks whose record was held and whose row still has an
+// unsent change, and returns the others: it would be read only to be held again. What
+// becomes of the change makes the mark due (see Expedite), or the next look sees it.
+func (s *Sink) unheld(ctx context.Context, t *Table, marks []Mark) ([]Mark, error) {
+	var held []string
+	for _, m := range marks {
+		if t.ReadWrite && m.Reason == ReasonHeld {
+			held = append(held, m.SFID)
+		}
+	}
+	if len(held) == 0 {
+		return marks, nil
+	}
+	sql := strings.NewReplacer("{table}", t.ident(), "{log}", quote(t.Schema, "_trigger_log"), "{table_name}", literal(t.Name)).Replace(unsentSQL)
+	rows, err := s.pool.Query(ctx, sql, held)
+	if err != nil {
+		return nil, fmt.Errorf("pgsink: held records of %s: %w", t.Object, err)
+	}
+	unsent, err := collectSet(rows, "held records of "+t.Object)
+	if err != nil {
+		return nil, err
+	}
+	var wait [heldMost + 1][]Done // by the exponent of the delay, as in Apply
+	marks = slices.DeleteFunc(marks, func(m Mark) bool {
+		if m.Reason != ReasonHeld || !unsent[m.SFID] {
+			return false
+		}
+		n := min(m.Attempts+1, heldMost)
+		wait[n] = append(wait[n], Done{Object: m.Object, SFID: m.SFID, Seq: m.Seq})
+		return true
+	})
+	for n, done := range wait {
+		if err := s.Postpone(ctx, done, heldFirst<<n); err != nil {
+			return nil, err
+		}
+	}
 	return marks, nil
 }
+
+// heldFirst is how soon a held record is read again first, and heldMost how often that
+// time doubles.
+const (
+	heldFirst = 250 * time.Millisecond
+	heldMost  = 8
+)
 
 // manyMarks are more than may be compared all with all.
 const manyMarks = 50

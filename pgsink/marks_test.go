@@ -31,7 +31,7 @@ func TestMarks(t *testing.T) {
 			{Object: "Account", SFID: id(2), Reason: "c", Delay: time.Hour},
 			{Object: "Contact", SFID: id(3), Reason: "d"},
 		}})
-		marks, err := b.sink.DueMarks(t.Context(), "Account", 10)
+		marks, err := b.sink.DueMarks(t.Context(), b.table, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +44,7 @@ func TestMarks(t *testing.T) {
 		if err := b.sink.Postpone(t.Context(), []Done{{"Account", id(1), marks[0].Seq}, {"Account", id(2), -1}}, time.Hour); err != nil {
 			t.Fatal(err)
 		}
-		if marks, err = b.sink.DueMarks(t.Context(), "Account", 10); err != nil || len(marks) != 0 {
+		if marks, err = b.sink.DueMarks(t.Context(), b.table, 10); err != nil || len(marks) != 0 {
 			t.Errorf("due are %+v, %v, want none", marks, err)
 		}
 		objects("Contact")
@@ -85,7 +85,7 @@ func TestMarks(t *testing.T) {
 		b.exec("VACUUM (TRUNCATE FALSE) hcbridge.mark")
 		b.exec(fill)
 		b.want("0", "SELECT reltuples FROM pg_class WHERE oid = 'hcbridge.mark'::regclass")
-		if marks, err := b.sink.DueMarks(t.Context(), "Account", 200); err != nil || len(marks) != 200 {
+		if marks, err := b.sink.DueMarks(t.Context(), b.table, 200); err != nil || len(marks) != 200 {
 			t.Fatalf("%d marks, %v", len(marks), err)
 		}
 		b.want("2000", "SELECT reltuples FROM pg_class WHERE oid = 'hcbridge.mark'::regclass")

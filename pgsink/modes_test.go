@@ -36,7 +36,7 @@ func TestApplyWithoutPreparedStatements(t *testing.T) {
 			if err := b.sink.WriteState(t.Context(), "Account", func(s *State) { s.PollMark = at(1) }); err != nil {
 				t.Error(err)
 			}
-			if marks, err := b.sink.DueMarks(t.Context(), "Account", 5); err != nil || len(marks) != 1 {
+			if marks, err := b.sink.DueMarks(t.Context(), b.table, 5); err != nil || len(marks) != 1 {
 				t.Errorf("marks %+v, %v", marks, err)
 			}
 		})

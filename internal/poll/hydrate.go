@@ -43,7 +43,7 @@ const reasonMerged = "merged"
 // off, and then asked for apart from the others. Records that the bridge itself
 // deleted ([pgsink.ReasonRemoved]) are not read: who refers to them is marked.
 func (r *Reader) Hydrate(ctx context.Context, o Object) (n int, res pgsink.Result, err error) {
-	marks, err := r.sink.DueMarks(ctx, o.Name, r.Most(o))
+	marks, err := r.sink.DueMarks(ctx, o.Table, r.Most(o))
 	if err != nil || len(marks) == 0 {
 		return 0, res, err
 	}
