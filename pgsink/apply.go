@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"hcbridge/internal/pgstats"
 )
 
 //go:embed sql/lock_marks.sql
@@ -31,6 +33,8 @@ const (
 	maxAttempts = 4
 	// firstWait is the wait before the second attempt; it doubles.
 	firstWait = 20 * time.Millisecond
+	// manyRows are so many that a plan which reads the table for each takes seconds.
+	manyRows = 200
 	// rollbackTimeout bounds the clean-up of a failed transaction.
 	rollbackTimeout = 5 * time.Second
 )
@@ -53,6 +57,13 @@ func (s *Sink) Apply(ctx context.Context, b Batch) (Result, error) {
 	}
 	if len(p.groups)+len(p.done)+len(p.marks)+len(p.positions)+len(p.echoes) == 0 {
 		return Result{}, nil
+	}
+	for _, g := range p.groups {
+		// Of so many each is looked up in a table that an app may just have filled. The
+		// plan of before goes through all of it for each.
+		if len(g.items) >= manyRows {
+			pgstats.Correct(ctx, s.pool, s.log, g.table.ident(), len(g.items))
+		}
 	}
 	run, quick, looking, wait := s.pipelined, p.onlyEvents(), false, firstWait
 	for attempt := 1; ; attempt++ {
