@@ -32,7 +32,7 @@ func TestCorrect(t *testing.T) {
 		}
 	}
 	exec(t, pool, `CREATE TABLE "a queue" (id bigint PRIMARY KEY, name text) WITH (autovacuum_enabled = off)`)
-	want("never counted", 1000, -1)
+	want("never counted", 1000, 0)
 	fill := `INSERT INTO "a queue" SELECT n, 'n' FROM generate_series(1, 1000) AS n`
 	exec(t, pool, fill)
 	exec(t, pool, `DELETE FROM "a queue"`)
