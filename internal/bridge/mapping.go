@@ -323,14 +323,13 @@ func (m *mapping) equal(other *mapping) bool {
 
 // pollObject is the mapping as package poll sees it.
 func (m *mapping) pollObject(streamed func() bool) poll.Object {
-	var parents []poll.Parent
-	for _, c := range m.table.Columns {
-		if objects := m.lookups[c.Field]; objects != nil {
-			parents = append(parents, poll.Parent{Column: c.Name, Objects: objects})
-		}
+	lookups := slices.Sorted(maps.Keys(m.lookups))
+	parents := make([]poll.Parent, 0, len(lookups))
+	for _, field := range lookups {
+		parents = append(parents, poll.Parent{Column: pgsink.ColumnName(field), Objects: m.lookups[field]})
 	}
 	return poll.Object{
-		Name: m.cfg.Name, Table: m.table, Fields: m.fields, Moving: m.moving, Lookups: slices.Sorted(maps.Keys(m.lookups)), Deletes: m.delete, Replicates: m.logged, Merges: m.merges, Parents: parents,
+		Name: m.cfg.Name, Table: m.table, Fields: m.fields, Moving: m.moving, Lookups: lookups, Deletes: m.delete, Replicates: m.logged, Merges: m.merges, Parents: parents,
 		Interval: m.cfg.PollInterval, Streamed: streamed,
 	}
 }
