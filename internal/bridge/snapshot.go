@@ -32,21 +32,27 @@ var (
 // snapshotEvery is how often a status is saved that has not changed.
 const snapshotEvery = 5 * time.Second
 
-// publish leaves a copy of the status in the database until ctx ends, for commands that
-// run beside this process, whether a session has begun or not.
+// publish leaves a copy of the status in the database until ctx ends, and then once more,
+// for commands that run beside this process, whether a session has begun or not.
 func (b *Bridge) publish(ctx context.Context, pool pgPool) {
 	var saved []byte
 	savedAt := int64(beat.Never)
-	for ; ctx.Err() == nil; sleep(ctx, beat.Wait(refreshEvery)) {
+	save := func(ctx context.Context) {
 		body, err := json.Marshal(b.board.Snapshot())
 		saving := beat.Count(snapshotEvery)
 		if err != nil || bytes.Equal(body, saved) && saving == savedAt {
-			continue
+			return
 		}
 		if _, err := pool.Exec(ctx, snapshotSQL, b.cfg.Schema, string(body)); err == nil { // others tell of an outage
 			saved, savedAt = body, saving
 		}
 	}
+	for ; ctx.Err() == nil; sleep(ctx, beat.Wait(refreshEvery)) {
+		save(ctx)
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	save(last)
 }
 
 // Snapshot returns what the bridge at work on a schema last showed of itself, how

@@ -172,8 +172,8 @@ func TestEndedWithACallInHand(t *testing.T) {
 		return nil
 	})
 	r.Equal("Contact")
-	if held.Hits() != 1 || len(r.SF.Records("Contact")) != 1 {
-		t.Errorf("%d requests made %d records", held.Hits(), len(r.SF.Records("Contact")))
+	if n := len(r.SF.Records("Contact")); n != 1 {
+		t.Errorf("%d records were made", n)
 	}
 	if strings.Contains(next.Log.String(), `"event":"recovered_pending"`) {
 		t.Error("the other found it in doubt")
