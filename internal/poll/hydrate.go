@@ -154,8 +154,7 @@ type reading struct {
 
 // fetchAll reads the records of all parts, in one call if there are several.
 func (r *Reader) fetchAll(ctx context.Context, o Object, parts []reading) {
-	ctx, cancel := context.WithTimeout(ctx, readMost)
-	defer cancel()
+	ctx = salesforce.Within(ctx, r.readMost)
 	if len(parts) > 1 {
 		ctx = salesforce.Together(ctx)
 	}

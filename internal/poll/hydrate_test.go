@@ -1,18 +1,13 @@
 package poll
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"github.com/rs/zerolog"
 
 	"hcbridge/internal/salesforce"
 	"hcbridge/pgsink"
@@ -111,32 +106,34 @@ func TestReadBackOvertakenInASecond(t *testing.T) {
 	b.equal()
 }
 
-// mute is a Source that answers no reading.
-type mute struct{ Source }
-
-func (mute) Retrieve(ctx context.Context, _ string, _, _ []string) ([]json.RawMessage, error) {
-	<-ctx.Done()
-	return nil, &salesforce.Error{Op: "retrieve", Class: salesforce.Transient, Err: ctx.Err()}
-}
-
 // A call without an answer keeps the other objects from being read back for no longer
-// than half a minute, and fewer records are asked for after it.
+// than half a minute, and fewer records are asked for after it. A login is not hurried:
+// it is for all.
 func TestReadBackHeld(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		r := New(mute{}, nil, zerolog.Nop())
-		began := time.Now()
-		for _, n := range []int{1, 5} {
-			parts := make([]reading, n)
-			r.fetchAll(t.Context(), Object{Name: "Contact"}, parts)
-			if err := parts[n-1].err; !narrows(err) {
-				t.Errorf("%d parts: %v", n, err)
-			}
+	b := setup(t)
+	b.load()
+	if b.r.readMost != 30*time.Second {
+		t.Errorf("a call may take %s", b.r.readMost)
+	}
+	b.r.readMost = 50 * time.Millisecond
+	b.sf.RevokeTokens()
+	slow := b.sf.Fault(org.Fault{Path: "/oauth2/token", Verb: org.Slow, Delay: 500 * time.Millisecond})
+	held := b.sf.Fault(org.Fault{Path: "/composite", Verb: org.Hold, After: 1})
+	defer held.Remove()
+	for _, n := range []int{1, 5} {
+		parts := make([]reading, n)
+		for i := range parts {
+			parts[i].marks = []pgsink.Mark{{Object: "Contact", SFID: "003000000000001AAA"}}
 		}
-		if took := time.Since(began); took != 2*30*time.Second {
-			t.Errorf("two calls took %s", took)
+		b.r.fetchAll(t.Context(), b.o, parts)
+		if err := parts[n-1].err; !narrows(err) || !strings.Contains(err.Error(), "no answer in 50ms") {
+			t.Errorf("%d parts: %v", n, err)
 		}
-	})
+	}
+	if slow.Hits() == 0 || held.Hits() == 0 {
+		t.Errorf("%d logins, %d readings", slow.Hits(), held.Hits())
+	}
 }
 
 // What one answer holds is bounded.

@@ -104,14 +104,15 @@ type Reader struct {
 	sf       Source
 	sink     *pgsink.Sink
 	log      zerolog.Logger
-	loadPage int // records a page; defaultLoadPage but in tests
+	loadPage int           // records a page; defaultLoadPage but in tests
+	readMost time.Duration // the constant but in tests
 	batch    batches
 	full     chan struct{} // held by the one comparison that runs
 }
 
 // New returns a reader from sf into sink.
 func New(sf Source, sink *pgsink.Sink, log zerolog.Logger) *Reader {
-	return &Reader{sf: sf, sink: sink, log: log.With().Str("component", "poll").Logger(), loadPage: defaultLoadPage, full: make(chan struct{}, 1)}
+	return &Reader{sf: sf, sink: sink, log: log.With().Str("component", "poll").Logger(), loadPage: defaultLoadPage, readMost: readMost, full: make(chan struct{}, 1)}
 }
 
 // pages calls fn with the records of each page of a query until there are no
