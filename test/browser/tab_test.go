@@ -218,9 +218,11 @@ func (b *tab) value(selector string) string {
 }
 
 // click presses what selector finds, with the mouse. What is replaced between the
-// look for it and the press, as in a list that is drawn anew, is looked for again.
+// look for it and the press, as in a list that is drawn anew, is looked for again. While
+// a page is loading, what it has may still move.
 func (b *tab) click(selector string) {
 	b.t.Helper()
+	b.until("the whole page", `document.readyState === "complete"`)
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	for {
