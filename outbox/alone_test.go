@@ -51,7 +51,7 @@ func TestCallsWhileStorageIsFull(t *testing.T) {
 	b.sf.script(func(_ context.Context, call Call) ([]Outcome, error, bool) {
 		outcomes := make([]Outcome, len(call.Records))
 		for i := range outcomes {
-			outcomes[i].Failure = &Failure{Code: codeFull, Message: "storage limit exceeded"}
+			outcomes[i].Failure = &Failure{Code: CodeFull, Message: "storage limit exceeded"}
 		}
 		return outcomes, nil, false
 	})

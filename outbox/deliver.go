@@ -251,13 +251,12 @@ const untilAlone = 5
 // codeDuplicate is Salesforce's for a value that another record has already.
 const codeDuplicate = "DUPLICATE_VALUE"
 
-// codeFull is Salesforce's where the org's storage is full, and fullEvery how far apart
-// the moments are at which records come back that were refused for it: as few calls as
-// possible find out.
-const (
-	codeFull  = "STORAGE_LIMIT_EXCEEDED"
-	fullEvery = 5 * time.Second
-)
+// CodeFull is Salesforce's where the org's storage is full.
+const CodeFull = "STORAGE_LIMIT_EXCEEDED"
+
+// fullEvery is how far apart the moments are at which records come back that were refused
+// for that: as few calls as possible find out.
+const fullEvery = 5 * time.Second
 
 // mayOverlap gives an upsert that was refused as a duplicate another chance:
 // another request, maybe an earlier one of our own, may have made the record at

@@ -10,11 +10,11 @@ type planner struct {
 	tables   map[string]*Table
 	merged   bool
 	batch    int
-	attempts func(key) int   // failed attempts so far of a record that may be better off in a smaller call
-	waits    func(key) bool  // the record's back-off is not over
-	late     func(key) *late // a request of the record that may still take effect; nil = none
-	crowds   func(*Table) bool
-	silent   func() bool // Salesforce does not answer, so that what cannot be repeated waits; nil = it does
+	attempts func(key) int     // failed attempts so far of a record that may be better off in a smaller call
+	waits    func(key) bool    // the record's back-off is not over
+	late     func(key) *late   // a request of the record that may still take effect; nil = none
+	crowds   func(*Table) bool // its calls are slow, and leave one place to others, see aside.go
+	silent   func() bool       // Salesforce does not answer, so that what cannot be repeated waits; nil = it does
 
 	bulk     func(*item) bool // may go by a job; nil = there are none
 	bulkFrom int              // items of a job at least

@@ -356,7 +356,7 @@ func (w *Worker) note(r *result) int {
 			wait := w.cfg.Backoff(n)
 			old := w.retries[i.key]
 			w.retries[i.key] = retry{attempts: n, due: time.Now().Add(wait), first: old.first, duplicate: old.duplicate || r.failure.Code == codeDuplicate}
-			if r.failure.Code == codeFull {
+			if r.failure.Code == CodeFull {
 				w.retries[i.key] = w.retries[i.key].together()
 			}
 			if r.failure.InDoubt && old.first.IsZero() {

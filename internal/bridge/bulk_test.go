@@ -18,7 +18,7 @@ import (
 func TestLimitsOfJobs(t *testing.T) {
 	t.Parallel()
 	for code, class := range map[string]outbox.Class{
-		codeStorage: outbox.Transient, "LIMIT_EXCEEDED": outbox.Permanent, salesforce.CodeReadOnly: outbox.Limit,
+		outbox.CodeFull: outbox.Transient, "LIMIT_EXCEEDED": outbox.Permanent, salesforce.CodeReadOnly: outbox.Limit,
 	} {
 		t.Run(code, func(t *testing.T) {
 			t.Parallel()

@@ -49,7 +49,7 @@ func (d sender) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 			if len(r.Errors) > 0 {
 				outcomes[i].Failure = d.s.schema.refused(ofRecord(r.Errors[0]))
 			}
-			if f := outcomes[i].Failure; f.Code == codeStorage {
+			if f := outcomes[i].Failure; f.Code == outbox.CodeFull {
 				full = f
 			}
 		}
@@ -139,8 +139,6 @@ func failure(err error) *outbox.Failure {
 	return f
 }
 
-const codeStorage = "STORAGE_LIMIT_EXCEEDED"
-
 // ofRecord is a failure of one record in an answer to many. Few limits are then about
 // all: where the org's storage is full, the record waits, and any other limit is one
 // that the record itself goes beyond, unless that passes soon.
@@ -148,7 +146,7 @@ func ofRecord(e *salesforce.Error) *outbox.Failure {
 	f := failure(e)
 	switch {
 	case f.Class != outbox.Limit || f.Code == salesforce.CodeRequestLimit || f.Code == salesforce.CodeReadOnly || e.Barred():
-	case f.Code == codeStorage:
+	case f.Code == outbox.CodeFull:
 		f.Class = outbox.Transient
 	default:
 		f.Class, f.Retries = outbox.Permanent, parentPatience

@@ -26,7 +26,7 @@ func TestLimitsOfRecords(t *testing.T) {
 		{salesforce.CodeRequestLimit, 0, outbox.Limit, 0},
 		{salesforce.CodeReadOnly, 0, outbox.Limit, 0},
 		{"TXN_SECURITY_NO_ACCESS", 403, outbox.Limit, 0},
-		{codeStorage, 0, outbox.Transient, 0},
+		{outbox.CodeFull, 0, outbox.Transient, 0},
 		{"LIMIT_EXCEEDED", 0, outbox.Permanent, parentPatience},
 	} {
 		f := ofRecord(&salesforce.Error{Class: salesforce.Limit, Code: c.code, Status: c.status})
