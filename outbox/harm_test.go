@@ -276,6 +276,25 @@ func TestHostileSearchPath(t *testing.T) {
 	}
 }
 
+// What runs as its owner pins the search_path, for what it calls and does not know: a
+// user's trigger on the log.
+func TestDefinersPinTheSearchPath(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var n int
+	var loose string
+	err := b.pool.QueryRow(t.Context(), `SELECT count(*), COALESCE(string_agg(p.oid::regprocedure::text, ' ') FILTER (WHERE NOT EXISTS (
+			SELECT FROM unnest(p.proconfig) AS c WHERE c = 'search_path=pg_catalog, pg_temp')), '')
+		FROM pg_proc AS p WHERE p.prosecdef AND p.pronamespace = 'salesforce'::regnamespace`).Scan(&n, &loose)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.want("definers without search_path", loose, "")
+	if n < 3 {
+		t.Errorf("%d functions run as their owner", n)
+	}
+}
+
 // A prepared transaction is captured, and found by polling: notifying would
 // make PREPARE TRANSACTION fail (fault 94).
 func TestTwoPhaseCommit(t *testing.T) {
