@@ -30,8 +30,9 @@
 // Changes are logged by AFTER STATEMENT triggers from transition tables, one
 // entry for each changed row, as Heroku Connect's row triggers do it. The
 // trigger of its name, hc_<t>_logtrigger, logs the updates; hc_<t>_logtrigger_insert
-// and _delete are beside it and rest while it is disabled. Where one statement's
-// foreign keys both change and delete a row, the deletion may be logged first.
+// and _delete are beside it and rest while it is disabled. A statement is logged when
+// it has ended, and so behind what the app's row triggers, or its foreign keys, did to
+// the same row meanwhile; the planner puts that right (order.go).
 //
 // An app's transaction never waits for another writer or fails because of
 // capture: functions only append, take no lock that is waited for, look up no
@@ -47,8 +48,9 @@
 //
 // Entries are found by their state, never by a position: ids are drawn before
 // the commit, so a reader that remembers the highest id loses what commits
-// late. Per record the order of ids is the order of commits, because an id is
-// drawn while the row is locked and the sequence caches nothing. Across records
+// late. Per record the order of ids is the order of transactions, because an id is
+// drawn while the row is locked and the sequence caches nothing; within one, the
+// images of the row tell the order of changes. Across records
 // only what depends on each other is ordered: a parent's insert goes before the
 // children that name it by external id, a delete goes after the earlier changes
 // that mention the record.

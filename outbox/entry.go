@@ -30,6 +30,8 @@ type key struct {
 // entry is one row of the trigger log.
 type entry struct {
 	id      int64
+	at      int64 // its place in the order of changes, see order.go; 0 = id
+	txid    int64 // of the app's transaction; 0 = unknown
 	key     key
 	state   string
 	action  string
@@ -55,6 +57,7 @@ type backlog struct {
 	lost    map[reference]int64 // named external ids of records whose insert FAILED, and its entry
 	flight  []*item             // in jobs that are not over, or in doubt
 	hidden  map[string]int64    // objects that are mentioned from these entries on by changes of held tables
+	more    map[key]bool        // records of which not all NEW entries were read
 	cut     int64               // from here on changes that mention other records may be missing; 0 = none are
 	stuck   []*item             // traces of records that are not read, as nothing of them may go
 	blind   int64               // from here on traces may be missing; 0 = none are

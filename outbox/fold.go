@@ -24,6 +24,7 @@ func (p planner) record(t *Table, entries []*entry, b backlog) (items []*item, d
 			r.failed = append(r.failed, e)
 		}
 	}
+	r.arrange(entries)
 	if r.vanished(entries) {
 		return nil, []drop{{item: r.bundle(entries)}}
 	}
@@ -50,6 +51,19 @@ type recorder struct {
 	drops   []drop
 }
 
+// arrange puts the entries, and the refused ones, into the order in which they happened.
+func (r *recorder) arrange(entries []*entry) {
+	all := slices.Concat(r.failed, entries)
+	if r.deleted != nil {
+		all = append(all, r.deleted)
+	}
+	if len(all) > 1 {
+		arrange(all)
+		slices.SortFunc(entries, byPlace)
+		slices.SortFunc(r.failed, byPlace)
+	}
+}
+
 // vanished reports whether the row came and went before anything of it was
 // sent. An insert in doubt may exist, so it is sent (as an upsert) and then
 // deleted.
@@ -57,7 +71,10 @@ func (r *recorder) vanished(entries []*entry) bool {
 	if !r.missing || r.deleted == nil || r.wait {
 		return false
 	}
-	unknown := func(e *entry) bool { return e.sfid == "" && e.id < r.deleted.id && !e.inDoubt() }
+	unknown := func(e *entry) bool {
+		before := e.place() < r.deleted.place() || e.txid != 0 && e.txid == r.deleted.txid
+		return e.sfid == "" && before && !e.inDoubt()
+	}
 	return all(entries, unknown) && all(r.failed, unknown)
 }
 
@@ -71,7 +88,7 @@ func all(list []*entry, is func(*entry) bool) bool {
 func (r *recorder) withFailed(entries []*entry) []*entry {
 	again := slices.DeleteFunc(slices.Clone(r.failed), func(e *entry) bool { return e.inDoubt() || e.broken != nil })
 	entries = append(again, entries...)
-	slices.SortFunc(entries, func(x, y *entry) int { return cmp.Compare(x.id, y.id) })
+	slices.SortFunc(entries, byPlace)
 	return entries
 }
 
@@ -94,7 +111,8 @@ func (r *recorder) add(e *entry) {
 }
 
 // insert starts the record anew: it carries the whole row, so that whatever
-// was open before it is part of it.
+// was open before it is part of it. Updates that were made of just that row come after
+// it: they are older in the log where the insert was sent again from the archive.
 func (r *recorder) insert(e *entry) {
 	i := r.bundle([]*entry{e})
 	i.op = Insert
@@ -131,10 +149,28 @@ func (r *recorder) insert(e *entry) {
 			}
 		}
 	}
-	before = slices.DeleteFunc(before, func(f *entry) bool { return f.id > e.id })
-	slices.SortFunc(before, func(x, y *entry) int { return cmp.Compare(x.id, y.id) })
-	i.entries = slices.Concat(before, []*entry{e})
+	before = slices.DeleteFunc(before, func(f *entry) bool { return f.place() > e.place() })
+	slices.SortFunc(before, byPlace)
+	r.failed = slices.DeleteFunc(r.failed, func(f *entry) bool { return slices.Contains(before, f) })
+	part, since := sinceRow(before, e.values)
+	i.entries = slices.Concat(part, []*entry{e})
 	r.push(i)
+	for _, u := range since {
+		r.update(u)
+	}
+}
+
+// sinceRow divides entries from before an insert into those that are part of its row,
+// and the updates that were made of it.
+func sinceRow(before []*entry, row map[string]*string) (part, since []*entry) {
+	for _, u := range before {
+		if u.action == actionUpdate && u.onTop(row) {
+			since, row = append(since, u), overlay(row, u.values)
+		} else {
+			part = append(part, u)
+		}
+	}
+	return part, since
 }
 
 func (r *recorder) update(e *entry) {
@@ -183,7 +219,7 @@ type rest struct {
 // were, they would put back older values.
 func (r *recorder) overtaken(e *entry) (rests []rest) {
 	for _, f := range r.failed {
-		if f.action != actionUpdate || f.id > e.id || f.broken != nil || f.inDoubt() {
+		if f.action != actionUpdate || f.place() > e.place() || f.broken != nil || f.inDoubt() {
 			continue
 		}
 		left := maps.Clone(f.values)
@@ -209,7 +245,7 @@ func (r *recorder) remove(e *entry) {
 	}
 	if !r.merged { // what waits for its fields waits for nothing any more
 		for _, f := range r.failed {
-			if f.withheld() && f.id < e.id {
+			if f.withheld() && f.place() < e.place() {
 				i.rests = append(i.rests, rest{entry: f})
 			}
 		}

@@ -92,12 +92,17 @@ func (r *result) withhold(others []*entry) *withheld {
 			a.old[c] = was
 		}
 	}
+	arrange(others)
+	last := i.entries[len(i.entries)-1]
+	if n := slices.IndexFunc(others, func(e *entry) bool { return e.id == last.id }); n >= 0 {
+		last = others[n]
+	}
 	var keeper *entry
 	for _, e := range others {
 		if slices.ContainsFunc(i.entries, func(own *entry) bool { return own.id == e.id }) {
 			continue
 		}
-		if e.id > i.entries[len(i.entries)-1].id {
+		if e.place() > last.place() {
 			maps.DeleteFunc(a.values, func(c string, _ *string) bool { _, newer := e.values[c]; return newer })
 		}
 		if e.withheld() {

@@ -119,13 +119,39 @@ func (w *Worker) loadChanges(ctx context.Context, b *backlog, keys []key) error 
 		return err //nolint:wrapcheck // wrapped by load
 	}
 	slices.SortFunc(b.entries, func(x, y *entry) int { return cmp.Compare(x.id, y.id) })
-	n := map[key]int{}
+	w.cutOff(b)
+	return nil
+}
+
+// cutOff notes of which records not all entries were read. What was read of the last
+// transaction of one may be a part of it, of which nobody can tell the order: it is left
+// for later, if there is anything before it.
+func (w *Worker) cutOff(b *backlog) {
+	byRecord := map[key][]*entry{}
 	for _, e := range b.entries {
-		if n[e.key]++; n[e.key] == w.perRecord() && (b.cut == 0 || e.id < b.cut) && w.tables[e.key.table].refers() {
-			b.cut = e.id
+		byRecord[e.key] = append(byRecord[e.key], e)
+	}
+	later := map[*entry]bool{}
+	b.more = map[key]bool{}
+	for k, list := range byRecord {
+		n := len(list)
+		if n < w.perRecord() {
+			continue
+		}
+		b.more[k] = true
+		for tx := list[n-1].txid; tx != 0 && n > 0 && list[n-1].txid == tx; n-- {
+		}
+		if n == 0 {
+			n = len(list)
+		}
+		for _, e := range list[n:] {
+			later[e] = true
+		}
+		if w.tables[k.table].refers() {
+			b.cut = earlier(b.cut, list[n-1].id)
 		}
 	}
-	return nil
+	b.entries = slices.DeleteFunc(b.entries, func(e *entry) bool { return later[e] })
 }
 
 // loadIDs finds the Salesforce ids of records whose entries do not tell them.
@@ -219,9 +245,9 @@ func (w *Worker) loadLost(ctx context.Context, entries []*entry) (map[reference]
 func (w *Worker) scanEntries(rows pgx.Rows, before ...any) ([]*entry, error) {
 	var list []*entry
 	var table, state, action, sfid, message repeated
-	var id, record pgtype.Int8
+	var id, txid, record pgtype.Int8
 	var values, old *string
-	columns := append(slices.Clone(before), &id, &table, &record, &state, &action, &sfid, &message, &values, &old)
+	columns := append(slices.Clone(before), &id, &txid, &table, &record, &state, &action, &sfid, &message, &values, &old)
 	for rows.Next() {
 		if err := rows.Scan(columns...); err != nil {
 			return nil, err //nolint:wrapcheck // wrapped by load
@@ -229,7 +255,7 @@ func (w *Worker) scanEntries(rows pgx.Rows, before ...any) ([]*entry, error) {
 		if !id.Valid || !record.Valid {
 			continue
 		}
-		e := &entry{id: id.Int64, key: key{string(table), record.Int64}, state: string(state), action: string(action), sfid: string(sfid), message: string(message)}
+		e := &entry{id: id.Int64, txid: txid.Int64, key: key{string(table), record.Int64}, state: string(state), action: string(action), sfid: string(sfid), message: string(message)}
 		e.values = e.read(values, nil)
 		e.old = e.read(old, w.befores(e))
 		list = append(list, e)

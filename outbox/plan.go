@@ -49,7 +49,7 @@ type item struct {
 	key     key
 	table   *Table
 	op      Op
-	entries []*entry           // ids ascending
+	entries []*entry           // in the order in which they happened
 	carrier *entry             // becomes SUCCESS, the others MERGED
 	values  map[string]*string // newest of each column
 	old     map[string]*string // oldest of each column
@@ -175,10 +175,10 @@ func (p planner) behindLate(items []*item, k key) {
 func (i *item) position() int64 {
 	for _, e := range i.entries {
 		if e.state == stateNew {
-			return e.id
+			return e.place()
 		}
 	}
-	return i.carrier.id
+	return i.carrier.place()
 }
 
 // place puts an item one level below the deepest it depends on. Where

@@ -112,6 +112,7 @@ func (w *Worker) orphaned(ctx context.Context, bundles [][]*entry) ([]*result, e
 	}
 	var list []*result
 	for _, entries := range bundles {
+		arrange(entries)
 		if entries[0].job() != "" { // its fate will be told
 			for _, e := range entries {
 				w.adopt(e, sfids[e.key])

@@ -132,7 +132,7 @@ func (w *Worker) learn(b backlog, p plan) {
 			continue
 		}
 		st := &stuckRecord{at: w.planned, round: v.round, met: v.scans, from: entries[0].id, upTo: entries[len(entries)-1].id}
-		if len(entries) == w.perRecord() && w.tables[k.table].refers() {
+		if b.more[k] && w.tables[k.table].refers() {
 			st.cut = st.upTo
 		}
 		for _, i := range items {
