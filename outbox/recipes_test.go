@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"context"
 	"testing"
 )
 
@@ -50,6 +51,26 @@ func TestRecipes(t *testing.T) {
 		b.drain()
 		b.want("archive", b.archived(), "UPDATE/REQUEUED INSERT/SUCCESS UPDATE/SUCCESS")
 		b.want("calls", b.sf.sent(), "insert Contact 1, update Contact 1")
+	})
+
+	t.Run("IGNORED while it is on its way is IGNORED if it is refused", func(t *testing.T) {
+		t.Parallel()
+		for name, f := range map[string]Failure{"refused": {Class: Permanent, Code: "NO", Message: "no"}, "put back": {Class: Transient, Code: "LATER", Message: "later"}} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				b := setup(t)
+				b.sf.script(func(context.Context, Call) ([]Outcome, error, bool) {
+					b.exec(`UPDATE salesforce._trigger_log SET state = 'IGNORED'`)
+					fail := f
+					return []Outcome{{Failure: &fail}}, nil, false
+				})
+				b.exec(`INSERT INTO salesforce.contact (lastname) VALUES ('a')`)
+				b.drain()
+				b.want("live", b.live(), "")
+				b.want("archive", b.archived(), "INSERT/IGNORED")
+				b.want("calls", b.sf.sent(), "insert Contact 1")
+			})
+		}
 	})
 
 	t.Run("hc_capture_insert_from_row sends the row as it is now", func(t *testing.T) {
