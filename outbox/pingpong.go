@@ -3,6 +3,7 @@ package outbox
 import (
 	"fmt"
 	"hash/maphash"
+	"strings"
 	"time"
 )
 
@@ -10,7 +11,8 @@ import (
 // on for ever, at the price of all API calls. A turn is a change of ours that
 // brings back the value we sent last, after somebody else has changed it. More than
 // maxTurns of one field within turnsWithin are no people. Values that are new each
-// time are no turns: Salesforce may round every one of a hot record.
+// time are no turns: Salesforce may round every one of a hot record. Nor is what a user
+// has back from the archive.
 const (
 	maxTurns    = 5
 	turnsWithin = 10 * time.Minute
@@ -64,7 +66,15 @@ func (t *turns) refuse(i *item) *Failure {
 // is not known, as captures by hand are, nobody can tell.
 func (t *turns) turned(f *turn, i *item, column string) bool {
 	before, known := i.old[column]
-	return known && t.hash(before) != f.sent && t.hash(i.values[column]) == f.sent
+	return known && !i.requeued() && t.hash(before) != f.sent && t.hash(i.values[column]) == f.sent
+}
+
+// requeueMark is the message of entries that a user has had back from the archive.
+const requeueMark = "REQUEUED: sent again from the archive"
+
+// requeued reports whether all of the item is from the archive.
+func (i *item) requeued() bool {
+	return all(i.entries, func(e *entry) bool { return strings.HasPrefix(e.message, requeueMark) })
 }
 
 // note remembers what was sent.

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"strings"
 	"testing"
 )
 
@@ -71,6 +72,22 @@ func TestRecipes(t *testing.T) {
 				b.want("calls", b.sf.sent(), "insert Contact 1")
 			})
 		}
+	})
+
+	t.Run("REQUEUE brings a change back as often as it is asked for", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.hex(`INSERT INTO salesforce.contact (lastname, sfid) VALUES ('a', '003')`)
+		b.sf.records["003"] = map[string]any{}
+		b.exec(`UPDATE salesforce.contact SET lastname = 'b'`)
+		b.drain()
+		for n := range maxTurns + 3 {
+			b.exec(`UPDATE salesforce._trigger_log_archive SET state = 'REQUEUE' WHERE state = 'SUCCESS'`)
+			b.drain()
+			b.want("log", b.live(), "")
+			b.want("archive", b.archived(), strings.Repeat("UPDATE/REQUEUED ", n+1)+"UPDATE/SUCCESS")
+		}
+		b.want("of one transaction", b.one(`SELECT count(DISTINCT txid) FROM salesforce._trigger_log_archive`), "1")
 	})
 
 	t.Run("hc_capture_insert_from_row sends the row as it is now", func(t *testing.T) {

@@ -44,7 +44,7 @@ func (w *Worker) tidyIfDue(ctx context.Context) error {
 	if n < tidyBatch {
 		w.tidied = round
 	}
-	if _, err := w.pool.Exec(ctx, w.sql.tidyRequeue); err != nil {
+	if _, err := w.pool.Exec(ctx, w.sql.tidyRequeue, requeueMark); err != nil {
 		return ended(ctx, "requeue", err)
 	}
 	if now.Sub(w.lastPurge) < purgeEvery {
