@@ -193,8 +193,16 @@ func TestDoubt(t *testing.T) {
 		})
 		b.exec(`INSERT INTO salesforce.account (name) VALUES ('a')`)
 		eventually(t, "parked", func() bool { b.run(); return b.live() == "INSERT/FAILED" })
-		b.want("row", b.one(`SELECT concat_ws('|', _hc_lastop, _hc_err::json->>'code', _hc_err LIKE '%acc000000000001AAA%') FROM salesforce.account`), "FAILED|IN_DOUBT|t")
+		hinted := func() {
+			t.Helper()
+			b.want("row", b.one(`SELECT concat_ws('|', _hc_lastop, _hc_err::json->>'code', _hc_err LIKE '%acc000000000001AAA%') FROM salesforce.account`), "FAILED|IN_DOUBT|t")
+			b.want("log", b.list(`SELECT concat_ws('|', state, sf_message LIKE '%Records that may be it: acc000000000001AAA.', (length(sf_message) - length(replace(sf_message, 'IN_DOUBT', ''))) / 8) FROM salesforce._trigger_log`), "FAILED|t|1")
+		}
+		hinted()
 		b.drain()
+		b.exec(`UPDATE salesforce._trigger_log SET state = 'NEW'`) // is not to send it: the message stays
+		b.drain()
+		hinted()
 		b.want("calls", b.sf.sent(), "insert Account 1")
 	})
 

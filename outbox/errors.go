@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -120,6 +121,19 @@ func parked(cause *Failure, candidates ...string) *Failure {
 	return &Failure{
 		Class: Permanent, InDoubt: true, Code: CodeInDoubt,
 		Message: fmt.Sprintf("%s: the answer to this insert was lost (%s). The record may exist in Salesforce, so the insert is not sent again "+
-			"by itself. Look for it there: if it exists, dismiss this entry (state IGNORED); if not, retry it by its id, or set state NEW and sf_message NULL.%s", CodeInDoubt, why, candidatesText(candidates)),
+			"by itself. "+parkedAdvice+" if it exists, dismiss this entry (state IGNORED); if not, retry it by its id, or set state NEW and sf_message NULL.%s", CodeInDoubt, why, candidatesText(candidates)),
 	}
+}
+
+// parkedAdvice is how parked begins to say what to do.
+const parkedAdvice = "Look for it there:"
+
+// parked is why an insert in doubt is parked again that somebody has made NEW. Where its
+// message says it already, with the records that may be it, that stays.
+func (e *entry) parked() *Failure {
+	f := parked(nil)
+	if strings.Contains(e.message, parkedAdvice) {
+		f.Message = e.message
+	}
+	return f
 }

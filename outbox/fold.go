@@ -124,7 +124,7 @@ func (r *recorder) insert(e *entry) {
 		i.sfid = cmp.Or(r.sfid, e.sfid)
 	}
 	if i.op == Insert && e.inDoubt() {
-		r.drop(e, parked(nil))
+		r.drop(e, e.parked())
 		r.wait = true
 		return
 	}
