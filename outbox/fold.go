@@ -26,7 +26,7 @@ func (p planner) record(t *Table, entries []*entry, b backlog) (items []*item, d
 	}
 	r.arrange(entries)
 	if r.vanished(entries) {
-		return nil, []drop{{item: r.bundle(entries)}}
+		return nil, []drop{{item: r.bundle(entries), idle: len(r.failed) == 0}}
 	}
 	if p.merged {
 		entries = r.withFailed(entries)
@@ -294,7 +294,7 @@ func (r *recorder) push(i *item) {
 func (r *recorder) drop(e *entry, f *Failure) {
 	i := r.bundle([]*entry{e})
 	i.op = Update
-	r.drops = append(r.drops, drop{i, f})
+	r.drops = append(r.drops, drop{item: i, failure: f})
 }
 
 // bundle is an item of entries, carried by the last.

@@ -76,8 +76,9 @@ func TestTriggersOnTheirOwnRow(t *testing.T) {
 			func(b *bundle) {
 				b.exec(`CREATE TABLE public.parent (key integer PRIMARY KEY, code integer UNIQUE); INSERT INTO public.parent VALUES (1, 2);
 					ALTER TABLE salesforce.account ADD FOREIGN KEY (numberofemployees) REFERENCES public.parent (code) ON DELETE SET NULL;
-					ALTER TABLE salesforce.account ADD COLUMN owner integer REFERENCES public.parent ON DELETE CASCADE`)
-				b.hex(`UPDATE salesforce.account SET owner = 1, numberofemployees = 2`)
+					ALTER TABLE salesforce.account ADD COLUMN owner integer REFERENCES public.parent ON DELETE CASCADE;
+					ALTER TABLE salesforce.account ADD COLUMN other integer REFERENCES public.parent ON DELETE SET NULL`)
+				b.hex(`UPDATE salesforce.account SET owner = 1, numberofemployees = 2; INSERT INTO salesforce.account (other) VALUES (1)`)
 			},
 			`DELETE FROM public.parent`, "",
 		},
@@ -94,7 +95,7 @@ func TestTriggersOnTheirOwnRow(t *testing.T) {
 				b.exec(c.sql)
 				b.drain()
 				b.want("log", b.live(), "")
-				b.want("nothing was refused", b.list(`SELECT action || state FROM salesforce._trigger_log_archive WHERE state NOT IN ('SUCCESS', 'MERGED', 'IGNORE', 'IGNORED')`), "")
+				b.want("nothing was refused", b.list(`SELECT action || state FROM salesforce._trigger_log_archive WHERE state NOT IN ('SUCCESS', 'MERGED', 'IGNORE')`), "")
 				want := "map[]"
 				if c.record != "" {
 					want = fmt.Sprintf("map[%s:map[%s]]", id, c.record)

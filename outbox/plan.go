@@ -32,6 +32,7 @@ type plan struct {
 type drop struct {
 	item    *item
 	failure *Failure // nil = IGNORED
+	idle    bool     // IGNORE, as the row was gone before anything of it was sent
 }
 
 // call is a request to be: items of one table and operation, none of which

@@ -19,7 +19,7 @@ const (
 	accepted outcome = iota + 1 // Salesforce has it: SUCCESS, the folded ones MERGED
 	refused                     // FAILED
 	again                       // back to NEW
-	ignored                     // IGNORED, nothing to send
+	ignored                     // IGNORED, or IGNORE, nothing to send
 	inDoubt                     // inserts FAILED, updates that were folded into them back to NEW
 	unknown                     // its answer was lost: PENDING until it is known what became of it
 )
@@ -35,6 +35,7 @@ type result struct {
 	note     string
 	sent     time.Time // when the request left; zero if none did
 	late     time.Time // until when it may run on, if it was not answered
+	idle     bool      // ignored, as the row was gone before anything of it was sent
 	vain     bool      // a delete that met no record
 	withheld *withheld // what of it is kept for later; nil = nothing
 
@@ -50,7 +51,7 @@ type settlement struct {
 
 func dropped(d drop) *result {
 	if d.failure == nil {
-		return &result{item: d.item, outcome: ignored, sfid: d.item.sfid}
+		return &result{item: d.item, outcome: ignored, sfid: d.item.sfid, idle: d.idle}
 	}
 	out := refused
 	if d.failure.Code == CodeInDoubt {

@@ -78,7 +78,11 @@ func (b *logWrite) add(r *result) {
 				b.archive(e, stateMerged, r.sfid, fmt.Sprintf("merged into %d", i.carrier.id), &i.carrier.id)
 			}
 		case ignored:
-			b.archive(e, stateIgnored, r.sfid, cmp.Or(r.remarks(), "nothing to send"), nil)
+			state, why := stateIgnored, "nothing to send"
+			if r.idle {
+				state, why = stateIgnore, "deleted before it was sent"
+			}
+			b.archive(e, state, r.sfid, cmp.Or(r.remarks(), why), nil)
 		case refused:
 			b.keep(e, stateFailed, r.failure.text())
 		case again:

@@ -276,7 +276,7 @@ func TestWorker(t *testing.T) {
 		b.exec(`INSERT INTO salesforce.account (name) VALUES ('a'); UPDATE salesforce.account SET name = 'b'; DELETE FROM salesforce.account`)
 		b.drain()
 		b.want("calls", b.sf.sent(), "")
-		b.want("archive", b.archived(), "INSERT/IGNORED UPDATE/IGNORED DELETE/IGNORE")
+		b.want("archive", b.archived(), "INSERT/IGNORE UPDATE/IGNORE DELETE/IGNORE")
 	})
 
 	t.Run("the delete of a refused insert dismisses it", func(t *testing.T) {
