@@ -5,12 +5,16 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"hcbridge/config"
@@ -44,8 +48,8 @@ const failOverLoss = time.Minute
 // person adopts the database: outbound stands still meanwhile, since rows of a
 // copy, or of yesterday, would be written over what is right in Salesforce.
 //
-// Which cluster and database this is says whether it is a copy; a fail-over keeps
-// both. How far it has come is the epoch: a number that grows while writes are
+// Which cluster and database this is, and at which address, says whether it is a
+// copy; a fail-over keeps the first two. How far it has come is the epoch: a number that grows while writes are
 // sent, and is noted in the Description of one of our PushTopics. If Salesforce
 // knows a later one than the database, the database was set back, or a copy of it
 // was at work; or a fail-over has lost the commit of an epoch, which this process
@@ -97,12 +101,20 @@ func (b *begun) lost(epoch int64) bool {
 // checkIdentity compares the database with what it was and what Salesforce remembers of
 // it, and returns why nothing may be sent, "" if it may.
 func (s *session) checkIdentity(ctx context.Context) (unsafe string, err error) {
-	system, err := systemIdentifier(ctx, s.pool)
+	system, err := askServer(ctx, s.pool, "SELECT system_identifier::text FROM pg_control_system()")
+	if err != nil {
+		return "", err
+	}
+	line, err := askServer(ctx, s.pool, "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)")
+	if err != nil {
+		return "", err
+	}
+	address, err := addressOf(s.cfg.DatabaseURL.Reveal())
 	if err != nil {
 		return "", err
 	}
 	var epoch int64
-	if err := s.pool.QueryRow(ctx, identitySQL, s.cfg.Schema, system).Scan(&unsafe, &epoch); err != nil {
+	if err := s.pool.QueryRow(ctx, identitySQL, s.cfg.Schema, system, address, line).Scan(&unsafe, &epoch); err != nil {
 		return "", fmt.Errorf("identity of the database: %w", err)
 	}
 	noted, name, err := s.notedEpoch(ctx)
@@ -124,17 +136,33 @@ func (s *session) checkIdentity(ctx context.Context) (unsafe string, err error) 
 	return unsafe, nil
 }
 
-// systemIdentifier names the cluster, nil where the role may not ask.
-func systemIdentifier(ctx context.Context, pool pgPool) (*string, error) {
-	var id string
-	err := pool.QueryRow(ctx, "SELECT system_identifier::text FROM pg_control_system()").Scan(&id)
+// askServer asks the server about itself, and returns nil where the role may not, or
+// the server cannot tell.
+func askServer(ctx context.Context, pool pgPool, sql string) (*string, error) {
+	var answer string
+	err := pool.QueryRow(ctx, sql).Scan(&answer)
 	switch {
 	case err == nil:
-		return &id, nil
+		return &answer, nil
 	case isDatabase(err) && !isDatabaseDown(err):
 		return nil, nil
 	}
-	return nil, fmt.Errorf("identity of the cluster: %w", err)
+	return nil, fmt.Errorf("identity of the server: %w", err)
+}
+
+// addressOf is where a connection string leads: all its servers, in any order, and the
+// database; no credentials.
+func addressOf(url string) (string, error) {
+	cfg, err := pgconn.ParseConfig(url)
+	if err != nil {
+		return "", errors.New("DATABASE_URL is not a Postgres connection string") // the cause may show a password
+	}
+	servers := []string{net.JoinHostPort(strings.ToLower(cfg.Host), strconv.Itoa(int(cfg.Port)))}
+	for _, f := range cfg.Fallbacks { // with and without TLS, too
+		servers = append(servers, net.JoinHostPort(strings.ToLower(f.Host), strconv.Itoa(int(f.Port))))
+	}
+	slices.Sort(servers)
+	return strings.Join(slices.Compact(servers), ",") + "/" + cfg.Database, nil
 }
 
 // notedEpoch is the epoch that Salesforce knows, and where.

@@ -78,3 +78,83 @@ func TestEpochLostByAFailOver(t *testing.T) {
 		}
 	})
 }
+
+// A copy of the server's files is at another address, was started for itself, and has no
+// later timeline (fault 100). What differs in one of these alone is no copy, and is
+// remembered. Once it is unsafe it stays so until a person says otherwise.
+func TestPlaceTellsACopy(t *testing.T) {
+	t.Parallel()
+	pool := migrated(t)
+	s := newSession(New(scheduleConfig(), "test", zerolog.Nop()), pool, nil)
+	if _, err := pool.Exec(t.Context(), "INSERT INTO hcbridge.instance (schema, org_id) VALUES ('salesforce', '00D000000000001EAA')"); err != nil {
+		t.Fatal(err)
+	}
+	const here = "SELECT (address, started, timeline)::text FROM hcbridge.instance"
+	look := func() (unsafe, place string) {
+		t.Helper()
+		unsafe, err := s.checkIdentity(t.Context())
+		if err == nil {
+			err = pool.QueryRow(t.Context(), here).Scan(&place)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return unsafe, place
+	}
+	unsafe, place := look()
+	if unsafe != "" || strings.Contains(place, ",,") {
+		t.Fatalf("the first look finds %q, and remembers %s", unsafe, place)
+	}
+	for _, c := range []struct {
+		name, was string
+		safe      bool
+	}{
+		{"started again", "started = started - interval '1 day'", true},
+		{"reached by another name", "address = 'elsewhere:5432/app'", true},
+		{"promoted", "address = 'elsewhere:5432/app', started = started - interval '1 day', timeline = '00000000'", true},
+		{"copied", "address = 'elsewhere:5432/app', started = started - interval '1 day'", false},
+		{"copied from a promoted one", "address = 'elsewhere:5432/app', started = started - interval '1 day', timeline = 'FFFFFFFF'", false},
+		{"copied where timelines are not told", "address = 'elsewhere:5432/app', started = started - interval '1 day', timeline = NULL", false},
+		{"known to an earlier version", "address = NULL, started = NULL, timeline = NULL", true},
+	} {
+		if _, err := pool.Exec(t.Context(), "UPDATE hcbridge.instance SET "+c.was); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			unsafe, now := look()
+			if (unsafe == "") != c.safe || (now == place) != c.safe {
+				t.Errorf("%s: %q, and remembers %s", c.name, unsafe, now)
+			}
+			if !c.safe && (!strings.Contains(unsafe, "elsewhere:5432/app") || !strings.Contains(unsafe, "copy")) {
+				t.Errorf("%s: %q does not say why", c.name, unsafe)
+			}
+		}
+		if _, err := pool.Exec(t.Context(), adoptSQL, "salesforce"); err != nil {
+			t.Fatal(err)
+		}
+		if unsafe, now := look(); unsafe != "" || now != place {
+			t.Errorf("%s: after adopt %q, and remembers %s", c.name, unsafe, now)
+		}
+	}
+}
+
+// Of a connection string the place counts: not who connects, in which order servers are
+// named, or whether TLS is tried.
+func TestAddressOf(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"postgres://u:secret@DB.example.com/app?sslmode=prefer":              "db.example.com:5432/app",
+		"postgres://v:other@db.example.com:5432/app?sslmode=disable":         "db.example.com:5432/app",
+		"postgres://u@two:5433,one:5432/app?target_session_attrs=read-write": "one:5432,two:5433/app",
+		"host=one,two port=5432,5433 dbname=app user=w":                      "one:5432,two:5433/app",
+		"postgres://u@[::1]:5432/app":                                        "[::1]:5432/app",
+		"host=/var/run/postgresql dbname=app user=u":                         "/var/run/postgresql:5432/app",
+	} {
+		if got, err := addressOf(url); err != nil || got != want {
+			t.Errorf("%s is at %q, want %q: %v", url, got, want, err)
+		}
+	}
+	if _, err := addressOf("postgres://u:secret@db:port/app"); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("what is no address is %v", err)
+	}
+}

@@ -163,6 +163,70 @@ func TestClone(t *testing.T) {
 	r.ran("nothing to confirm", "adopt")
 }
 
+// A copy of the server's files, which has the same cluster and database, only receives
+// until it is adopted, whether the original still works or not (fault 100). The same
+// server that is reached by another name, or was started again, is no copy.
+func TestCopiedFiles(t *testing.T) {
+	t.Parallel()
+	for _, runs := range []bool{false, true} {
+		t.Run(map[bool]string{false: "of a stopped server", true: "of one that runs on"}[runs], func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_FIELDS=Name,Industry")
+			original := pgtest.Private(t, pgtest.Options{})
+			address, err := original.CreateDatabase(t.Context(), "production")
+			r.Must(err)
+			r.URL, r.Env["DATABASE_URL"], r.Pool = address, address, pgtest.Open(t, address)
+			b := r.Start()
+			r.Synced()
+			r.Exec("INSERT INTO salesforce.account (name) VALUES ('of the original')")
+			r.written("of the original")
+			r.Equal("Account")
+			if !runs {
+				b.End(15)
+				r.Must(original.Stop(pgtest.Fast))
+			}
+			second, err := original.Copy(t.Context())
+			r.Must(err)
+			t.Cleanup(second.Close)
+			first := r.Pool
+			r.URL, r.Env["DATABASE_URL"] = second.DatabaseURL("production"), second.DatabaseURL("production")
+			r.Pool = pgtest.Open(t, r.URL)
+			b = r.Start()
+			r.says("", "a copy of its files")
+			r.Exec("INSERT INTO salesforce.account (name) VALUES ('of the copy')")
+			r.Insert("Account", map[string]any{"Name": "of Salesforce"})
+			r.arrived("account", 3) // inbound goes on
+			if runs {
+				_, err := first.Exec(t.Context(), "INSERT INTO salesforce.account (name) VALUES ('later')")
+				r.Must(err)
+				r.written("later")
+			}
+			if n := r.named("of the copy"); n != 0 {
+				t.Error("a copy writes to Salesforce")
+			}
+			if runs {
+				return
+			}
+			r.ran("1 entries are sent", "adopt")
+			r.written("of the copy")
+			b.End(15)
+			u, err := url.Parse(r.URL)
+			r.Must(err)
+			u.Host = "localhost:" + u.Port()
+			r.Env["DATABASE_URL"] = u.String()
+			b = r.Start()
+			r.Exec("INSERT INTO salesforce.account (name) VALUES ('by another name')")
+			r.written("by another name")
+			b.End(15)
+			r.Must(second.Stop(pgtest.Immediate))
+			r.Must(second.Resume(t.Context()))
+			r.Start()
+			r.Exec("INSERT INTO salesforce.account (name) VALUES ('started again')")
+			r.written("started again")
+		})
+	}
+}
+
 // toldEpoch waits until Salesforce knows how far the database has come.
 func (r *rig) toldEpoch(n int) {
 	r.T.Helper()

@@ -18,32 +18,59 @@ func (s *Server) Standby(ctx context.Context) (*Server, error) {
 	if s.bin == "" {
 		return nil, ErrExternal
 	}
+	return s.second(ctx, func(b *Server) error { return b.backup(ctx, s.base, "--write-recovery-conf") })
+}
+
+// Copy starts a server on a copy of the files of s, which must be private: of a
+// stopped one as they are, else by a base backup. It knows nothing of s. The caller
+// must Close it.
+func (s *Server) Copy(ctx context.Context) (*Server, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.bin == "":
+		return nil, ErrExternal
+	case s.process != nil:
+		return s.second(ctx, func(b *Server) error { return b.backup(ctx, s.base) })
+	}
+	return s.second(ctx, func(b *Server) error {
+		return command(ctx, "/bin", "cp", b.folder, b.user, []string{"-a", s.folder.data(), b.folder.data()})
+	})
+}
+
+// second starts another server like s, on another port, when fill has given it data.
+func (s *Server) second(ctx context.Context, fill func(*Server) error) (*Server, error) {
 	b := &Server{options: s.options, bin: s.bin, user: s.user}
-	if err := b.follow(ctx, s.base); err != nil {
+	if err := b.begin(ctx, s.base, fill); err != nil {
 		b.Close()
-		return nil, fmt.Errorf("pgtest: standby: %w", err)
+		return nil, fmt.Errorf("pgtest: second server: %w", err)
 	}
 	return b, nil
 }
 
-func (s *Server) follow(ctx context.Context, primary *url.URL) (err error) {
-	if s.folder, err = newFolder(s.user); err != nil {
-		return err
-	}
+// backup fills the server's folder from a running one.
+func (s *Server) backup(ctx context.Context, from *url.URL, options ...string) error {
 	// Where the server is linked to, its other programs may not be.
 	postgres, err := filepath.EvalSymlinks(filepath.Join(s.bin, "postgres"))
 	if err != nil {
 		return fmt.Errorf("server binary: %w", err)
 	}
-	args := []string{"--pgdata=" + s.folder.data(), "--dbname=" + primary.String(), "--write-recovery-conf", "--checkpoint=fast", "--no-sync"}
-	if err := command(ctx, filepath.Dir(postgres), "pg_basebackup", s.folder, s.user, args); err != nil {
+	args := append([]string{"--pgdata=" + s.folder.data(), "--dbname=" + from.String(), "--checkpoint=fast", "--no-sync"}, options...)
+	return command(ctx, filepath.Dir(postgres), "pg_basebackup", s.folder, s.user, args)
+}
+
+func (s *Server) begin(ctx context.Context, first *url.URL, fill func(*Server) error) (err error) {
+	if s.folder, err = newFolder(s.user); err != nil {
+		return err
+	}
+	if err := fill(s); err != nil {
 		return err
 	}
 	port, err := freeport.Find()
 	if err != nil {
 		return err
 	}
-	base := *primary
+	base := *first
 	base.Host = fmt.Sprintf("127.0.0.1:%d", port)
 	s.base = &base
 	return s.launch(ctx)
