@@ -186,7 +186,8 @@ func (b *Bridge) prepare(ctx context.Context, pool *pgxpool.Pool) error {
 // stand waits until the lease is ours, and returns what it has learned meanwhile of
 // the objects, nil if nothing.
 func (b *Bridge) stand(ctx context.Context, sf *salesforce.Client, l *lease) (*descriptions, error) {
-	shown := false
+	shown, seen := false, false
+	var works worker
 	w := &warmUp{sf: sf, cfg: b.cfg, log: b.log, known: func(ctx context.Context) (map[string]known, error) { return remembered(ctx, l.pool, l.schema) }}
 	defer func() {
 		w.end()
@@ -206,11 +207,17 @@ func (b *Bridge) stand(ctx context.Context, sf *salesforce.Client, l *lease) (*d
 			b.board.Connection(func(c *status.Connection) { c.Role, c.State = "active", status.Starting })
 			b.log.Info().Str("component", "bridge").Str("event", "lease_taken").Int64("epoch", l.epoch).Msg("this process works")
 			return w.end(), nil
-		case !shown:
+		default:
+			if !seen && works.seen(l.others, time.Now()) {
+				seen = true
+				b.ready()
+			}
+			if shown {
+				break
+			}
 			shown = true
 			b.board.Connection(func(c *status.Connection) { c.Role, c.State, c.Streaming = "standby", status.Standby, "off" })
 			b.resume("database")
-			b.ready()
 			if !l.reads.Swap(true) {
 				b.log.Info().Str("component", "bridge").Str("event", "standby").Msg("another process works, standing by")
 				w.begin(ctx)
@@ -218,6 +225,25 @@ func (b *Bridge) stand(ctx context.Context, sf *salesforce.Client, l *lease) (*d
 		}
 		sleep(ctx, leaseAsk)
 	}
+}
+
+// worker is the other process, as who stands by knows it by its lease: one that was
+// killed leaves a lease behind, which nobody renews.
+type worker struct {
+	until *time.Time // of its lease, at the first look
+	since time.Time  // of that look
+}
+
+// seen reports whether the other process lives. until is that of its lease now, nil if
+// that has just been taken or is about to be.
+func (w *worker) seen(until *time.Time, now time.Time) bool {
+	if until == nil {
+		return false
+	}
+	if w.until == nil {
+		w.until, w.since = until, now
+	}
+	return !until.Equal(*w.until) || now.Sub(w.since) > leaseTTL
 }
 
 // ready takes all stops back: a process that stands by is as ready as it can be,

@@ -53,6 +53,7 @@ type lease struct {
 	doubt  <-chan struct{} // says that it may be lost; nil = never
 
 	epoch   int64
+	others  *time.Time                // until when another had it at the last take, by the database's clock; nil if it was free
 	reads   atomic.Bool               // it is another's, and we do no more than read what the objects are
 	renewed atomic.Pointer[time.Time] // when the last renewal that worked began; nil while it is not ours
 }
@@ -67,9 +68,8 @@ func (l *lease) take(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, leaseRenew)
 	defer cancel()
 	began := time.Now()
-	var free bool
-	err := l.pool.QueryRow(ctx, leaseFreeSQL, l.schema, l.holder).Scan(&free)
-	if err == nil && free {
+	err := l.pool.QueryRow(ctx, leaseFreeSQL, l.schema, l.holder).Scan(&l.others)
+	if err == nil && l.others == nil {
 		err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 			// Transactions of who had it end first, and new ones are refused meanwhile.
 			if _, err := tx.Exec(ctx, "SELECT set_config('lock_timeout', '1s', true), set_config('idle_in_transaction_session_timeout', '5s', true)"); err != nil {
@@ -82,7 +82,7 @@ func (l *lease) take(ctx context.Context) (bool, error) {
 		})
 	}
 	switch {
-	case err == nil && !free, errors.Is(err, pgx.ErrNoRows):
+	case err == nil && l.others != nil, errors.Is(err, pgx.ErrNoRows):
 		return false, nil
 	case isLocked(err):
 		if _, err := l.pool.Exec(ctx, evictSQL, l.schema, l.holder); err != nil {

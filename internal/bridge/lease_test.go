@@ -12,6 +12,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"hcbridge/internal/migrate"
+	"hcbridge/internal/status"
+	"hcbridge/test/org"
 	"hcbridge/test/pgtest"
 )
 
@@ -117,6 +119,78 @@ func TestLease(t *testing.T) {
 			t.Error("the release of an older epoch freed the lease")
 		}
 	})
+}
+
+// A process that finds the lease of one that was killed is not ready, since nothing
+// runs; beside one that renews its lease it is.
+func TestReadyBesideAnother(t *testing.T) {
+	t.Parallel()
+	for _, lives := range []bool{false, true} {
+		t.Run(map[bool]string{false: "that was killed", true: "that works"}[lives], func(t *testing.T) {
+			t.Parallel()
+			pool := migrated(t)
+			if _, err := pool.Exec(t.Context(), leaseSQL, "salesforce", "another", 3*time.Second); err != nil {
+				t.Fatal(err)
+			}
+			b := New(scheduleConfig(), "test", zerolog.Nop())
+			server := org.New(org.Options{}).Start()
+			defer server.Close()
+			sf, closeIdle, err := clientOf(t.Context(), server)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer closeIdle()
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			ended := make(chan error, 1)
+			go func() {
+				_, err := b.stand(ctx, sf, newLease(pool, "salesforce"))
+				ended <- err
+			}()
+			for {
+				changed := b.board.Changed()
+				if ready, _ := b.board.Ready(); ready {
+					if !lives {
+						t.Error("it is ready, and nothing runs")
+					}
+					cancel()
+					<-ended
+					return
+				}
+				if lives && b.board.Snapshot().Connection.State == status.Standby {
+					if _, err := pool.Exec(ctx, renewSQL, "salesforce", "another", 1, 20*time.Second); err != nil {
+						t.Fatal(err)
+					}
+				}
+				select {
+				case <-changed:
+				case err := <-ended:
+					if lives || err != nil {
+						t.Errorf("it stands by no more: %v", err)
+					}
+					return
+				}
+			}
+		})
+	}
+}
+
+// Who is refused for longer than a lease lasts has seen another at work, and so has
+// who finds that its lease lasts longer than before.
+func TestWorkerIsSeen(t *testing.T) {
+	t.Parallel()
+	began := time.Now()
+	until, later := began.Add(time.Second), began.Add(2*time.Second)
+	var w worker
+	for _, look := range []struct {
+		until *time.Time
+		after time.Duration
+		want  bool
+	}{{nil, 0, false}, {&until, 0, false}, {nil, 1, false}, {&until, leaseTTL, false}, {&later, leaseTTL, true}, {&until, leaseTTL + 1, true}} {
+		if got := w.seen(look.until, began.Add(look.after)); got != look.want {
+			t.Errorf("its lease lasts until %v after %s: seen %v", look.until, look.after, got)
+		}
+	}
 }
 
 // An older version does not wait for a database that a newer one has upgraded to go back.
