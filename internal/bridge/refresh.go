@@ -90,6 +90,7 @@ func (s *session) connection(dbErr error, listener *outbox.Listener) {
 	for _, o := range s.board.Snapshot().Objects {
 		pending += o.PendingWrites
 	}
+	s.tellBudget(budget)
 	state := status.Idle
 	switch trouble := s.trouble.Load(); {
 	case dbErr != nil:
@@ -121,6 +122,18 @@ func (s *session) connection(dbErr error, listener *outbox.Listener) {
 		c.WritesSpaced = spaced
 		c.APICalls = status.APICalls{Used: usage.Used, Limit: usage.Limit, Budget: budget}
 	})
+}
+
+// tellBudget says when the budget of API calls is used up: both directions go on by a
+// call now and then. How many are used is not part of it, or the log would tell it
+// again with each.
+func (s *session) tellBudget(budget int) {
+	if !s.pace().Limited {
+		s.resume("api calls")
+		return
+	}
+	s.stop("api calls", fmt.Sprintf("HC_API_DAILY_BUDGET is used up: the org has used the %d API calls of 24 hours, or more. Until it has used fewer, or the budget is larger, "+
+		"polls are 12 times as far apart, records are read back every ten minutes, and writes wait for up to ten", budget))
 }
 
 // stands reports whether nothing comes in: no event can be stored, or no object is
