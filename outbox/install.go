@@ -37,6 +37,18 @@ func Install(ctx context.Context, tx pgx.Tx, schema string, tables []Table, keep
 	return nil
 }
 
+// TableError is why the triggers of one table could not be made. Without that table,
+// named in keep, [Install] may well work.
+type TableError struct {
+	Table string
+	err   error
+}
+
+func (e *TableError) Error() string { return "table " + e.Table + ": " + e.err.Error() }
+
+// Unwrap returns what Postgres said.
+func (e *TableError) Unwrap() error { return e.err }
+
 // installer is one run of Install.
 type installer struct {
 	pgx.Tx
@@ -178,7 +190,7 @@ func (i *installer) makeTables(ctx context.Context, tables []Table, keep []strin
 			return fmt.Errorf("functions of %s: %w", t.Name, err)
 		}
 		if err := i.makeTriggers(ctx, t.Name, triggersOf(i.schema, i.flip, t), found, wanted); err != nil {
-			return err
+			return &TableError{Table: t.Name, err: err}
 		}
 	}
 	maps.DeleteFunc(found, func(key [2]string, _ installed) bool { return slices.Contains(keep, key[0]) })

@@ -87,7 +87,7 @@ func newOutDatabase(t *testing.T) *database {
 		db.mappings[cfg.Name] = m
 		s.objects = append(s.objects, newObject(m))
 	}
-	if err := s.install(ctx); err != nil {
+	if err := s.installAll(ctx); err != nil {
 		t.Fatal(err)
 	}
 	return db

@@ -141,6 +141,17 @@ func (s *session) putOn(o *object, reload bool) {
 	}
 }
 
+// takeOff puts an object aside that was put on, before it is at work.
+func (s *session) takeOff(o *object, err error) {
+	s.objects = slices.DeleteFunc(s.objects, func(other *object) bool { return other == o })
+	delete(s.byTable, o.table.Name)
+	for _, cfg := range s.cfg.Objects {
+		if strings.EqualFold(cfg.Name, o.cfg.Name) {
+			s.putOff(cfg, err)
+		}
+	}
+}
+
 // note is what a person should know of a mapping that works.
 func (m *mapping) note() string {
 	var notes []string
@@ -351,6 +362,9 @@ func (s *session) compareSchema(ctx context.Context) (changed bool, err error) {
 		mended := false
 		if m != nil {
 			mended, why = s.ensure(ctx, m)
+		}
+		if old == nil && m != nil && why == nil {
+			_, why = s.install(ctx, m.outbox) // or the next session would put it aside again
 		}
 		if old != nil && m != nil && old.equal(m) && why == nil && !mended {
 			if s.aside[cfg.Name] != nil {

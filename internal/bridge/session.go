@@ -45,7 +45,7 @@ type session struct {
 	aside     map[string]error // why objects of the configuration are not at work, by their names there; of mapAll, then of watchSchema
 	schema    *schemaWatch
 	foreknown *descriptions  // of before it was our turn; nil = not mapped by any
-	capture   outbox.Capture // what captures changes, as installed; of install
+	capture   outbox.Capture // what captures changes, as installed; of installAll, then of watchTriggers
 	marked    chan struct{}  // capacity 1: there are marks to read back
 	unsafe    string         // why nothing is sent; "" if it may be
 	unmapped  string         // changes that wait where nothing is mapped; refresh's
@@ -84,7 +84,7 @@ func (s *session) run(ctx context.Context) error {
 	}
 	var positions map[string]pgsink.Position
 	if err := s.forever(ctx, "set up", func(ctx context.Context) (err error) {
-		if err := s.install(ctx); err != nil {
+		if err := s.installAll(ctx); err != nil {
 			return err
 		}
 		s.relate()
@@ -195,9 +195,27 @@ func (s *session) pin(ctx context.Context) error {
 	return nil
 }
 
-// install makes triggers and the trigger log what the mappings say.
-func (s *session) install(ctx context.Context) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+// installAll installs for all objects but those whose tables somebody holds a lock on:
+// these are put aside, and the others begin. What is captured of them stays as it was.
+func (s *session) installAll(ctx context.Context) error {
+	for {
+		capture, err := s.install(ctx)
+		if err == nil {
+			s.capture = capture
+			return nil
+		}
+		one, ok := errors.AsType[*outbox.TableError](err)
+		if !ok || !isLocked(err) || s.byTable[one.Table] == nil {
+			return err
+		}
+		s.takeOff(s.byTable[one.Table], err)
+	}
+}
+
+// install makes triggers and the trigger log what the mappings say, and returns what
+// captures changes then. more are tables that are about to be at work.
+func (s *session) install(ctx context.Context, more ...outbox.Table) (capture outbox.Capture, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		// Whoever waits for a lock that we wait for, or have, must not wait long.
 		if _, err := tx.Exec(ctx, "SELECT set_config('lock_timeout', '2s', true), set_config('idle_in_transaction_session_timeout', '5s', true)"); err != nil {
 			return err
@@ -205,13 +223,13 @@ func (s *session) install(ctx context.Context) error {
 		if err := makeSchema(ctx, tx, s.cfg.Schema); err != nil { // no table may have been made in it yet
 			return err
 		}
-		if err := outbox.Install(ctx, tx, s.cfg.Schema, s.outboxTables(), s.unresolved(), s.orgID); err != nil {
+		if err := outbox.Install(ctx, tx, s.cfg.Schema, append(s.outboxTables(), more...), s.unresolved(), s.orgID); err != nil {
 			return err
 		}
-		var err error
-		s.capture, err = outbox.Inspect(ctx, tx, s.cfg.Schema)
+		capture, err = outbox.Inspect(ctx, tx, s.cfg.Schema)
 		return err
 	})
+	return capture, err
 }
 
 // unresolved lists the tables of objects that are mapped but not synced now, for

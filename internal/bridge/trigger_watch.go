@@ -42,7 +42,8 @@ func (s *session) checkTriggers(ctx context.Context) error {
 	if lost := s.capture.Lost(now); len(lost) > 0 {
 		was := s.capture
 		s.stop("capture", "changes are not captured: dropped or replaced: "+strings.Join(lost, ", "))
-		if err := s.install(ctx); err != nil {
+		if s.capture, err = s.install(ctx); err != nil {
+			s.capture = was
 			return err
 		}
 		if again := was.Lost(s.capture); len(again) > 0 {

@@ -210,7 +210,7 @@ func TestCannotBegin(t *testing.T) {
 	_, err = app.Exec(t.Context(), "UPDATE salesforce.contact SET lastname = lastname")
 	r.Must(err)
 	old.End(syscall.SIGTERM)
-	ready(http.StatusServiceUnavailable, "set up: ")
+	ready(http.StatusServiceUnavailable, "waits to be altered")
 	r.Must(app.Rollback(t.Context()))
 	ready(http.StatusOK, "")
 }
