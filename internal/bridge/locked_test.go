@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,8 @@ func TestInstallPassesALockedTable(t *testing.T) {
 	for _, name := range []string{"Account", "contact"} {
 		cfg.Objects = append(cfg.Objects, config.Object{Name: name, Mode: config.ModeStreaming, Access: accessReadWrite, PollInterval: 10 * time.Minute})
 	}
-	s := newSession(New(cfg, "test", zerolog.Nop()), pool, sf)
+	var log strings.Builder
+	s := newSession(New(cfg, "test", zerolog.New(zerolog.SyncWriter(&log))), pool, sf)
 	s.orgID = server.ID()
 	if err := s.pin(t.Context()); err != nil {
 		t.Fatal(err)
@@ -65,12 +67,29 @@ func TestInstallPassesALockedTable(t *testing.T) {
 	if n := captured("INSERT INTO salesforce.account (name) VALUES ('A')"); n != 1 {
 		t.Errorf("%d changes of the other table are captured", n)
 	}
+	var pid int
+	if err := app.QueryRow(t.Context(), "SELECT pg_backend_pid() FROM set_config('application_name', 'the app', false)").Scan(&pid); err != nil {
+		t.Fatal(err)
+	}
 	if changed, err := s.compareSchema(t.Context()); changed || err != nil {
 		t.Errorf("while the lock is held: changed %v, %v", changed, err)
 	}
 	_, stops := s.board.Ready()
 	if o := s.board.Snapshot().Objects[1]; o.State != status.SchemaChanged || !strings.Contains(o.Message, lockedText) {
 		t.Errorf("it is shown as %s: %s", o.State, o.Message)
+	}
+	holder := fmt.Sprintf("; it is held by pid %d (the app) since 20", pid)
+	if o := s.board.Snapshot().Objects[1]; !strings.Contains(o.Message, holder) || !strings.Contains(stops[0].Reason, holder) {
+		t.Errorf("%q and %q do not say who: %s", o.Message, stops[0].Reason, holder)
+	}
+	if n := strings.Count(log.String(), "mapping_error"); n != 1 {
+		t.Errorf("the log tells it %d times", n)
+	}
+	if by := s.lockedBy(t.Context(), ""); !strings.Contains(by, holder) {
+		t.Errorf("of all tables: %q", by)
+	}
+	if by := s.lockedBy(t.Context(), "account"); by != " (see pg_locks)" {
+		t.Errorf("of a table that nobody has locked: %q", by)
 	}
 	if !strings.EqualFold(stops[0].Part, "Contact") {
 		t.Errorf("stopped: %v", stops)

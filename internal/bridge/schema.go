@@ -24,6 +24,8 @@ var (
 	knownSQL string
 	//go:embed sql/remember.sql
 	rememberSQL string
+	//go:embed sql/holders.sql
+	holdersSQL string
 	//go:embed sql/reread_errors.sql
 	rereadErrorsSQL string
 )
@@ -99,7 +101,7 @@ func (s *session) mapAll(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			s.putOff(cfg, err)
+			s.putOff(ctx, cfg, err)
 		default:
 			s.putOn(newObject(m), m.refill || v.known[strings.ToLower(cfg.Name)].reload)
 		}
@@ -142,12 +144,12 @@ func (s *session) putOn(o *object, reload bool) {
 }
 
 // takeOff puts an object aside that was put on, before it is at work.
-func (s *session) takeOff(o *object, err error) {
+func (s *session) takeOff(ctx context.Context, o *object, err error) {
 	s.objects = slices.DeleteFunc(s.objects, func(other *object) bool { return other == o })
 	delete(s.byTable, o.table.Name)
 	for _, cfg := range s.cfg.Objects {
 		if strings.EqualFold(cfg.Name, o.cfg.Name) {
-			s.putOff(cfg, err)
+			s.putOff(ctx, cfg, err)
 		}
 	}
 }
@@ -254,29 +256,39 @@ func makeSchema(ctx context.Context, tx pgx.Tx, schema string) error {
 }
 
 // putOff leaves an object out for now, and says why and what to do.
-func (s *session) putOff(cfg config.Object, err error) {
+func (s *session) putOff(ctx context.Context, cfg config.Object, err error) {
 	var mismatch *pgsink.Mismatch
+	locked := isLocked(err)
 	switch {
-	case isLocked(err):
+	case locked:
 		err = fmt.Errorf("%s: %w", lockedText, err)
 	case errors.As(err, &mismatch):
 		err = fmt.Errorf("%w: change the columns (ALTER TABLE … ALTER COLUMN … TYPE …), or take the fields out of HC_OBJECT_%s_FIELDS; the object goes on by itself when they fit", err, strings.ToUpper(cfg.Name))
 	}
-	if old := s.aside[cfg.Name]; old != nil && old.Error() == err.Error() {
-		return
+	if old := s.aside[cfg.Name]; old == nil || old.Error() != err.Error() {
+		s.aside[cfg.Name] = err
+		s.mappingFailed(cfg, err)
+		s.resume("stream of " + cfg.Name) // one stop is enough
+		s.board.Object(cfg.Name, func(b *status.Object) { b.Note = "" })
 	}
-	s.aside[cfg.Name] = err
-	s.mappingFailed(cfg, err)
-	s.resume("stream of " + cfg.Name) // one stop is enough
-	s.board.Object(cfg.Name, func(b *status.Object) {
-		b.Note = ""
-		if isLocked(err) {
-			b.State = status.SchemaChanged
-		}
-	})
+	if locked { // by others than last time, maybe
+		text := err.Error() + s.lockedBy(ctx, pgsink.TableName(cfg.Name))
+		s.board.Stop(cfg.Name, text)
+		s.board.Object(cfg.Name, func(b *status.Object) { b.State, b.Message = status.SchemaChanged, text })
+	}
 }
 
-const lockedText = "its table waits to be altered: end the transaction that holds a lock on it (see pg_locks)"
+const lockedText = "its table waits to be altered: end the transaction that holds a lock on it"
+
+// lockedBy tells who holds a lock on a table, or on any of the schema where that is "",
+// to follow what it is the reason for.
+func (s *session) lockedBy(ctx context.Context, table string) string {
+	var who string
+	if err := s.pool.QueryRow(ctx, holdersSQL, s.cfg.Schema, table).Scan(&who); err != nil || who == "" {
+		return " (see pg_locks)"
+	}
+	return "; it is held by " + who
+}
 
 // watchSchema compares the mappings with the org now and then, and when there
 // is reason to. It returns errRemap when a new session must take over, else nil
@@ -379,11 +391,11 @@ func (s *session) compareSchema(ctx context.Context) (changed bool, err error) {
 		case m != nil && passing(why):
 			return false, why // nothing is lost: the next look sees the same
 		case old == nil && why != nil:
-			s.putOff(cfg, why)
+			s.putOff(ctx, cfg, why)
 			continue
 		case m != nil && why != nil && !errors.As(why, &mismatch):
 			// The old mapping goes on until the new one can have its table.
-			s.waitForTable(cfg, old, why)
+			s.waitForTable(ctx, cfg, old, why)
 			continue
 		}
 		changed = true
@@ -403,14 +415,14 @@ func (s *session) objectOf(cfg config.Object) *object {
 
 // waitForTable shows that an object works on as before, because its table
 // cannot be altered yet.
-func (s *session) waitForTable(cfg config.Object, o *object, why error) {
+func (s *session) waitForTable(ctx context.Context, cfg config.Object, o *object, why error) {
 	if !o.altering.Swap(true) {
 		s.log.Warn().Str("component", "bridge").Str("event", "table_locked").Str("object", o.cfg.Name).Err(why).Msg("the table cannot be altered yet")
 	}
 	s.aside[cfg.Name] = why
 	text := why.Error()
 	if isLocked(why) {
-		text = lockedText
+		text = lockedText + s.lockedBy(ctx, o.table.Name)
 	}
 	s.state(o, status.SchemaChanged)
 	s.board.Object(o.cfg.Name, func(b *status.Object) { b.Note = text })

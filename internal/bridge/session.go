@@ -208,7 +208,7 @@ func (s *session) installAll(ctx context.Context) error {
 		if !ok || !isLocked(err) || s.byTable[one.Table] == nil {
 			return err
 		}
-		s.takeOff(s.byTable[one.Table], err)
+		s.takeOff(ctx, s.byTable[one.Table], err)
 	}
 }
 
@@ -334,7 +334,7 @@ func (s *session) forever(ctx context.Context, name string, op func(context.Cont
 		if err != nil {
 			why = new(name + ": " + err.Error())
 			if isLocked(err) {
-				*why += "; end the transaction that holds a lock on one of the tables (see pg_locks)"
+				*why += "; end the transaction that holds a lock on one of the tables" + s.lockedBy(ctx, "")
 			}
 			s.waits.Store(why)
 		}

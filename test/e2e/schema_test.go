@@ -227,7 +227,7 @@ func TestTableLocked(t *testing.T) {
 		longest = max(longest, time.Since(at))
 		st, _ := r.Status()
 		for _, o := range st.Objects {
-			blocked = blocked || o.Object == "Contact" && o.State == status.SchemaChanged && strings.Contains(o.Message, "pg_locks")
+			blocked = blocked || o.Object == "Contact" && o.State == status.SchemaChanged && strings.Contains(o.Message, "it is held by pid ")
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
