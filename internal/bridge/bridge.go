@@ -41,6 +41,7 @@ type Bridge struct {
 	log     zerolog.Logger
 	board   *status.Board
 	inDoubt time.Duration // see outbox.Config; only tests set it
+	answers time.Duration // answerWithin; only tests set it
 	refused atomic.Int64  // transactions that were fenced
 	doubt   chan struct{} // capacity 1: the lease may be lost
 	begun   begun         // outlasts the sessions
@@ -48,7 +49,7 @@ type Bridge struct {
 
 // New returns a bridge for cfg. It does no I/O.
 func New(cfg *config.Config, version string, log zerolog.Logger) *Bridge {
-	b := &Bridge{cfg: cfg, version: version, log: log, board: status.New(), doubt: make(chan struct{}, 1)}
+	b := &Bridge{cfg: cfg, version: version, log: log, board: status.New(), answers: answerWithin, doubt: make(chan struct{}, 1)}
 	b.board.Connection(func(c *status.Connection) {
 		c.APIVersion, c.WriteAlgorithm = cfg.Salesforce.APIVersion, cfg.WriteAlgorithm
 	})

@@ -31,6 +31,9 @@ const (
 	// happens, and restCheck how often it is looked whether it still does.
 	restEvery = 90 * time.Minute
 	restCheck = 30 * time.Second
+	// answerWithin is how long a request of a poll or a load may take without being
+	// told. It is asked again then, with all the time that Salesforce may take.
+	answerWithin = 45 * time.Second
 )
 
 // object is one mapped object at work.
@@ -93,11 +96,13 @@ func (s *session) runObject(ctx context.Context, o *object) error {
 // firstLoad loads o, and waits for what heals by itself. Anything else is an error: a
 // person has to change something.
 func (s *session) firstLoad(ctx context.Context, o *object, log zerolog.Logger) error {
+	patient := false
 	return retry.Forever(ctx, log, "load", heals, func(ctx context.Context) error {
 		if o.reloading.Load() {
 			return nil // see reload
 		}
-		err := s.load(ctx, o, log)
+		err := s.load(s.asking(ctx, patient), o, log)
+		patient = true
 		s.salesforce(err)
 		if err != nil && ctx.Err() == nil {
 			s.stop(o.cfg.Name, "load: "+err.Error())
@@ -112,6 +117,7 @@ func (s *session) pollObject(ctx context.Context, o *object, log zerolog.Logger)
 	defer timer.Stop()
 	ask := poll.Ask{Wanted: true} // nobody knows what happened before
 	var counted, next time.Time
+	patient := false
 	for failures := 0; ; {
 		select {
 		case <-ctx.Done():
@@ -124,8 +130,10 @@ func (s *session) pollObject(ctx context.Context, o *object, log zerolog.Logger)
 		case <-o.pollNow:
 			ask.Wanted = true
 		}
-		wait, err := s.pollOnce(ctx, o, ask, &counted)
+		began := time.Now()
+		wait, err := s.pollOnce(s.asking(ctx, patient), o, ask, &counted)
 		s.salesforce(err)
+		patient = err != nil || time.Since(began) > s.answers // an org that is slow is not told again and again
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -147,6 +155,14 @@ func (s *session) pollObject(ctx context.Context, o *object, log zerolog.Logger)
 		}
 		timer.Reset(wait)
 	}
+}
+
+// asking bounds the requests made with the context, unless they have all the time.
+func (s *session) asking(ctx context.Context, patient bool) context.Context {
+	if patient {
+		return ctx
+	}
+	return salesforce.Within(ctx, s.answers)
 }
 
 // resting reports whether polls of o may be further apart than by default: there
