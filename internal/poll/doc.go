@@ -21,7 +21,7 @@
 //
 //	         every             looks back
 //	fast     HC_POLL_INTERVAL  15 min
-//	late     1 h               1 h
+//	late     10 min            1 h
 //	drift    6 h               48 h, or as far as getUpdated's latestDateCovered
 //	full     7 days, or 24 h if fields are mapped that move without a stamp
 //

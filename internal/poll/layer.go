@@ -31,7 +31,7 @@ const (
 	Lookback = 15 * time.Minute
 	// lateBack is for long Apex and batch jobs, and driftBack for transactions
 	// that run for hours. Salesforce names no bound; see CoveredMark for more.
-	lateEvery, lateBack   = time.Hour, time.Hour
+	lateEvery, lateBack   = 10 * time.Minute, time.Hour
 	driftEvery, driftBack = 6 * time.Hour, 48 * time.Hour
 	// A transaction that commits so late may have given a record the stamp that it
 	// had already: the fast layer finds what came up to fastSettle late, the late one

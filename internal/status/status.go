@@ -113,7 +113,7 @@ type Counters struct {
 	ReadBacks     int64 // records read back by id
 	PollFound     int64 // differences that only the poll noticed
 	// Of those, what was stamped before the fast poll looked there, before the
-	// hourly one did, and what only a comparison of everything showed.
+	// one with an hour's look-back did, and what only a comparison of everything showed.
 	PollFoundLate, PollFoundDrift, PollFoundFull int64
 	WritesSent                                   int64 // records written to Salesforce
 	WritesFailed                                 int64

@@ -49,7 +49,7 @@ func perObject() []metric {
 		counter("hcbridge_rows_unchanged_total", "Changes that found the row as it should be, for example an echo of an own write.", func(c *status.Counters) int64 { return c.RowsUnchanged }),
 		counter("hcbridge_read_backs_total", "Records read back from Salesforce by id.", func(c *status.Counters) int64 { return c.ReadBacks }),
 		counter("hcbridge_poll_found_total", "Differences that only the poll noticed.", func(c *status.Counters) int64 { return c.PollFound }),
-		counter("hcbridge_poll_found_late_total", "Of what only the poll noticed, what needed the hourly look-back.", func(c *status.Counters) int64 { return c.PollFoundLate }),
+		counter("hcbridge_poll_found_late_total", "Of what only the poll noticed, what needed the look-back over an hour.", func(c *status.Counters) int64 { return c.PollFoundLate }),
 		counter("hcbridge_poll_found_drift_total", "Of what only the poll noticed, what needed the look-back over two days.", func(c *status.Counters) int64 { return c.PollFoundDrift }),
 		counter("hcbridge_poll_found_full_total", "Of what only the poll noticed, what needed a comparison of all records.", func(c *status.Counters) int64 { return c.PollFoundFull }),
 		counter("hcbridge_writes_sent_total", "Records written to Salesforce.", func(c *status.Counters) int64 { return c.WritesSent }),
