@@ -131,7 +131,7 @@ func (f finder) Compare(ctx context.Context, object string, values []outbox.Succ
 				for _, i := range at[row.SFID] {
 					list[i] = outbox.Standing{
 						First: before.holds(i, row), Now: after.holds(i, row),
-						Ours: changed.LastModifiedByID == f.s.userID, Age: clock.Sub(changed.LastModifiedDate.Time),
+						Ours: salesforce.ID18(changed.LastModifiedByID) == f.s.userID, Age: clock.Sub(changed.LastModifiedDate.Time),
 					}
 				}
 			}

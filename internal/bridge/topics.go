@@ -34,6 +34,7 @@ func (t topics) Find(ctx context.Context, prefix string) ([]pushtopic.Topic, err
 			if err := json.Unmarshal(record, &topic); err != nil {
 				return nil, fmt.Errorf("PushTopic record: %w", err)
 			}
+			topic.ID = salesforce.ID18(topic.ID) // as Create gives it
 			found = append(found, topic)
 		}
 		if page.Done {

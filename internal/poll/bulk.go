@@ -197,6 +197,7 @@ func eachStamp(body io.Reader, fn func([]stamp) error) error {
 		if s.ID = record[id]; !isID(s.ID) {
 			return &pgsink.RecordError{Reason: "bulk result: not an id"}
 		}
+		s.ID = salesforce.ID18(s.ID)
 		if err := s.SystemModstamp.UnmarshalJSON([]byte(`"` + record[modified] + `"`)); err != nil {
 			return fmt.Errorf("bulk result: %w", err)
 		}

@@ -440,6 +440,7 @@ func parseStamps(object string, records []json.RawMessage) ([]stamp, error) {
 		if !isID(s.ID) {
 			return nil, fmt.Errorf("%s record: %q is not an id", object, s.ID)
 		}
+		s.ID, s.MasterRecordID = salesforce.ID18(s.ID), salesforce.ID18(s.MasterRecordID) // as rows have them
 	}
 	return stamps, nil
 }

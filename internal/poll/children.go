@@ -137,7 +137,7 @@ func (r *Reader) restored(ctx context.Context, o Object, p *reading, found map[s
 			if err := json.Unmarshal(record, &c); err != nil || !isID(c.ID) {
 				return nil, &pgsink.RecordError{Object: child.Object, Reason: "no Id"}
 			}
-			marks = append(marks, pgsink.Mark{Object: child.Object, SFID: c.ID, Reason: "parent restored"})
+			marks = append(marks, pgsink.Mark{Object: child.Object, SFID: salesforce.ID18(c.ID), Reason: "parent restored"})
 		}
 	}
 	return marks, nil

@@ -155,7 +155,7 @@ func foreign(record json.RawMessage, me string) bool {
 	var by struct {
 		CreatedByID string `json:"CreatedById"`
 	}
-	return json.Unmarshal(record, &by) == nil && by.CreatedByID != "" && by.CreatedByID != me
+	return json.Unmarshal(record, &by) == nil && by.CreatedByID != "" && salesforce.ID18(by.CreatedByID) != me
 }
 
 // inList renders ids for an IN condition. Ids hold letters and digits only;

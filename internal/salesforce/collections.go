@@ -144,7 +144,7 @@ func (c *Client) results(a *answer, n int) ([]SaveResult, *Error) {
 func (c *Client) result(a *answer, w saved) SaveResult {
 	s := SaveResult{Created: w.Created}
 	if idForm(w.ID) {
-		s.ID = id18(w.ID)
+		s.ID = ID18(w.ID)
 	}
 	for _, e := range w.Errors {
 		failure := c.newError(a.req.op, 0, e, true)

@@ -26,11 +26,11 @@ func nameForm(s string) bool {
 	return s != ""
 }
 
-// id18 gives an id of 15 characters the three that make it safe to compare
+// ID18 gives an id of 15 characters the three that make it safe to compare
 // without case; all others are returned as they are.
 //
 // Object Reference, "ID Field Type".
-func id18(s string) string {
+func ID18(s string) string {
 	if len(s) != 15 {
 		return s
 	}

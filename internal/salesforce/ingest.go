@@ -137,7 +137,7 @@ func (c *Client) ingestFile(ctx context.Context, id, part, keyColumn string, eac
 		}
 		s := SaveResult{Success: done}
 		if idForm(row[sfid]) {
-			s.ID = id18(row[sfid])
+			s.ID = ID18(row[sfid])
 		}
 		if done {
 			s.Created = row[created] == "true"

@@ -189,7 +189,7 @@ func identity(raw string) (org, user string) {
 	if !ok || !ok2 || !idForm(org) || !idForm(user) {
 		return "", ""
 	}
-	return id18(org), id18(user)
+	return ID18(org), ID18(user)
 }
 
 // username asks the org who we are where the configuration does not say. Not

@@ -232,10 +232,10 @@ func TestID18(t *testing.T) {
 		"a0RE000000IJmcN": "MAT", "001D000000IqhSL": "IAZ", "00D30000000ehjI": "EAQ", "aaaaaaaaaaaaaaa": "AAA",
 		"AbCdEfGhIjKlMnO": "VKV", "aBcDEfgHIJKLMNO": "025",
 	} {
-		if got := id18(id); got != id+suffix {
+		if got := ID18(id); got != id+suffix {
 			t.Errorf("%s: %s", id, got)
 		}
-		if got := id18(id + suffix); got != id+suffix {
+		if got := ID18(id + suffix); got != id+suffix {
 			t.Errorf("18 characters became %s", got)
 		}
 	}

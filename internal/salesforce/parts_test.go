@@ -87,7 +87,7 @@ func (o *collectionsOrg) insert(n int, value string) ([]SaveResult, error) {
 	records[n-1]["Description"] = value
 	results, err := o.InsertAll(o.t.Context(), "Account", records)
 	for i, r := range results {
-		if want := fmt.Sprintf("001%09d000AAA", i); r.Success && r.ID != id18(want) {
+		if want := fmt.Sprintf("001%09d000AAA", i); r.Success && r.ID != ID18(want) {
 			o.t.Fatalf("record %d has id %s", i, r.ID)
 		}
 	}

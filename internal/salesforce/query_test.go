@@ -77,6 +77,13 @@ func TestReplication(t *testing.T) {
 	if err != nil || len(u.IDs) != 1 || u.Covered.Hour() != 21 {
 		t.Errorf("%+v, %v", u, err)
 	}
+	o.answers(200, `{"ids":["a00D0000008pQR5"],"deletedRecords":[{"id":"a00D0000008pQRA","deletedDate":"2013-05-07T22:07:19.000+0000"}],"latestDateCovered":"2013-05-08T21:20:00.000Z"}`)
+	if u, err = c.Updated(t.Context(), "Merchandise__c", from, to); err != nil || len(u.IDs) != 1 || u.IDs[0] != "a00D0000008pQR5IAM" {
+		t.Errorf("%+v, %v, want an id of 18 characters", u, err)
+	}
+	if d, err = c.Deleted(t.Context(), "Merchandise__c", from, to); err != nil || len(d.Records) != 1 || d.Records[0].ID != "a00D0000008pQRAIA2" {
+		t.Errorf("%+v, %v, want an id of 18 characters", d, err)
+	}
 	for _, body := range []string{`{}`, `{"ids":["x"],"deletedRecords":[{"id":"x"}],"latestDateCovered":"2013-05-08T21:20:00.000Z"}`, `{"ids":[],"deletedRecords":[]}`, `{"ids":[],"deletedRecords":[],"latestDateCovered":"yesterday"}`} {
 		o.answers(200, body)
 		_, err = c.Updated(t.Context(), "Merchandise__c", from, to)

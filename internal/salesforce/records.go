@@ -35,7 +35,7 @@ func (c *Client) Create(ctx context.Context, object string, body map[string]any)
 	if s.Success == nil || !*s.Success || !idForm(s.ID) {
 		return "", c.mismatch(a, "no id")
 	}
-	return id18(s.ID), nil
+	return ID18(s.ID), nil
 }
 
 // Update changes the fields in body of one record and no others; a nil value clears.

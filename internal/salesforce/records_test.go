@@ -237,7 +237,7 @@ func TestTwoHundredRecordsStayInOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, s := range got {
-		if want := id18(fmt.Sprintf("001%012d", i)); s.ID != want {
+		if want := ID18(fmt.Sprintf("001%012d", i)); s.ID != want {
 			t.Fatalf("record %d got id %s, want %s", i, s.ID, want)
 		}
 	}

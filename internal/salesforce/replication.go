@@ -41,10 +41,11 @@ func (c *Client) Deleted(ctx context.Context, object string, from, to time.Time)
 	if err != nil {
 		return DeletedRecords{}, err
 	}
-	for _, r := range d.Records {
+	for i, r := range d.Records {
 		if !idForm(r.ID) {
 			return DeletedRecords{}, c.mismatch(a, "not an id")
 		}
+		d.Records[i].ID = ID18(r.ID)
 	}
 	if d.Records == nil || d.Covered.IsZero() {
 		return DeletedRecords{}, c.mismatch(a, "not a list of deleted records")
@@ -62,10 +63,11 @@ func (c *Client) Updated(ctx context.Context, object string, from, to time.Time)
 	if err != nil {
 		return UpdatedRecords{}, err
 	}
-	for _, id := range u.IDs {
+	for i, id := range u.IDs {
 		if !idForm(id) {
 			return UpdatedRecords{}, c.mismatch(a, "not an id")
 		}
+		u.IDs[i] = ID18(id)
 	}
 	if u.IDs == nil || u.Covered.IsZero() {
 		return UpdatedRecords{}, c.mismatch(a, "not a list of updated records")

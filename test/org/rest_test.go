@@ -236,6 +236,21 @@ func TestRecord(t *testing.T) {
 }
 
 // A field that is an external id without being unique may match several rows.
+func TestShortIDs(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	id := r.data("POST", "/sobjects/Account/", `{"Name":"Acme"}`).id(t)
+	r.s.ShortIDs(true)
+	a := r.data("GET", "/sobjects/Account/"+id[:15]+"?fields=Id,Name", "")
+	if want := `"Id":"` + id[:15] + `"`; a.status != 200 || !strings.Contains(a.body, want) {
+		t.Errorf("answered %d %s, want %s", a.status, a.body, want)
+	}
+	r.s.ShortIDs(false)
+	if a = r.data("GET", "/sobjects/Account/"+id+"?fields=Id", ""); !strings.Contains(a.body, id+`"}`) {
+		t.Errorf("answered %s, want the id of 18 characters again", a.body)
+	}
+}
+
 func TestExternalIDChoices(t *testing.T) {
 	t.Parallel()
 	r := start(t)

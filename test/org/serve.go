@@ -45,12 +45,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.RawQuery != "" {
 		target += "?" + r.URL.RawQuery
 	}
+	route := s.route
+	if under(segments(r), "services", "data") && s.shortens() {
+		route = func(w http.ResponseWriter, r *http.Request) { s.shorten(w, r, s.route) }
+	}
 	if f := s.matching(r, target, body); f != nil {
 		entry.Fault = f.fault.Verb
-		s.spoil(f, cw, r, s.route)
+		s.spoil(f, cw, r, route)
 		return
 	}
-	s.route(cw, r)
+	route(cw, r)
 }
 
 // date is the Date header of an answer.

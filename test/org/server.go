@@ -64,6 +64,7 @@ type Server struct {
 	veiled         map[string]bool // ids out of the integration user's sight
 	archived       map[string]bool // ids that only queryAll shows
 	reversed       bool            // the events of every two changes
+	shortIDs       bool            // ids of 15 characters in answers
 	heldBack       []sobject.Change
 	closed         bool
 }
