@@ -39,6 +39,8 @@ const (
 	leaseRenew = 2 * time.Second
 	leaseTrust = 5 * time.Second
 	leaseAsk   = 500 * time.Millisecond // how often who stands by asks for it
+	leaseAgain = 100 * time.Millisecond // until a renewal that failed is tried again: mostly a connection was lost
+	leaseTake  = 10 * time.Second       // for taking it: some ten round trips, which may be long ones
 )
 
 // errLeaseLost is the cause of the end of all contexts of a session, too.
@@ -65,10 +67,10 @@ func newLease(pool *pgxpool.Pool, schema string) *lease {
 
 // take tries once. It reports false while another process holds the lease.
 func (l *lease) take(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, leaseRenew)
+	ctx, cancel := context.WithTimeout(ctx, leaseTake)
 	defer cancel()
-	began := time.Now()
-	err := l.pool.QueryRow(ctx, leaseFreeSQL, l.schema, l.holder).Scan(&l.others)
+	var began time.Time
+	err := l.look(ctx)
 	if err == nil && l.others == nil {
 		err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 			// Transactions of who had it end first, and new ones are refused meanwhile.
@@ -78,6 +80,7 @@ func (l *lease) take(ctx context.Context) (bool, error) {
 			if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hcbridge.lease_key($1))", l.schema); err != nil {
 				return err
 			}
+			began = time.Now() // it lasts from the next statement on
 			return tx.QueryRow(ctx, leaseSQL, l.schema, l.holder, leaseTTL).Scan(&l.epoch)
 		})
 	}
@@ -97,6 +100,14 @@ func (l *lease) take(ctx context.Context) (bool, error) {
 	}
 	l.renewed.Store(&began)
 	return true, nil
+}
+
+// look asks until when another holds the lease. A connection on which nothing comes back
+// is given up long before taking would be: who stands by is to have a live one.
+func (l *lease) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*leaseRenew)
+	defer cancel()
+	return l.pool.QueryRow(ctx, leaseFreeSQL, l.schema, l.holder).Scan(&l.others)
 }
 
 // readOnly reports read_only_sql_transaction: the server was a primary and is a
@@ -130,9 +141,12 @@ func (l *lease) allow() error {
 // errLeaseLost when another holds it or it could not be renewed in time; it is not
 // given up then, because what we began may not have ended.
 func (l *lease) keep(ctx context.Context) error {
-	timer := time.NewTimer(beat.Wait(leaseRenew))
-	defer timer.Stop()
 	renewed := time.Now()
+	if taken := l.renewed.Load(); taken != nil {
+		renewed = *taken // a while ago, where round trips are long
+	}
+	timer := time.NewTimer(max(0, min(beat.Wait(leaseRenew), time.Until(renewed.Add(leaseRenew)))))
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -152,9 +166,11 @@ func (l *lease) keep(ctx context.Context) error {
 		case err == nil:
 			renewed = began
 			l.renewed.Store(&began)
-		case time.Since(renewed) > leaseTrust-leaseRenew:
+		case time.Since(renewed) > leaseTrust-leaseRenew/2:
 			l.renewed.Store(nil)
 			return errors.Join(errLeaseLost, err)
+		default:
+			timer.Reset(leaseAgain)
 		}
 	}
 }

@@ -3,7 +3,9 @@ package bridge
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -190,6 +192,97 @@ func TestWorkerIsSeen(t *testing.T) {
 		if got := w.seen(look.until, began.Add(look.after)); got != look.want {
 			t.Errorf("its lease lasts until %v after %s: seen %v", look.until, look.after, got)
 		}
+	}
+}
+
+// far returns a pool whose way to the database of pool takes delay in each direction.
+func far(t *testing.T, pool *pgxpool.Pool, delay time.Duration) *pgxpool.Pool {
+	t.Helper()
+	cfg := pool.Config()
+	dial := cfg.ConnConfig.DialFunc
+	cfg.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		time.Sleep(2 * delay)
+		conn, err := dial(ctx, network, addr)
+		return farConn{conn, delay}, err
+	}
+	long, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(long.Close)
+	return long
+}
+
+// farConn is a connection over a long way.
+type farConn struct {
+	net.Conn
+
+	delay time.Duration
+}
+
+func (c farConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	time.Sleep(c.delay)
+	return n, err
+}
+
+func (c farConn) Write(b []byte) (int, error) {
+	time.Sleep(c.delay)
+	return c.Conn.Write(b)
+}
+
+// Row 105: a database that is far away, or a machine that has a tenth of a processor.
+// One limit of two seconds for all the statements of taking the lease would never be
+// kept, and the bridge never begin.
+func TestLeaseFarAway(t *testing.T) {
+	t.Parallel()
+	near := migrated(t)
+	l := newLease(far(t, near, 150*time.Millisecond), "salesforce")
+	ok, err := l.take(t.Context())
+	if err != nil || !ok {
+		t.Fatalf("the lease is not taken: %t, %v", ok, err)
+	}
+	if err := l.trust(); err != nil {
+		t.Errorf("it is not to be trusted when it has just been taken: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := l.keep(ctx); err != nil {
+		t.Errorf("it is lost: %v", err)
+	}
+}
+
+// Row 87: the session of two renewals in a row is ended. Waiting for the time of the
+// next renewal after each loses the lease.
+func TestLeaseOutlivesItsSessions(t *testing.T) {
+	t.Parallel()
+	pool := migrated(t)
+	cfg := pool.Config()
+	var doomed atomic.Int32
+	cfg.PrepareConn = func(ctx context.Context, conn *pgx.Conn) (bool, error) {
+		if doomed.Add(-1) < 0 {
+			return true, nil
+		}
+		_, err := pool.Exec(ctx, "SELECT pg_terminate_backend($1, 10000)", conn.PgConn().PID())
+		return true, err
+	}
+	own, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	l := newLease(own, "salesforce")
+	if ok, err := l.take(t.Context()); err != nil || !ok {
+		t.Fatalf("the lease is not taken: %t, %v", ok, err)
+	}
+	doomed.Store(2)
+	ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
+	defer cancel()
+	if err := l.keep(ctx); err != nil {
+		t.Errorf("two ended sessions lose the lease: %v", err)
+	}
+	if left := doomed.Load(); left > -2 {
+		t.Errorf("no renewal came after the two: %d", left)
 	}
 }
 
