@@ -330,8 +330,9 @@ func TestTwoPhaseCommit(t *testing.T) {
 	}
 }
 
-// A start beside a running app takes no lock that a writer could meet: not on
-// the log, and not on a mapped table (fault 96).
+// A start beside a running app takes no lock that a writer could meet, or that whoever
+// vacuums or builds an index could hold up: not on the log, and not on a mapped table
+// (fault 96).
 func TestInstallTakesNoStrongLock(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -341,7 +342,7 @@ func TestInstallTakesNoStrongLock(t *testing.T) {
 		}
 		rows, err := tx.Query(t.Context(), `SELECT relation::regclass || ' ' || mode FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation'
 			AND relation IN (SELECT oid FROM pg_class WHERE relnamespace = 'salesforce'::regnamespace AND relkind = 'r')
-			AND mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock', 'ShareUpdateExclusiveLock')`)
+			AND mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')`)
 		if err != nil {
 			return err
 		}
@@ -354,6 +355,42 @@ func TestInstallTakesNoStrongLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A VACUUM of the log, or an index that is built beside its writers, may take hours: a start
+// does not wait for it. What the log lacks of its settings it gets at the next.
+func TestInstallBesideVacuum(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const settings = `SELECT COALESCE(array_to_string(reloptions, ','), '') FROM pg_class WHERE oid = 'salesforce._trigger_log'::regclass`
+	const want = "autovacuum_vacuum_scale_factor=0.01,autovacuum_vacuum_cost_delay=0"
+	install := func() error {
+		return pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(t.Context(), "SET LOCAL lock_timeout = '50ms'"); err != nil {
+				return err
+			}
+			return Install(t.Context(), tx, testSchema, testTables(), nil, "")
+		})
+	}
+	b.want("settings", b.one(settings), want)
+	dba, err := b.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dba.Exec(t.Context(), `LOCK TABLE salesforce._trigger_log IN SHARE UPDATE EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	if err := install(); err != nil {
+		t.Errorf("the start waits for a VACUUM: %v", err)
+	}
+	if err := dba.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.exec(`ALTER TABLE salesforce._trigger_log RESET (autovacuum_vacuum_cost_delay)`)
+	if err := install(); err != nil {
+		t.Fatal(err)
+	}
+	b.want("settings after one was lost", b.one(settings), want)
 }
 
 // While somebody has the log locked, the app's writes wait like those to any
