@@ -94,7 +94,7 @@ func TestApplyHolds(t *testing.T) {
 		for range 12 {
 			b.applyChanges(Result{Held: 1}, b.change(Event, 1, at(1)))
 		}
-		b.want("true", `SELECT due_at - now() BETWEEN interval '60 seconds' AND interval '64 seconds' FROM hcbridge.mark`)
+		b.want("true", `SELECT due_at - now() BETWEEN interval '7 seconds' AND interval '8 seconds' FROM hcbridge.mark`)
 		b.mark(1)
 		b.want("0", `SELECT attempts FROM hcbridge.mark`)
 	})
@@ -140,6 +140,60 @@ func TestHeldIsNotDue(t *testing.T) {
 	b.want("true", `SELECT bool_and(attempts = 2) FROM hcbridge.mark WHERE sfid IN ($1, $2)`, id(0), id(1))
 	b.exec(`UPDATE salesforce._trigger_log SET state = 'SUCCESS' WHERE sfid = $1`, id(0)) // by hand
 	due(0, 2, 3)
+}
+
+// Nor is one whose row is locked, by a transaction of the app or with its table: each try
+// would cost an API call. It is looked at again within eight seconds, as nothing else tells
+// that the lock has ended.
+func TestLockedIsNotDue(t *testing.T) {
+	t.Parallel()
+	for name, lock := range map[string]string{
+		"ARow":   `UPDATE salesforce.account SET name = 'mine' WHERE sfid IN ('` + id(1) + `', '` + id(2) + `')`,
+		"ATable": `LOCK TABLE salesforce.account IN EXCLUSIVE MODE`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, account())
+			b.applyChanges(Result{Inserted: 3}, b.change(Event, 1, at(1)), b.change(Event, 2, at(1)), b.change(Event, 3, at(1)))
+			ctx := withTimeout(t)
+			app, err := b.pool.Begin(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := app.Exec(ctx, lock); err != nil {
+				t.Fatal(err)
+			}
+			due := func() (n int) {
+				t.Helper()
+				b.exec(`UPDATE hcbridge.mark SET due_at = now() - interval '1 second'`)
+				marks, err := b.sink.DueMarks(ctx, b.table, 10)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return len(marks)
+			}
+			if err := b.sink.Tx(ctx, func(tx pgx.Tx) error {
+				return b.sink.Mark(ctx, tx, []Mark{{Object: "Account", SFID: id(2), Reason: ReasonGone}})
+			}); err != nil {
+				t.Fatal(err)
+			}
+			b.applyChanges(Result{Held: 2}, b.change(Event, 1, at(2)), b.change(Event, 2, at(2)))
+			b.exec(`UPDATE hcbridge.mark SET attempts = 9`)
+			for range 2 {
+				if n := due(); n > 0 {
+					t.Errorf("%d records are due while their rows are locked", n)
+				}
+			}
+			b.want("held,gone", `SELECT string_agg(reason, ',' ORDER BY sfid) FROM hcbridge.mark`)
+			b.want("true", `SELECT bool_and(due_at - now() BETWEEN interval '5 seconds' AND interval '8 seconds') FROM hcbridge.mark`)
+			if err := app.Rollback(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if n := due(); n != 2 {
+				t.Errorf("%d records are due after the lock has ended, want 2", n)
+			}
+		})
+	}
 }
 
 func TestApplyMatchesExternalIDs(t *testing.T) {

@@ -22,6 +22,9 @@ var dueSQL string
 //go:embed sql/unsent.sql
 var unsentSQL string
 
+//go:embed sql/locked.sql
+var lockedSQL string
+
 //go:embed sql/due_objects.sql
 var dueObjectsSQL string
 
@@ -67,8 +70,8 @@ type Mark struct {
 }
 
 // DueMarks returns up to limit marks of a table's object whose time has come, the
-// longest due first. Those whose row waits for a change of the app, and still does, it
-// puts off.
+// longest due first. Those whose row waits for a change of the app, or for a lock to end,
+// and still does, it puts off.
 func (s *Sink) DueMarks(ctx context.Context, t *Table, limit int) ([]Mark, error) {
 	object := t.Object
 	rows, err := s.pool.Query(ctx, dueSQL, s.schema, object, limit)
@@ -93,34 +96,39 @@ func (s *Sink) DueMarks(ctx context.Context, t *Table, limit int) ([]Mark, error
 	return s.unheld(ctx, t, marks)
 }
 
-// unheld puts off those of some marks whose record was held and whose row still has an
-// unsent change, and returns the others: it would be read only to be held again. What
-// becomes of the change makes the mark due (see Expedite), or the next look sees it.
+// unheld puts off those of some marks whose record was held and still would be, as its
+// row has an unsent change or is locked, and returns the others: it would be read only to
+// be held again. What becomes of a change makes the mark due (see Expedite), or the next
+// look sees it; that a lock has ended only a look can see, so those are sooner.
 func (s *Sink) unheld(ctx context.Context, t *Table, marks []Mark) ([]Mark, error) {
-	var held []string
+	var held, tried []string
 	for _, m := range marks {
-		if t.ReadWrite && m.Reason == ReasonHeld {
+		switch {
+		case m.Reason == ReasonHeld:
 			held = append(held, m.SFID)
+		case m.Reason == ReasonGone && m.Attempts > 0: // Apply keeps that reason
+			tried = append(tried, m.SFID)
 		}
 	}
-	if len(held) == 0 {
-		return marks, nil
-	}
-	sql := strings.NewReplacer("{table}", t.ident(), "{log}", quote(t.Schema, "_trigger_log"), "{table_name}", literal(t.Name)).Replace(unsentSQL)
-	rows, err := s.pool.Query(ctx, sql, held)
+	unsent, err := s.unsentOf(ctx, t, held)
 	if err != nil {
-		return nil, fmt.Errorf("pgsink: held records of %s: %w", t.Object, err)
+		return nil, err
 	}
-	unsent, err := collectSet(rows, "held records of "+t.Object)
+	held = slices.DeleteFunc(held, func(sfid string) bool { return unsent[sfid] })
+	locked, err := s.lockedOf(ctx, t, append(held, tried...))
 	if err != nil {
 		return nil, err
 	}
 	var wait [heldMost + 1][]Done // by the exponent of the delay, as in Apply
 	marks = slices.DeleteFunc(marks, func(m Mark) bool {
-		if m.Reason != ReasonHeld || !unsent[m.SFID] {
+		most := heldMost
+		switch {
+		case locked[m.SFID]:
+			most = lockedMost
+		case m.Reason != ReasonHeld || !unsent[m.SFID]:
 			return false
 		}
-		n := min(m.Attempts+1, heldMost)
+		n := min(m.Attempts+1, most)
 		wait[n] = append(wait[n], Done{Object: m.Object, SFID: m.SFID, Seq: m.Seq})
 		return true
 	})
@@ -132,11 +140,52 @@ func (s *Sink) unheld(ctx context.Context, t *Table, marks []Mark) ([]Mark, erro
 	return marks, nil
 }
 
-// heldFirst is how soon a held record is read again first, and heldMost how often that
-// time doubles.
+// unsentOf returns those of held records whose rows have a change of the app that is not
+// sent yet.
+func (s *Sink) unsentOf(ctx context.Context, t *Table, held []string) (map[string]bool, error) {
+	if len(held) == 0 || !t.ReadWrite {
+		return nil, nil //nolint:nilnil // a nil set is empty
+	}
+	sql := strings.NewReplacer("{table}", t.ident(), "{log}", quote(t.Schema, "_trigger_log"), "{table_name}", literal(t.Name)).Replace(unsentSQL)
+	rows, err := s.pool.Query(ctx, sql, held)
+	if err != nil {
+		return nil, fmt.Errorf("pgsink: held records of %s: %w", t.Object, err)
+	}
+	return collectSet(rows, "held records of "+t.Object)
+}
+
+// lockedOf returns those of held records whose rows somebody else has locked: all of them
+// where it is the table.
+func (s *Sink) lockedOf(ctx context.Context, t *Table, held []string) (locked map[string]bool, err error) {
+	if len(held) == 0 {
+		return nil, nil //nolint:nilnil // a nil set is empty
+	}
+	err = s.Tx(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, strings.ReplaceAll(lockedSQL, "{table}", t.ident()), held)
+		if err == nil {
+			locked, err = collectSet(rows, "locked records of "+t.Object)
+		}
+		return err
+	})
+	if waitedInVain(err) {
+		locked, err = make(map[string]bool, len(held)), nil
+		for _, sfid := range held {
+			locked[sfid] = true
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pgsink: locked records of %s: %w", t.Object, err)
+	}
+	return locked, nil
+}
+
+// heldFirst is how soon a held record is looked at again first, and heldMost how often
+// that time doubles while the app's change is not sent. lockedMost is how often it does
+// while the row is locked, and until that is known: up to eight seconds.
 const (
-	heldFirst = 250 * time.Millisecond
-	heldMost  = 8
+	heldFirst  = 250 * time.Millisecond
+	heldMost   = 8
+	lockedMost = 5
 )
 
 // manyMarks are more than may be compared all with all.

@@ -7,5 +7,5 @@ ORDER BY u.sfid
 ON CONFLICT (schema, object, sfid) DO UPDATE
 SET seq = nextval('hcbridge.mark_seq'),
     reason = CASE WHEN k.reason IN ('gone', 'removed') THEN 'gone' ELSE excluded.reason END, -- as Mark does
-    due_at = now() + interval '250 milliseconds' * 2 ^ least(k.attempts + 1, 8),
+    due_at = now() + interval '250 milliseconds' * 2 ^ least(k.attempts + 1, 5),
     attempts = k.attempts + 1

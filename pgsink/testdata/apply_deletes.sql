@@ -96,7 +96,7 @@ marked AS (
     SET seq = nextval('hcbridge.mark_seq'),
         reason = CASE WHEN k.reason IN ('gone', 'removed') THEN 'gone' ELSE excluded.reason END, -- as Mark does
         due_at = CASE excluded.reason
-            WHEN 'held' THEN now() + interval '250 milliseconds' * 2 ^ least(k.attempts + 1, 8)
+            WHEN 'held' THEN now() + interval '250 milliseconds' * 2 ^ least(k.attempts + 1, 5)
             ELSE excluded.due_at
         END,
         attempts = CASE excluded.reason WHEN 'held' THEN k.attempts + 1 ELSE 0 END
