@@ -117,6 +117,7 @@ func (s *session) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.stream.run(ctx) })
 	g.Go(func() error { return s.stream.keep(ctx, positions) })
+	g.Go(func() error { return s.stream.pollAway(ctx) })
 	g.Go(func() error { return s.in.run(ctx) })
 	g.Go(func() error { return s.watchServer(ctx) })
 	g.Go(func() error { return s.hydrate(ctx) })

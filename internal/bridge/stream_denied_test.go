@@ -31,6 +31,7 @@ type denying struct {
 	denied int    // subscribes to Account that are to be refused
 	text   string // with this error
 	ended  bool   // the session is to end with the connect that is held
+	away   bool   // there is no way to the stream
 }
 
 func (d *denying) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -39,6 +40,12 @@ func (d *denying) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Path == "/services/oauth2/token" {
 		_, _ = fmt.Fprintf(w, `{"access_token":"token","instance_url":"http://%s","id":"http://x/id/00Dx0000000BV7z/005x00000012Q9P"}`, r.URL.Host)
 		return w.Result(), nil
+	}
+	d.mu.Lock()
+	away := d.away
+	d.mu.Unlock()
+	if away {
+		return nil, errors.New("no route to host")
 	}
 	var batch []struct {
 		Channel, ID, Subscription string
@@ -69,6 +76,10 @@ func (d *denying) RoundTrip(r *http.Request) (*http.Response, error) {
 				}
 			}
 			d.mu.Lock()
+			if d.away {
+				d.mu.Unlock()
+				return nil, errors.New("connection reset")
+			}
 			if d.ended {
 				d.ended = false
 				success, more = false, `"error":"403::Unknown client","advice":{"reconnect":"handshake"}`
@@ -166,8 +177,63 @@ func TestDeniedUntilTheNextSession(t *testing.T) {
 	})
 }
 
+// Row 9: while there is no session, objects are polled every minute, and not only at
+// their interval; one whose interval somebody has set, once when the session goes down.
+func TestPolledWhileTheSessionIsAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &denying{}
+		s := deniedSession(t, d, "Account", "Contact")
+		s.objects[0].cfg.PollRelaxed = true
+		go func() { _ = s.stream.pollAway(t.Context()) }()
+		polls := func(during time.Duration) (n [2]int) {
+			for range int(during / time.Second) {
+				time.Sleep(time.Second)
+				synctest.Wait()
+				for i, o := range s.objects {
+					select {
+					case <-o.pollNow:
+						n[i]++
+					default:
+					}
+				}
+			}
+			return n
+		}
+		polls(5 * time.Second) // of what the beginning asks for
+		if n, streamed := polls(10*time.Minute), s.objects[0].streamed.Load(); n != [2]int{} || !streamed {
+			t.Errorf("streamed %t, polled %d times", streamed, n)
+		}
+		d.mu.Lock()
+		d.away = true
+		d.mu.Unlock()
+		if n := polls(3 * time.Minute); n[0] < 1 || n[1] != 1 { // the connect that is held ends
+			t.Errorf("polled %d times when the session went down", n)
+		}
+		if n := polls(10 * time.Minute); n != [2]int{10, 0} {
+			t.Errorf("polled %d times in ten minutes without a session, want every minute and never", n)
+		}
+		down := status.SFUnavailable
+		s.trouble.Store(&down)
+		if n := polls(10 * time.Minute); n != [2]int{} {
+			t.Errorf("polled %d times while Salesforce does not answer", n)
+		}
+	})
+}
+
 // deniedStream has a stream work, of objects with change events, and tells of the first.
 func deniedStream(t *testing.T, d *denying, names ...string) (mode func() string, streamed func() bool) {
+	t.Helper()
+	s := deniedSession(t, d, names...)
+	mode = func() (m string) {
+		s.board.Object(names[0], func(o *status.Object) { m = o.ModeEffective })
+		return m
+	}
+	return mode, s.objects[0].streamed.Load
+}
+
+// deniedSession is a session of which nothing but the stream works.
+func deniedSession(t *testing.T, d *denying, names ...string) *session {
 	t.Helper()
 	hc := &http.Client{Transport: d}
 	sf, err := salesforce.New(salesforce.Config{
@@ -200,9 +266,5 @@ func deniedStream(t *testing.T, d *denying, names ...string) (mode func() string
 		cancel()
 		wg.Wait()
 	})
-	mode = func() (m string) {
-		s.board.Object(names[0], func(o *status.Object) { m = o.ModeEffective })
-		return m
-	}
-	return mode, s.objects[0].streamed.Load
+	return s
 }
