@@ -69,12 +69,12 @@ func (x *explorer) objects(ctx context.Context) ([]web.OrgObject, error) {
 // SystemModstamp, which only its own description tells.
 func mappable(o salesforce.SObject) bool {
 	lower := strings.ToLower(o.Name)
-	for _, suffix := range []string{"__kav", "__mdt", "__e", "__b", "__x", "__share", "__history", "__feed", "__tag", "changeevent", "articleversion"} {
+	for _, suffix := range []string{"__share", "__history", "__feed", "__tag"} {
 		if strings.HasSuffix(lower, suffix) {
 			return false
 		}
 	}
-	return o.Queryable && o.Retrieveable && o.Replicateable && !o.DeprecatedAndHidden
+	return noTable(o.Name) == "" && o.Queryable && o.Retrieveable && o.Replicateable && !o.DeprecatedAndHidden
 }
 
 func (x *explorer) object(o salesforce.SObject) web.OrgObject {

@@ -56,6 +56,22 @@ type mapping struct {
 // call per record to read.
 var unmappable = []string{"address", "location", "base64", "complexvalue"}
 
+// noTable says why an object of this name is no table of records that can be
+// synced, empty if it may be one.
+func noTable(object string) string {
+	lower := strings.ToLower(object)
+	for suffix, why := range map[string]string{
+		"__kav": "articles show only with a filter by PublishStatus", "articleversion": "articles show only with a filter by PublishStatus",
+		"__mdt": "it is custom metadata, not data", "__e": "it is a platform event, which is not kept", "changeevent": "it is a change event, which is not kept",
+		"__b": "it is a big object, which has no SystemModstamp", "__x": "it is an external object, which Salesforce does not hold",
+	} {
+		if strings.HasSuffix(lower, suffix) {
+			return why
+		}
+	}
+	return ""
+}
+
 // describer is the part of Salesforce that mapping asks.
 type describer interface {
 	Describe(ctx context.Context, object string) (*salesforce.Describe, error)
@@ -67,6 +83,9 @@ type describer interface {
 // Errors are *mappingError where a person must change something, else those of
 // the call.
 func mapObject(ctx context.Context, sf describer, cfg config.Object, schema string, numeric bool, known []string) (*mapping, error) {
+	if why := noTable(cfg.Name); why != "" {
+		return nil, mappingErrorf("%s cannot be synced: %s", cfg.Name, why)
+	}
 	d, err := sf.Describe(ctx, cfg.Name)
 	if err != nil {
 		if se := (*salesforce.Error)(nil); errors.As(err, &se) && se.Status == http.StatusNotFound {
@@ -86,7 +105,7 @@ func mapObject(ctx context.Context, sf describer, cfg config.Object, schema stri
 	spec := pgsink.Spec{Schema: schema, Object: d.Name, ReadWrite: cfg.Access == accessReadWrite, Numeric: numeric}
 	if cfg.ExternalID != "" {
 		f := d.Field(cfg.ExternalID)
-		if f == nil || (!f.ExternalID && !f.IDLookup) {
+		if f == nil || f.Type == "id" || (!f.ExternalID && !f.IDLookup) {
 			return nil, mappingErrorf("%s is not an external id field of %s: correct HC_OBJECT_%s_EXTERNAL_ID, or mark the field as External ID and Unique", cfg.ExternalID, d.Name, strings.ToUpper(d.Name))
 		}
 		spec.ExternalID = f.Name

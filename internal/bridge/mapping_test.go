@@ -28,7 +28,7 @@ func (d describes) Describe(_ context.Context, object string) (*salesforce.Descr
 
 func testOrg() describes {
 	system := []salesforce.Field{
-		{Name: "Id", Type: "id", Length: 18},
+		{Name: "Id", Type: "id", Length: 18, IDLookup: true},
 		{Name: "IsDeleted", Type: "boolean"},
 		{Name: "SystemModstamp", Type: "datetime"},
 	}
@@ -47,7 +47,13 @@ func testOrg() describes {
 	invoice.Name, invoice.Queryable, invoice.Custom = "Invoice__c", true, true
 	feed := &salesforce.Describe{Fields: system[:2]}
 	feed.Name, feed.Queryable = "Feed", true
-	return describes{"Account": account, "Invoice__c": invoice, "Feed": feed}
+	org := describes{"Account": account, "Invoice__c": invoice, "Feed": feed}
+	for _, name := range []string{"Knowledge__kav", "Log__b"} { // they have all that a table needs, but their names
+		like := *account
+		like.Name = name
+		org[name] = &like
+	}
+	return org
 }
 
 func TestMapObject(t *testing.T) {
@@ -220,6 +226,9 @@ func TestMapObject(t *testing.T) {
 		"NoSuchIndex":  {config.Object{Name: "Account", Indexes: []string{"Name", "Nope"}}, "no field Nope that is mapped: correct HC_OBJECT_ACCOUNT_INDEXES"},
 		"IndexOfFile":  {config.Object{Name: "Account", Fields: []string{"Name"}, Indexes: []string{"Name", "Phone"}}, "index on Phone of Account, which is not among HC_OBJECT_ACCOUNT_FIELDS: correct the indexes in the file that HC_MAPPING_FILE names"},
 		"NotExternal":  {config.Object{Name: "Account", ExternalID: "Name"}, "HC_OBJECT_ACCOUNT_EXTERNAL_ID"},
+		"IdIsNoKey":    {config.Object{Name: "Account", ExternalID: "Id"}, "HC_OBJECT_ACCOUNT_EXTERNAL_ID"},
+		"Article":      {config.Object{Name: "Knowledge__kav"}, "PublishStatus"},
+		"BigObject":    {config.Object{Name: "Log__B"}, "big object"},
 		"NoStamp":      {config.Object{Name: "Feed"}, "SystemModstamp"},
 		"NoParent":     {config.Object{Name: "Invoice__c", Fields: []string{"Owner.Name"}}, "HC_OBJECT_INVOICE__C_FIELDS"},
 		"ParentNotKey": {config.Object{Name: "Invoice__c", Fields: []string{"Account__r.Name"}}, "not an external id"},
