@@ -112,10 +112,12 @@ func mapObject(ctx context.Context, sf describer, cfg config.Object, schema stri
 	}
 	for _, f := range fields {
 		m.fields = append(m.fields, f.name)
-		indexed := containsField(cfg.Indexes, f.name)
+	}
+	indexed := m.indexed()
+	for _, f := range fields {
 		spec.Fields = append(spec.Fields, pgsink.Field{
 			Name: f.name, Type: f.Type, Length: f.Length, Precision: f.Precision, Scale: f.Scale,
-			Indexed: indexed, Unique: f.name == spec.ExternalID,
+			Indexed: indexed[f.name], Unique: f.name == spec.ExternalID,
 		})
 		m.topic = append(m.topic, pushtopic.Field{Name: f.name, Type: f.Type, Length: f.Length, Compound: f.CompoundFieldName})
 		m.change.add(f)
@@ -226,12 +228,29 @@ func joined(d *salesforce.Describe, name string) (rel, parentField string, ok bo
 	return rel, parentField, ok
 }
 
+// indexed are the mapped fields that the configuration wants indexed.
+func (m *mapping) indexed() map[string]bool {
+	set := map[string]bool{}
+	for _, name := range m.cfg.Indexes {
+		if i := indexField(m.fields, name); i >= 0 {
+			set[m.fields[i]] = true
+		}
+	}
+	return set
+}
+
 // containsField is containsFold for names of fields, joined or not.
 func containsField(list []string, name string) bool { return indexField(list, name) >= 0 }
 
+// indexField finds the field that is meant by name, which is perhaps not its name as
+// mapped: Account__r does for Account, unless there are both.
 func indexField(list []string, name string) int {
-	join := func(name string) string { return strings.Replace(name, ".", "__", 1) }
-	return slices.IndexFunc(list, func(x string) bool { return strings.EqualFold(join(x), join(name)) })
+	join := func(name string) string { return strings.ToLower(strings.Replace(name, ".", "__", 1)) }
+	standard := func(name string) string { return strings.Replace(join(name), "__r__", "__", 1) }
+	if i := slices.IndexFunc(list, func(x string) bool { return join(x) == join(name) }); i >= 0 {
+		return i
+	}
+	return slices.IndexFunc(list, func(x string) bool { return standard(x) == standard(name) })
 }
 
 // customBase takes the __r of a custom relationship's name away, if it has one.

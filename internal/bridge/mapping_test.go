@@ -126,6 +126,26 @@ func TestMapObject(t *testing.T) {
 		}
 	})
 
+	t.Run("IndexesParentsByEitherName", func(t *testing.T) {
+		t.Parallel()
+		org := testOrg()
+		org["Invoice__c"].Fields = append(org["Invoice__c"].Fields, salesforce.Field{Name: "AccountId", Type: "reference", Length: 18, ReferenceTo: []string{"Account"}, RelationshipName: "Account"},
+			salesforce.Field{Name: "ParentId", Type: "reference", Length: 18, ReferenceTo: []string{"Account"}, RelationshipName: "Parent"})
+		for name, index := range map[string]string{"Parent__r.External_Id__c": "Parent.External_Id__c", "Account__r.External_Id__c": "Account__r.External_Id__c", "Account__External_Id__c": "Account.External_Id__c"} {
+			cfg := config.Object{Name: "Invoice__c", Fields: []string{"Account__r.External_Id__c", "Account.External_Id__c", "Parent__r.External_Id__c"}, Indexes: []string{name}}
+			m, err := mapObject(t.Context(), org, cfg, "salesforce", false, nil)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			for _, f := range m.spec.Fields {
+				if f.Indexed != (f.Name == index) {
+					t.Errorf("%s: %s is indexed: %t", name, f.Name, f.Indexed)
+				}
+			}
+		}
+	})
+
 	t.Run("ParentsOfOneObjectOrOfSeveral", func(t *testing.T) {
 		t.Parallel()
 		for want, to := range map[string][]string{"Account": {"Account"}, "": {"Account", "Invoice__c"}} {
@@ -154,6 +174,7 @@ func TestMapObject(t *testing.T) {
 			"NamedFields": {config.Object{Name: "Account", Fields: []string{"Name", "Gone__c"}}, []string{"Name", "Gone__c"}, []string{"Gone__c"}},
 			"AnySpelling": {config.Object{Name: "Account", Fields: []string{"GONE__C", "name", "gone__c"}}, []string{"Name", "Gone__c"}, []string{"Gone__c"}},
 			"NotWanted":   {config.Object{Name: "Account", Fields: []string{"Name"}}, []string{"Name", "Gone__c", "Gone__r.Key__c"}, nil},
+			"AParentByR":  {config.Object{Name: "Account", Fields: []string{"Gone__r.Key__c"}}, []string{"Gone.Key__c"}, []string{"Gone.Key__c"}},
 			"AParent":     {config.Object{Name: "Account", Fields: []string{"Gone__r.Key__c"}}, []string{"Gone__r.Key__c"}, []string{"Gone__r.Key__c"}},
 		} {
 			m, err := mapObject(t.Context(), testOrg(), c.cfg, "salesforce", false, c.known)
