@@ -53,3 +53,26 @@ func TestObjectsEnv(t *testing.T) {
 		t.Errorf("the export does not name every field:\n%s", stdout)
 	}
 }
+
+// An export that names a file's field, which is not synced, comes back byte by byte.
+func TestExportKeepsFiles(t *testing.T) {
+	t.Parallel()
+	sf := org.New(org.Options{}).Start()
+	t.Cleanup(sf.Close)
+	path := filepath.Join(t.TempDir(), "mapping.json")
+	environ := []string{
+		"HC_SALESFORCE_LOGIN_URL=" + sf.URL(), "HC_SALESFORCE_CLIENT_ID=" + org.DefaultClientID, "HC_SALESFORCE_CLIENT_SECRET=" + org.DefaultClientSecret,
+		"HC_SALESFORCE_USERNAME=" + org.DefaultUsername, "HC_SALESFORCE_PASSWORD=" + org.DefaultPassword, "HC_MAPPING_FILE=" + path,
+	}
+	file := `{"version": 1, "mappings": [{"object_name": "Every__c", "config": {"fields": {"Blob__c": {}, "Text__c": {}}}}]}`
+	for i := range 2 {
+		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, stdout, stderr := command(t, environ, "export")
+		if code != 0 || !strings.Contains(stdout, `"Blob__c": {}`) || i > 0 && stdout != file {
+			t.Fatalf("export exits with %d: %s%s", code, stderr, stdout)
+		}
+		file = stdout
+	}
+}

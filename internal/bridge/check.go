@@ -308,6 +308,9 @@ func (c *checker) object(ctx context.Context, sf describer, o config.Object, str
 	if len(m.frozen) > 0 {
 		c.warn(o.Name, "fields that were mapped are not to be seen any more: "+strings.Join(m.frozen, ", ")+"; their columns keep what they hold", "grant the user Read on the fields, or drop the columns once the fields are gone for good")
 	}
+	if len(m.binary) > 0 {
+		c.warn(o.Name, m.binaryNote(), binaryRemedy)
+	}
 	if o.Mode == config.ModeStreaming && streaming {
 		spec, err := pushtopic.Plan(m.cfg.Name, m.custom, m.topic, c.cfg.Salesforce.APIVersion)
 		switch {

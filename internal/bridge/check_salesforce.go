@@ -194,7 +194,7 @@ var setBySalesforce = []string{
 // fieldRights warns of fields that will not be sent, and of those without which
 // nothing can be inserted.
 func (c *checker) fieldRights(m *mapping, d *salesforce.Describe) {
-	var fixed, missing []string
+	var fixed, missing, files []string
 	for _, f := range d.Fields {
 		named := containsFold(m.cfg.Fields, f.Name)
 		mapped := slices.Contains(m.fields, f.Name)
@@ -203,7 +203,11 @@ func (c *checker) fieldRights(m *mapping, d *salesforce.Describe) {
 		case mapped && (named || f.Custom) && !computed && !f.Createable && !f.Updateable:
 			fixed = append(fixed, f.Name)
 		case !mapped && f.Createable && !f.Nillable && !f.DefaultedOnCreate && f.Type != "boolean" && !c.byParent(m, f):
-			missing = append(missing, f.Name)
+			if f.Type == "base64" {
+				files = append(files, f.Name)
+			} else {
+				missing = append(missing, f.Name)
+			}
 		}
 	}
 	if len(fixed) > 0 {
@@ -212,6 +216,10 @@ func (c *checker) fieldRights(m *mapping, d *salesforce.Describe) {
 	if len(missing) > 0 {
 		c.warn(m.cfg.Name, "required in Salesforce and not mapped: "+strings.Join(missing, ", ")+"; rows that the app inserts will be refused",
 			"add them to HC_OBJECT_"+strings.ToUpper(m.cfg.Name)+"_FIELDS")
+	}
+	if len(files) > 0 {
+		c.warn(m.cfg.Name, "required in Salesforce, and no column can hold a file: "+strings.Join(files, ", ")+"; rows that the app inserts will be refused",
+			"have the app make such records by the API of Salesforce; the bridge then syncs the rest of them")
 	}
 }
 

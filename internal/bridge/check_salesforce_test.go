@@ -106,6 +106,14 @@ func TestCheckSalesforce(t *testing.T) {
 			c.sf.Define(ob)
 		}, []string{"! Contact: the user may not create, edit and delete these records", "→ grant the user Create, Edit and Delete on the object"}},
 		{"NoExternalID", func(c *checked) { delete(c.env, "HC_OBJECT_CONTACT_EXTERNAL_ID") }, nil, []string{"! Contact: no external id", "→ deploy this", "HC_OBJECT_CONTACT_EXTERNAL_ID=HC_Key__c; or set HC_OBJECT_CONTACT_EXTERNAL_ID=External_Id__c, which is there", "<externalId>true</externalId>"}},
+		{"FileLeftOut", func(c *checked) {
+			c.env["HC_OBJECTS"], c.env["HC_OBJECT_EVERY__C_FIELDS"] = "Account,Contact,Every__c", "Text__c,Blob__c"
+		}, nil, []string{"✓ Every__c: 4 fields", "! Every__c: left out, because no column can hold a file: Blob__c", "→ take them out of the mapping"}},
+		{"FileRequired", func(c *checked) {
+			c.env["HC_OBJECTS"], c.env["HC_OBJECT_EVERY__C_ACCESS"], c.env["HC_OBJECT_EVERY__C_FIELDS"] = "Account,Contact,Every__c", "read_write", "Text__c,Blob__c"
+		}, func(c *checked) {
+			_ = c.sf.ChangeField("Every__c", "Blob__c", func(f *sobject.Field) { f.Nillable = false })
+		}, []string{"! Every__c: required in Salesforce, and no column can hold a file: Blob__c", "→ have the app make"}},
 		{"ExternalIDNotUnique", nil, func(c *checked) {
 			_ = c.sf.ChangeField("Contact", "External_Id__c", func(f *sobject.Field) { f.Unique = false })
 		}, []string{"! Contact: External_Id__c is not unique", "→ mark the field as Unique"}},

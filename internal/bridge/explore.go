@@ -246,7 +246,7 @@ func Resolved(ctx context.Context, cfg *config.Config) ([]config.Object, string,
 			errs = append(errs, err)
 			continue
 		}
-		o.Name, o.ExternalID, o.Fields = m.cfg.Name, m.spec.ExternalID, m.fields
+		o.Name, o.ExternalID, o.Fields = m.cfg.Name, m.spec.ExternalID, slices.Concat(m.fields, m.binary)
 		o.Indexes = nil
 		for _, f := range m.spec.Fields {
 			if f.Indexed && !f.Unique {

@@ -41,6 +41,7 @@ type mapping struct {
 	change changeEvents
 	fields []string // API names to read
 	frozen []string // API names that were mapped once and are not to be seen now; sorted
+	binary []string // fields that are named and that no column can hold: files, in base64
 	narrow []string // columns that could not be made as long as their fields; of ensure
 	refill bool     // its rows were another's, and lack columns; of ensure
 	delete bool     // the object has IsDeleted
@@ -96,11 +97,12 @@ func mapObject(ctx context.Context, sf describer, cfg config.Object, schema stri
 	if d.Field("SystemModstamp") == nil || !d.Queryable {
 		return nil, mappingErrorf("%s cannot be synced: it is not queryable or has no SystemModstamp", d.Name)
 	}
+	cfg, binary := withoutBinary(cfg, d)
 	fields, frozen, err := chooseFields(ctx, sf, cfg, d, known)
 	if err != nil {
 		return nil, err
 	}
-	m := &mapping{cfg: cfg, custom: d.Custom, frozen: frozen, lookups: map[string][]string{}, merges: d.Field("MasterRecordId") != nil, authors: d.Field("CreatedById") != nil, logged: d.Replicateable}
+	m := &mapping{cfg: cfg, custom: d.Custom, frozen: frozen, binary: binary, lookups: map[string][]string{}, merges: d.Field("MasterRecordId") != nil, authors: d.Field("CreatedById") != nil, logged: d.Replicateable}
 	m.cfg.Name = d.Name
 	spec := pgsink.Spec{Schema: schema, Object: d.Name, ReadWrite: cfg.Access == accessReadWrite, Numeric: numeric}
 	if cfg.ExternalID != "" {
@@ -196,6 +198,25 @@ func chooseFields(ctx context.Context, sf describer, cfg config.Object, d *sales
 	}
 	slices.Sort(frozen)
 	return fields, slices.Compact(frozen), nil
+}
+
+// withoutBinary takes the fields out of cfg that hold files, and returns their names. A
+// Heroku Connect export may name them, although they did not sync there either.
+func withoutBinary(cfg config.Object, d *salesforce.Describe) (config.Object, []string) {
+	var binary []string
+	cfg.Fields = slices.DeleteFunc(slices.Clone(cfg.Fields), func(name string) bool {
+		f := d.Field(name)
+		if f == nil || f.Type != "base64" {
+			return false
+		}
+		binary = append(binary, f.Name)
+		return true
+	})
+	if len(binary) > 0 && len(cfg.Fields) == 0 {
+		cfg.Fields = []string{"Id"} // they were all that was named, and an empty list would mean all there are
+	}
+	slices.Sort(binary)
+	return cfg, slices.Compact(binary)
 }
 
 // chooseField resolves one name.
@@ -354,7 +375,7 @@ func (m *mapping) equal(other *mapping) bool {
 		fields, columns := slices.Clone(m.spec.Fields), slices.Clone(m.outbox.Columns)
 		slices.SortFunc(fields, func(x, y pgsink.Field) int { return strings.Compare(x.Name, y.Name) })
 		slices.SortFunc(columns, func(x, y outbox.Column) int { return strings.Compare(x.Name, y.Name) })
-		return fmt.Sprint(m.cfg.Name, m.custom, m.spec.ExternalID, m.frozen, fields, columns, m.lookups, slices.Sorted(slices.Values(m.moving)), m.merges, m.authors, m.logged)
+		return fmt.Sprint(m.cfg.Name, m.custom, m.spec.ExternalID, m.frozen, m.binary, fields, columns, m.lookups, slices.Sorted(slices.Values(m.moving)), m.merges, m.authors, m.logged)
 	}
 	return text(m) == text(other)
 }

@@ -126,6 +126,22 @@ func TestMapObject(t *testing.T) {
 		}
 	})
 
+	t.Run("LeavesFilesOut", func(t *testing.T) {
+		t.Parallel()
+		org := testOrg()
+		org["Account"].Fields = append(org["Account"].Fields, salesforce.Field{Name: "Body", Type: "base64", Createable: true})
+		for want, fields := range map[string][]string{"Id SystemModstamp IsDeleted Name": {"body", "Name"}, "Id SystemModstamp IsDeleted": {"Body"}} {
+			m, err := mapObject(t.Context(), org, config.Object{Name: "Account", Fields: fields}, "salesforce", false, nil)
+			if err != nil {
+				t.Errorf("%v: %v", fields, err)
+				continue
+			}
+			if got := strings.Join(m.fields, " "); got != want || !slices.Equal(m.binary, []string{"Body"}) || !strings.Contains(m.note(), "left out, because no column can hold a file: Body") {
+				t.Errorf("fields %s, left out %v, note %q", got, m.binary, m.note())
+			}
+		}
+	})
+
 	t.Run("IndexesParentsByEitherName", func(t *testing.T) {
 		t.Parallel()
 		org := testOrg()

@@ -165,7 +165,17 @@ func (m *mapping) note() string {
 		notes = append(notes, "columns shorter than their fields: "+strings.Join(m.narrow, ", ")+
 			"; Postgres does not widen them while a view uses them, and records with longer values are refused: drop the view, restart the bridge, make the view again")
 	}
+	if len(m.binary) > 0 {
+		notes = append(notes, m.binaryNote()+": "+binaryRemedy)
+	}
 	return strings.Join(notes, "; ")
+}
+
+// binaryRemedy says what to do about files that are not synced.
+const binaryRemedy = "take them out of the mapping, or fetch them from Salesforce by sfid"
+
+func (m *mapping) binaryNote() string {
+	return "left out, because no column can hold a file: " + strings.Join(m.binary, ", ")
 }
 
 // isLocked reports that somebody holds a lock on a table that is to be altered.
