@@ -101,9 +101,9 @@ func passes(err error) bool {
 }
 
 // parentPatience is how often a record is sent again whose parent, named by an
-// external id, Salesforce does not know: for half a minute, with the outbox's waits.
+// external id, Salesforce does not know: for some 3 seconds, with the outbox's waits.
 // Somebody else may be about to make it. What of our own makes it goes before.
-const parentPatience = 6
+const parentPatience = 3
 
 // noParent reports that a parent named by an external id is not there. The code is
 // that of a field which does not exist.

@@ -23,9 +23,10 @@ const (
 	// before a doubt causes another: four times as long after each.
 	doubtFirst = time.Second
 	doubtMost  = time.Hour
-	// vainMost is how many looks in a row may find nothing before failures are
-	// believed to have another reason.
-	vainMost = 3
+	// doubtSoon is how soon a look must come for a refusal to wait for it.
+	doubtSoon = 2 * time.Second
+	// suspectsMost bounds how many refusals are remembered.
+	suspectsMost = 1000
 )
 
 // schemaWatch decides when the org is asked whether it still is what the
@@ -37,11 +38,13 @@ type schemaWatch struct {
 	at       time.Time // of the last look
 	next     time.Time // of one that was wanted anyway; zero = none
 	doubtful bool
-	vain     int // looks in a row that a doubt caused and that found nothing
+	vain     int                  // looks in a row that a doubt caused and that found nothing
+	vainAt   time.Time            // when the last of them began
+	suspects map[string]time.Time // refusals that waited for a look, and since when
 }
 
 func newSchemaWatch() *schemaWatch {
-	return &schemaWatch{wake: make(chan struct{}, 1), at: time.Now()}
+	return &schemaWatch{wake: make(chan struct{}, 1), at: time.Now(), suspects: map[string]time.Time{}}
 }
 
 // begin notes that a look begins, and reports whether a doubt has caused it.
@@ -60,6 +63,7 @@ func (w *schemaWatch) done(vain bool, again time.Duration) {
 	defer w.mu.Unlock()
 	if vain {
 		w.vain++
+		w.vainAt = w.at
 	}
 	w.next = time.Time{}
 	if again > 0 {
@@ -75,10 +79,15 @@ func (w *schemaWatch) due() time.Time {
 	if !w.next.IsZero() && w.next.Before(due) {
 		due = w.next
 	}
-	if doubt := w.at.Add(min(doubtFirst<<min(2*w.vain, 20), doubtMost)); w.doubtful && doubt.Before(due) {
+	if doubt := w.doubtDue(); w.doubtful && doubt.Before(due) {
 		due = doubt
 	}
 	return due
+}
+
+// doubtDue is the earliest that a doubt causes a look.
+func (w *schemaWatch) doubtDue() time.Time {
+	return w.at.Add(min(doubtFirst<<min(2*w.vain, 20), doubtMost))
 }
 
 // soon has the org looked at now, without a doubt.
@@ -96,37 +105,56 @@ func (w *schemaWatch) stir() {
 	}
 }
 
-// ask has the org looked at, and reports whether that will be soon. It never
-// blocks.
-func (w *schemaWatch) ask() (soon bool) {
+// ask has the org looked at. It never blocks.
+func (w *schemaWatch) ask() {
 	w.mu.Lock()
 	if time.Since(w.at) > doubtMost {
 		w.vain = 0
 	}
 	w.doubtful = true
-	soon = w.vain < vainMost
 	w.mu.Unlock()
 	w.stir()
-	return soon
 }
 
 // doubt asks if the code of a failure may mean that the schema has changed. It
-// reports whether what failed is worth another try, because the schema will be
-// compared before.
+// reports whether nothing else is as likely, so that what failed is worth another
+// try after the look.
 func (w *schemaWatch) doubt(code string) (again bool) {
 	switch {
 	case code == salesforce.CodeInvalidField, code == salesforce.CodeInvalidType, code == salesforce.CodeNotFound, code == "INVALID_FIELD_FOR_INSERT_UPDATE":
-		return w.ask()
+		w.ask()
+		return true
 	case strings.HasPrefix(code, "INSUFFICIENT_ACCESS"), code == "FIELD_INTEGRITY_EXCEPTION":
 		w.ask()
 	}
 	return false
 }
 
+// waits reports whether a refusal is to wait for a look at the schema: that comes
+// soon, or is under way. One that comes again after a look in vain has another reason.
+func (w *schemaWatch) waits(refusal string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	since, known := w.suspects[refusal]
+	if known && now.Sub(since) <= doubtMost {
+		return !w.vainAt.After(since)
+	}
+	if w.doubtDue().Sub(now) > doubtSoon {
+		return false
+	}
+	if len(w.suspects) >= suspectsMost {
+		clear(w.suspects)
+	}
+	w.suspects[refusal] = now
+	return true
+}
+
 // refused makes a write that was perhaps refused because of a changed schema
-// one to be tried again: then it is sent without what is gone.
+// one to be tried again, once the org was looked at: then it is sent without what is
+// gone. If the look finds nothing, the next answer stands.
 func (w *schemaWatch) refused(f *outbox.Failure) *outbox.Failure {
-	if f.Class == outbox.Permanent && !noParent(f) && w.doubt(f.Code) {
+	if f.Class == outbox.Permanent && !noParent(f) && w.doubt(f.Code) && w.waits(f.Code+": "+f.Message) {
 		f.Class = outbox.Transient
 	}
 	return f

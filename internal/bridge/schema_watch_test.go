@@ -53,21 +53,31 @@ func TestSchemaWatch(t *testing.T) {
 		})
 	})
 
-	t.Run("BelievesARefusalInTheEnd", func(t *testing.T) {
+	t.Run("ARefusalWaitsForOneLook", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			w := newSchemaWatch()
-			refusal := func() outbox.Class {
-				return w.refused(&outbox.Failure{Class: outbox.Permanent, Code: "INVALID_FIELD"}).Class
+			refusal := func(message string) outbox.Class {
+				return w.refused(&outbox.Failure{Class: outbox.Permanent, Code: "INVALID_FIELD", Message: message}).Class
 			}
-			attempts := 1
-			for refusal() == outbox.Transient && attempts < 100 {
-				attempts++
-				time.Sleep(max(time.Second, time.Until(w.due())))
-				look(w, 0)
+			time.Sleep(time.Minute)
+			if refusal("a") != outbox.Transient || refusal("a") != outbox.Transient || time.Until(w.due()) > 0 {
+				t.Error("it does not wait for a look, or that does not come at once")
 			}
-			if attempts < 2 || attempts > 6 {
-				t.Errorf("refused for good at attempt %d", attempts)
+			time.Sleep(time.Second)
+			doubted := w.begin()
+			if time.Sleep(time.Second); refusal("a") != outbox.Transient {
+				t.Error("it does not wait for the look that is under way")
+			}
+			w.done(doubted, 0)
+			if refusal("a") != outbox.Permanent {
+				t.Error("it waits after a look that was in vain")
+			}
+			if refusal("b") != outbox.Permanent {
+				t.Error("another one waits for a look that does not come soon")
+			}
+			if time.Sleep(time.Minute); refusal("b") != outbox.Transient || refusal("a") != outbox.Permanent {
+				t.Error("another one does not get its look, or the first gets a second")
 			}
 			if f := w.refused(&outbox.Failure{Class: outbox.Permanent, Code: "STRING_TOO_LONG"}); f.Class != outbox.Permanent {
 				t.Error("a refusal that has nothing to do with the schema is tried again")
