@@ -102,6 +102,9 @@ func (e *environment) objects(fromFile []Object, pollInterval time.Duration) []O
 		objects = append(objects, o)
 	}
 	for i := range objects {
+		if e.value("HC_POLL_INTERVAL") != "" {
+			objects[i].PollInterval = 0 // an export always has one, and variables stand above it
+		}
 		e.override(&objects[i])
 		if objects[i].PollInterval == 0 {
 			objects[i].PollInterval = pollInterval

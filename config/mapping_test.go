@@ -32,6 +32,8 @@ func TestMappingFile(t *testing.T) {
 		Name: "Account", Mode: ModePolling, Access: AccessReadWrite, PollInterval: 10 * time.Minute, ExternalID: "External_ID__c",
 		Fields: []string{"CreatedDate", "External_ID__c", "Id", "IsDeleted", "Name", "SystemModstamp"},
 	}
+	hourly := account
+	hourly.PollInterval = time.Hour
 	lead := Object{Name: "Lead", Mode: ModeStreaming, Access: AccessReadOnly, PollInterval: time.Hour}
 	overridden := contact
 	overridden.Mode, overridden.Access, overridden.PollInterval, overridden.Fields = ModeCDC, AccessReadWrite, time.Second, []string{"LastName"}
@@ -43,11 +45,11 @@ func TestMappingFile(t *testing.T) {
 		algorithm string
 	}{
 		{"file alone", nil, []Object{contact, account}, WriteMerged},
-		{"HC_OBJECTS chooses and orders", []string{"HC_OBJECTS=Account,Lead", "HC_POLL_INTERVAL=1h"}, []Object{account, lead}, WriteMerged},
+		{"HC_OBJECTS chooses and orders", []string{"HC_OBJECTS=Account,Lead", "HC_POLL_INTERVAL=1h"}, []Object{hourly, lead}, WriteMerged},
 		{"variables beat the file", []string{
 			"HC_OBJECT_CONTACT_MODE=cdc", "HC_OBJECT_CONTACT_ACCESS=read_write", "HC_OBJECT_CONTACT_POLL_INTERVAL=1s",
-			"HC_OBJECT_CONTACT_FIELDS=LastName", "HC_WRITE_ALGORITHM=ordered",
-		}, []Object{overridden, account}, WriteOrdered},
+			"HC_OBJECT_CONTACT_FIELDS=LastName", "HC_WRITE_ALGORITHM=ordered", "HC_POLL_INTERVAL=1h",
+		}, []Object{overridden, hourly}, WriteOrdered},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

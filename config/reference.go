@@ -46,7 +46,7 @@ func Reference() []Variable {
 		{"HC_OBJECT_<NAME>_INDEXES", "", "Fields to index, comma separated.", false},
 		{"HC_OBJECT_<NAME>_POLL_INTERVAL", "HC_POLL_INTERVAL", "The object's own poll interval, 1s to 24h.", false},
 		{"HC_MAPPING_FILE", "", "Path of a Heroku Connect export; the variables above override it.", false},
-		{"HC_POLL_INTERVAL", "10m", "How often the poll looks for what streams did not carry, 1s to 24h.", false},
+		{"HC_POLL_INTERVAL", "10m", "How often the poll looks for what streams did not carry, 1s to 24h. Where set, it overrides `sf_polling_seconds` of the mapping file.", false},
 
 		{"HC_WRITE_ALGORITHM", "ordered", "`ordered` sends every change, `merged` the newest value of each field.", false},
 		{"HC_NUMBER_TYPE", "double", "Type of new number, currency and percent columns: `double` as Heroku Connect, or `numeric` for exact values.", false},
