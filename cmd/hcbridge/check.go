@@ -15,8 +15,8 @@ func (p *program) checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Find what would stop or degrade a run, before it does",
 		Long: "Checks configuration, Postgres, the Salesforce login, streaming and every object, and shows what a first start would do with a\nschema that Heroku Connect has kept. It changes nothing on either side.\n" +
-			"One line each: ✓ good, ! works less well, ✗ does not work; with the remedy. Exit code 1 if any ✗.\n\n" +
-			"--json prints [{\"level\": \"good\"|\"warning\"|\"bad\", \"part\", \"text\", \"remedy\"}].\n" +
+			"One line each: ✓ good, ! works less well, ✗ does not work; with the remedy. Metadata to deploy follows at the end. Exit code 1 if any ✗.\n\n" +
+			"--json prints [{\"level\": \"good\"|\"warning\"|\"bad\", \"part\", \"text\", \"remedy\", \"file\": {\"path\", \"text\"}}].\n" +
 			"--salesforce-setup and --postgres-setup print what to make there for the mapping, and check nothing. They need neither side;\n" +
 			"the first lists the fields of whole objects if Salesforce can be logged in to already.",
 		Example: "  hcbridge check\n  hcbridge check --json | jq '.[] | select(.level != \"good\")'\n" +
@@ -62,25 +62,31 @@ func (p *program) setup(cmd *cobra.Command, salesforce bool) error {
 
 // checkFinding is a finding as check --json prints it.
 type checkFinding struct {
-	Level  string `json:"level"` // good, warning, bad
-	Part   string `json:"part"`  // Configuration, Postgres, Salesforce, Streaming, a variable, or an object
-	Text   string `json:"text"`
-	Remedy string `json:"remedy,omitempty"`
+	Level  string       `json:"level"` // good, warning, bad
+	Part   string       `json:"part"`  // Configuration, Postgres, Salesforce, Streaming, a variable, or an object
+	Text   string       `json:"text"`
+	Remedy string       `json:"remedy,omitempty"`
+	File   *bridge.File `json:"file,omitempty"` // metadata to deploy
 }
 
 func (p *program) check(cmd *cobra.Command, asJSON bool) error {
 	list := []checkFinding{}
+	var files []bridge.File
 	counts := map[bridge.Level]int{}
 	report := func(f bridge.Finding) {
 		counts[f.Level]++
 		if asJSON {
-			list = append(list, checkFinding{[...]string{"good", "warning", "bad"}[f.Level], f.Part, f.Text, f.Remedy})
+			list = append(list, checkFinding{[...]string{"good", "warning", "bad"}[f.Level], f.Part, f.Text, f.Remedy, f.File})
 			return
 		}
 		mark := map[bridge.Level]string{bridge.Good: p.paint(green, "✓"), bridge.Warn: p.paint(yellow, "!"), bridge.Bad: p.paint(red, "✗")}[f.Level]
-		p.printf("%s %s: %s\n", mark, f.Part, oneLine(f.Text))
+		line := oneLine(f.Part + ": " + f.Text)
 		if f.Remedy != "" {
-			p.printf("    → %s\n", f.Remedy)
+			line += oneLine(" → " + f.Remedy)
+		}
+		p.printf("%s %s\n", mark, line)
+		if f.File != nil {
+			files = append(files, *f.File)
 		}
 	}
 	cfg, err := p.config()
@@ -94,6 +100,9 @@ func (p *program) check(cmd *cobra.Command, asJSON bool) error {
 		return err
 	default:
 		bridge.Check(cmd.Context(), cfg, report)
+	}
+	for _, file := range files {
+		p.printf("\n%s:\n\n%s\n", file.Path, file.Text)
 	}
 	if asJSON {
 		if err := p.json(list); err != nil {

@@ -34,6 +34,13 @@ type Finding struct {
 	Part   string // "Postgres", "Salesforce", or an object
 	Text   string
 	Remedy string // empty if Good
+	File   *File  // to be deployed by the remedy; nil if there is none
+}
+
+// File is one of metadata, to be deployed to Salesforce.
+type File struct {
+	Path string `json:"path"` // in the package
+	Text string `json:"text"`
 }
 
 const (
@@ -252,26 +259,6 @@ func (c *checker) objects(ctx context.Context, sf *salesforce.Client, streaming 
 	}
 }
 
-// version reports whether the org knows the API version.
-func (c *checker) version(ctx context.Context, sf *salesforce.Client) bool {
-	versions, err := sf.Versions(ctx)
-	if err != nil {
-		c.bad("Salesforce", "the API versions cannot be read: "+err.Error(), "see that HC_SALESFORCE_LOGIN_URL can be reached from here")
-		return false
-	}
-	want := c.cfg.Salesforce.APIVersion
-	if !slices.ContainsFunc(versions, func(v salesforce.Version) bool { return v.Version == want }) {
-		newest := ""
-		if len(versions) > 0 {
-			newest = versions[len(versions)-1].Version
-		}
-		c.bad("Salesforce", "the org does not know API version "+want, "set HC_SALESFORCE_API_VERSION to "+newest+" or another version of the org")
-		return false
-	}
-	c.good("Salesforce", "API version %s", want)
-	return true
-}
-
 // streaming reports whether PushTopics can be read and made.
 func (c *checker) streaming(ctx context.Context, sf *salesforce.Client) bool {
 	if !slices.ContainsFunc(c.cfg.Objects, func(o config.Object) bool { return o.Mode == config.ModeStreaming }) {
@@ -311,6 +298,7 @@ func (c *checker) object(ctx context.Context, sf describer, o config.Object, str
 	if len(m.binary) > 0 {
 		c.warn(o.Name, m.binaryNote(), binaryRemedy)
 	}
+	c.formulas(m)
 	if o.Mode == config.ModeStreaming && streaming {
 		spec, err := pushtopic.Plan(m.cfg.Name, m.custom, m.topic, c.cfg.Salesforce.APIVersion)
 		switch {
@@ -340,8 +328,12 @@ func (c *checker) object(ctx context.Context, sf describer, o config.Object, str
 func (c *checker) externalID(m *mapping, d *salesforce.Describe) {
 	variable := "HC_OBJECT_" + strings.ToUpper(m.cfg.Name) + "_EXTERNAL_ID"
 	if m.spec.ExternalID == "" {
-		c.warn(m.cfg.Name, "no external id: an insert whose answer is lost waits up to a quarter of an hour until it is known whether it took effect, and now and then for a person",
-			"deploy this as objects/"+m.cfg.Name+"/fields/"+keyField+".field-meta.xml, let the app or a column default fill it with a UUID, and set "+variable+"="+keyField+orKey(variable, d)+"\n"+keyMetadata)
+		file := File{Path: "objects/" + m.cfg.Name + "/fields/" + keyField + ".field-meta.xml", Text: keyMetadata}
+		c.report(Finding{
+			Level: Warn, Part: m.cfg.Name, File: &file,
+			Text:   "no external id: an insert whose answer is lost waits up to a quarter of an hour until it is known whether it took effect, and now and then for a person",
+			Remedy: "deploy " + file.Path + " as it is below, let the app or a column default fill the field with a UUID, and set " + variable + "=" + keyField + orKey(variable, d),
+		})
 		return
 	}
 	if f := d.Field(m.spec.ExternalID); f != nil && !f.Unique {

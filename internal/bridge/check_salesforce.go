@@ -1,12 +1,14 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -248,4 +250,51 @@ func mappingRemedy(err error) (text, remedy string) {
 		}
 	}
 	return text, "take it out of HC_OBJECTS"
+}
+
+// version reports whether the org knows the API version.
+func (c *checker) version(ctx context.Context, sf *salesforce.Client) bool {
+	versions, err := sf.Versions(ctx)
+	if err != nil {
+		c.bad("Salesforce", "the API versions cannot be read: "+err.Error(), "see that HC_SALESFORCE_LOGIN_URL can be reached from here")
+		return false
+	}
+	want := c.cfg.Salesforce.APIVersion
+	if !slices.ContainsFunc(versions, func(v salesforce.Version) bool { return v.Version == want }) {
+		newest := ""
+		if len(versions) > 0 {
+			newest = versions[len(versions)-1].Version
+		}
+		c.bad("Salesforce", "the org does not know API version "+want, "set HC_SALESFORCE_API_VERSION to "+newest+" or another version of the org")
+		return false
+	}
+	c.age(want, versions)
+	return true
+}
+
+// versionsBehind is how many releases an API version may be behind the org's: two years.
+const versionsBehind = 6
+
+// age warns of an API version that will be retired, and lacks what came since.
+func (c *checker) age(want string, versions []salesforce.Version) {
+	number := func(version string) int {
+		whole, _, _ := strings.Cut(version, ".")
+		n, _ := strconv.Atoi(whole) // 0 for what is no number
+		return n
+	}
+	newest := slices.MaxFunc(versions, func(a, b salesforce.Version) int { return cmp.Compare(number(a.Version), number(b.Version)) }).Version
+	if behind := number(newest) - number(want); behind > versionsBehind {
+		c.warn("Salesforce", fmt.Sprintf("API version %s is %d releases behind the org, which knows %s", want, behind, newest), "set HC_SALESFORCE_API_VERSION to a newer version, up to "+newest)
+		return
+	}
+	c.good("Salesforce", "API version %s", want)
+}
+
+// formulas warns of what no event and no poll tells.
+func (c *checker) formulas(m *mapping) {
+	computed := slices.DeleteFunc(slices.Clone(m.moving), func(name string) bool { return strings.Contains(name, ".") }) // a parent's field
+	if len(computed) > 0 {
+		c.warn(m.cfg.Name, "formula fields: "+strings.Join(computed, ", ")+"; when a parent that they read changes, that is noticed by the daily comparison only",
+			"nothing, if that is soon enough; else take them out and have the app compute them, or hcbridge reload "+m.cfg.Name+" after such changes")
+	}
 }

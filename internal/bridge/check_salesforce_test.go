@@ -58,6 +58,8 @@ func TestCheckSalesforce(t *testing.T) {
 			c.answers(`/limits/?$`, 200, `{"DailyApiRequests":{"Max":100,"Remaining":99},"DailyDurableStreamingApiEvents":{"Max":10000,"Remaining":12},"DurableStreamingApiConcurrentClients":{"Max":20,"Remaining":0}}`)
 		}, []string{"! Streaming: only 12 of 10000 streaming events are left today", "→ map busy objects with _MODE=polling", "! Streaming: all 20 streaming clients of the org are in use", "→ end one"}},
 		{"VersionRetired", func(c *checked) { c.env["HC_SALESFORCE_API_VERSION"] = "99.0" }, nil, []string{"✗ Salesforce: the org does not know API version 99.0", "→ set HC_SALESFORCE_API_VERSION to 67.0"}},
+		{"VersionOld", func(c *checked) { c.env["HC_SALESFORCE_API_VERSION"] = "60.0" }, nil, []string{"! Salesforce: API version 60.0 is 7 releases behind the org, which knows 67.0", "→ set HC_SALESFORCE_API_VERSION to a newer version"}},
+		{"VersionNotSoOld", func(c *checked) { c.env["HC_SALESFORCE_API_VERSION"] = "61.0" }, nil, []string{"✓ Salesforce: API version 61.0"}},
 		{"ClockAhead", func(c *checked) { c.opt.Now = func() time.Time { return time.Now().Add(-time.Hour) } }, nil, []string{"! Salesforce: this machine's clock is 1h0m", "s ahead of Salesforce's", "→ set the clock"}},
 		{"ClockBehind", func(c *checked) { c.opt.Now = func() time.Time { return time.Now().Add(10 * time.Minute) } }, nil, []string{"! Salesforce: this machine's clock is ", " behind Salesforce's", "→ set the clock"}},
 		{"ExcessRights", nil, func(c *checked) {
@@ -105,10 +107,11 @@ func TestCheckSalesforce(t *testing.T) {
 			ob.Deletable = false
 			c.sf.Define(ob)
 		}, []string{"! Contact: the user may not create, edit and delete these records", "→ grant the user Create, Edit and Delete on the object"}},
-		{"NoExternalID", func(c *checked) { delete(c.env, "HC_OBJECT_CONTACT_EXTERNAL_ID") }, nil, []string{"! Contact: no external id", "→ deploy this", "HC_OBJECT_CONTACT_EXTERNAL_ID=HC_Key__c; or set HC_OBJECT_CONTACT_EXTERNAL_ID=External_Id__c, which is there", "<externalId>true</externalId>"}},
+		{"NoExternalID", func(c *checked) { delete(c.env, "HC_OBJECT_CONTACT_EXTERNAL_ID") }, nil, []string{"! Contact: no external id", "→ deploy objects/Contact/fields/HC_Key__c.field-meta.xml as it is below", "HC_OBJECT_CONTACT_EXTERNAL_ID=HC_Key__c; or set HC_OBJECT_CONTACT_EXTERNAL_ID=External_Id__c, which is there", "\nobjects/Contact/fields/HC_Key__c.field-meta.xml\n", "<externalId>true</externalId>"}},
 		{"FileLeftOut", func(c *checked) {
 			c.env["HC_OBJECTS"], c.env["HC_OBJECT_EVERY__C_FIELDS"] = "Account,Contact,Every__c", "Text__c,Blob__c"
 		}, nil, []string{"✓ Every__c: 4 fields", "! Every__c: left out, because no column can hold a file: Blob__c", "→ take them out of the mapping"}},
+		{"Formulas", func(c *checked) { c.env["HC_OBJECTS"] = "Account,Contact,Every__c" }, nil, []string{"! Every__c: formula fields: Formula__c, Double_Formula__c; when a parent", "daily comparison only", "→ "}},
 		{"FileRequired", func(c *checked) {
 			c.env["HC_OBJECTS"], c.env["HC_OBJECT_EVERY__C_ACCESS"], c.env["HC_OBJECT_EVERY__C_FIELDS"] = "Account,Contact,Every__c", "read_write", "Text__c,Blob__c"
 		}, func(c *checked) {

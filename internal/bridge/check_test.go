@@ -70,17 +70,24 @@ func (c *checked) load() *config.Config {
 // run returns what check says, as it is printed.
 func (c *checked) run() string {
 	c.t.Helper()
-	var out strings.Builder
+	var out, files strings.Builder
 	Check(c.t.Context(), c.load(), func(f Finding) {
-		fmt.Fprintf(&out, "%s %s: %s\n", [...]string{"✓", "!", "✗"}[f.Level], f.Part, f.Text)
+		fmt.Fprintf(&out, "%s %s: %s", [...]string{"✓", "!", "✗"}[f.Level], f.Part, f.Text)
 		if f.Remedy != "" {
-			fmt.Fprintf(&out, "→ %s\n", f.Remedy)
+			fmt.Fprintf(&out, " → %s", f.Remedy)
+		}
+		out.WriteString("\n")
+		if strings.Contains(f.Text+f.Remedy, "\n") {
+			c.t.Errorf("more than a line: %q", f.Text+f.Remedy)
+		}
+		if f.File != nil {
+			fmt.Fprintf(&files, "%s\n%s\n", f.File.Path, f.File.Text)
 		}
 		if f.Level != Good && f.Remedy == "" {
 			c.t.Errorf("no remedy for %q", f.Text)
 		}
 	})
-	return out.String()
+	return out.String() + files.String()
 }
 
 // exec runs SQL as the superuser in the database of the test.
