@@ -345,6 +345,22 @@ func TestInstall(t *testing.T) {
 		b.want("calls", b.sf.sent(), "insert Account 2, update Account 1")
 	})
 
+	t.Run("triggers of Heroku Connect go, also where Postgres has cut their names", func(t *testing.T) {
+		t.Parallel()
+		for _, length := range []int{10, 50, 55} {
+			b := &bundle{TB: t, pool: pgtest.New(t)}
+			b.exec(testDDL)
+			table := strings.Repeat("t", length)
+			b.exec(strings.ReplaceAll(`CREATE TABLE salesforce.@ (id int);
+				CREATE FUNCTION salesforce.theirs() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+				CREATE TRIGGER hc_@_logtrigger AFTER INSERT ON salesforce.@ FOR EACH ROW EXECUTE FUNCTION salesforce.theirs();
+				CREATE TRIGGER hc_@_status_trigger BEFORE INSERT ON salesforce.@ FOR EACH ROW EXECUTE FUNCTION salesforce.theirs();
+				CREATE TRIGGER mine BEFORE INSERT ON salesforce.@ FOR EACH ROW EXECUTE FUNCTION salesforce.theirs()`, "@", table))
+			b.install(testTables())
+			b.want("triggers", b.list(`SELECT tgname::text FROM pg_trigger WHERE tgfoid = 'salesforce.theirs'::regproc ORDER BY 1`), "mine")
+		}
+	})
+
 	t.Run("a table that is not mapped any more loses its triggers, one that is kept does not", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)

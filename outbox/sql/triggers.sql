@@ -1,5 +1,5 @@
 -- The triggers of schema $1 that are ours, or Heroku Connect's of the same
--- names: table, trigger, function, our mark, and whether somebody disabled it.
+-- names, which Postgres has cut to 63 bytes: table, trigger, function, our mark, and whether somebody disabled it.
 SELECT c.relname::text, t.tgname::text, p.proname::text,
     COALESCE(pg_catalog.obj_description(t.oid, 'pg_trigger'), ''), t.tgenabled = 'D'
 FROM pg_catalog.pg_trigger AS t
@@ -10,6 +10,8 @@ WHERE n.nspname = $1
     AND NOT t.tgisinternal
     AND (pg_catalog.obj_description(t.oid, 'pg_trigger') LIKE 'hcbridge %'
         OR t.tgname = 'tlog_insert_trigger'
+        OR t.tgname = pg_catalog.left('hc_' || c.relname || '_status_trigger', 63)
+        OR t.tgname = pg_catalog.left('hc_' || c.relname || '_logtrigger', 63)
         OR t.tgname LIKE 'hc\_%\_status\_trigger'
         OR t.tgname LIKE 'hc\_%\_logtrigger'
         OR t.tgname LIKE 'hc\_%\_logtrigger\_insert'
