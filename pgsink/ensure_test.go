@@ -48,6 +48,25 @@ func TestEnsureKeepsTextForOtherTypes(t *testing.T) {
 	b.want("character varying", `SELECT data_type FROM information_schema.columns WHERE table_name = 'account' AND column_name = 'amount__c'`)
 }
 
+// Long text areas are text, however short, and a column that holds them stays as it is.
+func TestEnsureLongAreas(t *testing.T) {
+	t.Parallel()
+	spec := account()
+	spec.Fields = append(spec.Fields, Field{Name: "Short__c", Type: "textarea", Length: 1000}, Field{Name: "Long__c", Type: "textarea", Length: 1000, Long: true})
+	b := setup(t, spec)
+	columns := `SELECT string_agg(format_type(atttypid, atttypmod), ', ' ORDER BY attname DESC) FROM pg_attribute WHERE attrelid = 'salesforce.account'::regclass AND attname IN ('long__c', 'short__c')`
+	b.want("character varying(1000), text", columns)
+	b.exec(`ALTER TABLE salesforce.account ALTER COLUMN long__c TYPE varchar(1000)`)
+	if report, err := b.ensure(); err != nil || len(report.Widened)+len(report.Narrow) > 0 {
+		t.Errorf("report %+v, %v", report, err)
+	}
+	b.exec(`ALTER TABLE salesforce.account ALTER COLUMN long__c TYPE varchar(999)`)
+	if report, err := b.ensure(); err != nil || len(report.Widened) != 1 {
+		t.Errorf("report %+v, %v", report, err)
+	}
+	b.want("character varying(1000), text", columns)
+}
+
 // Row 49 of the fault list: the app holds a lock on the table. Its queries
 // queue behind ours, so ours must not wait long.
 func TestEnsureGivesWay(t *testing.T) {

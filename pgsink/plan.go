@@ -84,7 +84,11 @@ func (t *Table) missing(have *catalog) []systemColumn {
 func (t *Table) short(have *catalog) []Column {
 	return slices.DeleteFunc(slices.Clone(t.Columns), func(c Column) bool {
 		col, ok := have.columns[c.Name]
-		return !ok || !isText(c.PgType) || textLength(col.pgType) >= textLength(c.PgType)
+		need := textLength(c.PgType)
+		if c.length > 0 { // of a text column, which may hold more than its field
+			need = min(need, c.length)
+		}
+		return !ok || !isText(c.PgType) || textLength(col.pgType) >= need
 	})
 }
 

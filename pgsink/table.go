@@ -23,6 +23,7 @@ type Field struct {
 	Length    int    // characters; 0 where the type has none
 	Precision int    // digits of a number
 	Scale     int    // digits after its point
+	Long      bool   // a long or rich text area
 	Indexed   bool   // wants an index
 	Unique    bool   // values are unique in Salesforce
 }
@@ -46,6 +47,7 @@ type Column struct {
 
 	kind    kind
 	indexed bool
+	length  int // characters of the field, if it is known
 }
 
 // Table is a mapped object: its names, its column types and its SQL. It is
@@ -147,6 +149,9 @@ func (t *Table) add(f Field, spec Spec, taken map[string]string) error {
 	t.Columns = append(t.Columns, Column{
 		Name: name, Field: f.Name, Type: f.Type, PgType: typ, kind: kind, indexed: f.Indexed,
 	})
+	if kind == kindText {
+		t.Columns[i].length = f.Length
+	}
 	switch {
 	case strings.EqualFold(f.Name, "SystemModstamp"):
 		if kind != kindDatetime {

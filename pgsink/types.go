@@ -63,7 +63,7 @@ func pgType(f Field, numeric bool) (string, kind, error) {
 	case "DataCategoryGroupReference":
 		return varchar(f.Length, lengthCategory), kindText, nil
 	case "textarea":
-		if f.Length > lengthShortArea {
+		if f.Long || f.Length > lengthShortArea {
 			return "text", kindText, nil
 		}
 		return varchar(f.Length, lengthText), kindText, nil

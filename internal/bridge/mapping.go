@@ -119,7 +119,7 @@ func mapObject(ctx context.Context, sf describer, cfg config.Object, schema stri
 	for _, f := range fields {
 		spec.Fields = append(spec.Fields, pgsink.Field{
 			Name: f.name, Type: f.Type, Length: f.Length, Precision: f.Precision, Scale: f.Scale,
-			Indexed: indexed[f.name], Unique: f.name == spec.ExternalID,
+			Long: longArea(f.Field), Indexed: indexed[f.name], Unique: f.name == spec.ExternalID,
 		})
 		m.topic = append(m.topic, pushtopic.Field{Name: f.name, Type: f.Type, Length: f.Length, Compound: f.CompoundFieldName})
 		m.change.add(f)
@@ -147,6 +147,12 @@ func mapObject(ctx context.Context, sf describer, cfg config.Object, schema stri
 	m.addFrozen()
 	m.outbox.Events = cfg.Mode != config.ModePolling
 	return m, nil
+}
+
+// longArea reports a long or rich text area. Those are longer than a text area, of
+// which Salesforce may say that it is plain, too.
+func longArea(f salesforce.Field) bool {
+	return f.Type == "textarea" && f.Length > 255 && (f.HTMLFormatted || f.ExtraTypeInfo == "plaintextarea" || f.ExtraTypeInfo == "richtextarea")
 }
 
 // field is a field that was chosen: the org's own, or a parent's.

@@ -126,6 +126,28 @@ func TestMapObject(t *testing.T) {
 		}
 	})
 
+	t.Run("KnowsLongTextAreas", func(t *testing.T) {
+		t.Parallel()
+		for want, fields := range map[string][]salesforce.Field{
+			"text":                    {{Length: 1000, ExtraTypeInfo: "plaintextarea"}, {Length: 500, ExtraTypeInfo: "richtextarea"}, {Length: 32768}},
+			"character varying(255)":  {{Length: 255, ExtraTypeInfo: "plaintextarea"}, {Length: 255}},
+			"character varying(1000)": {{Length: 1000}},
+		} {
+			for _, f := range fields {
+				f.Name, f.Type = "Area__c", "textarea"
+				org := testOrg()
+				org["Account"].Fields = append(org["Account"].Fields, f)
+				m, err := mapObject(t.Context(), org, config.Object{Name: "Account", Fields: []string{f.Name}}, "salesforce", false, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, got := m.column(f.Name); got != want {
+					t.Errorf("%d characters, %q: %s, want %s", f.Length, f.ExtraTypeInfo, got, want)
+				}
+			}
+		}
+	})
+
 	t.Run("LeavesFilesOut", func(t *testing.T) {
 		t.Parallel()
 		org := testOrg()
