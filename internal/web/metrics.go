@@ -86,6 +86,7 @@ func newCollector(board *status.Board, version string) *collector {
 	add("hcbridge_connection_state", "1 for the connection's present state.", "state")
 	add("hcbridge_api_calls_used", "API calls of the whole org in the last 24 hours.")
 	add("hcbridge_api_calls_limit", "The org's daily allowance of API calls.")
+	add("hcbridge_api_calls_left", "What the org has left of its daily allowance of API calls.")
 	add("hcbridge_api_calls_budget", "How many of them the bridge may use.")
 	add("hcbridge_writes_spaced_seconds", "For how long what waits to be sent is kept back, so that the API calls of the day suffice.")
 	return c
@@ -117,6 +118,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if calls := s.Connection.APICalls; calls.Limit > 0 {
 		send("hcbridge_api_calls_used", gauge, float64(calls.Used))
 		send("hcbridge_api_calls_limit", gauge, float64(calls.Limit))
+		send("hcbridge_api_calls_left", gauge, float64(max(0, calls.Limit-calls.Used)))
 		send("hcbridge_api_calls_budget", gauge, float64(calls.Budget))
 	}
 	send("hcbridge_writes_spaced_seconds", gauge, s.Connection.WritesSpaced.Seconds())

@@ -125,13 +125,25 @@ func TestMetricsLeaveOutWhatIsNotKnown(t *testing.T) {
 	for _, name := range []string{
 		"hcbridge_rows_salesforce", "hcbridge_rows_postgres", "hcbridge_oldest_pending_write_timestamp_seconds", "hcbridge_last_event_timestamp_seconds",
 		"hcbridge_last_poll_timestamp_seconds", "hcbridge_last_write_timestamp_seconds",
-		"hcbridge_api_calls_used", "hcbridge_api_calls_limit", "hcbridge_api_calls_budget",
+		"hcbridge_api_calls_used", "hcbridge_api_calls_limit", "hcbridge_api_calls_left", "hcbridge_api_calls_budget",
 	} {
 		if strings.Contains(unknown, name) {
 			t.Errorf("%s is told although nobody knows it", name)
 		}
 		if !strings.Contains(known, name) {
 			t.Errorf("%s is not told", name)
+		}
+	}
+}
+
+// Salesforce lets an org go beyond its allowance for a while.
+func TestMetricsTellCallsLeft(t *testing.T) {
+	t.Parallel()
+	for used, want := range map[int]string{1: "999", 1001: "0"} {
+		board := status.New()
+		board.Connection(func(c *status.Connection) { c.APICalls.Used, c.APICalls.Limit = used, 1000 })
+		if body := metrics(t, board); !strings.Contains(body, "\nhcbridge_api_calls_left "+want+"\n") {
+			t.Errorf("with %d of 1000 used %s are not left", used, want)
 		}
 	}
 }
