@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -66,6 +67,29 @@ func TestExitCodes(t *testing.T) {
 		code, _, stderr := command(t, c.environ, strings.Fields(c.args)...)
 		if code != c.code || !strings.Contains(stderr, c.says) {
 			t.Errorf("hcbridge %s exits with %d and says %q, want %d and %q", c.args, code, stderr, c.code, c.says)
+		}
+	}
+}
+
+// Once there is a log nothing but its lines is on standard error, the reason of the end
+// included.
+func TestLogIsAllJSON(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed with the test
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	code, _, stderr := command(t, []string{
+		"DATABASE_URL=postgres://nobody@127.0.0.1:1/none", "HC_SALESFORCE_CLIENT_ID=x", "HC_SALESFORCE_CLIENT_SECRET=y", "HC_SALESFORCE_LOGIN_URL=http://127.0.0.1:1",
+		"HC_OBJECTS=Account", "HC_HTTP_ADDR=" + l.Addr().String(),
+	}, "run")
+	if code != 2 || !strings.Contains(stderr, "HC_HTTP_ADDR") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	for line := range strings.Lines(stderr) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("not JSON: %s", line)
 		}
 	}
 }

@@ -39,7 +39,10 @@ func (p *program) runBridge(cmd *cobra.Command, _ []string) error {
 	if errors.Is(err, errGrace) {
 		log.Error().Str("component", "bridge").Str("event", "grace_over").Dur("wait_ms", cfg.ShutdownGrace).Msg("work in hand did not end in time; it is resumed at the next start")
 	}
-	return err
+	if err != nil {
+		return errors.Join(errQuiet, err) // it is in the log, beside whose lines there are no others
+	}
+	return nil
 }
 
 var errGrace = errors.New("HC_SHUTDOWN_GRACE ran out")
