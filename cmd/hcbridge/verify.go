@@ -68,30 +68,43 @@ func (p *program) verify(ctx context.Context, cfg *config.Config, pool *pgxpool.
 	progress := p.progress(cfg, "comparing")
 	enc := json.NewEncoder(p.stdout)
 	total := 0
+	var errs []error // of objects; the others are compared all the same
 	for _, name := range names {
 		n := 0
+		var printing error
 		err := bridge.Compare(ctx, cfg, pool, name, log, func(done, of int64) { progress.at(name, done, of) }, func(d pgsink.Difference) error {
 			n++
 			progress.clear()
 			if asJSON {
-				return enc.Encode(newFinding(name, d))
+				printing = enc.Encode(newFinding(name, d))
+				return printing
 			}
 			p.difference(name, d)
 			return nil
 		})
 		progress.clear()
-		if err != nil {
+		if printing != nil || ctx.Err() != nil || concernsAll(err) {
 			return err
 		}
 		total += n
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
 		if !asJSON {
 			p.printf("%s: %s\n", name, map[bool]string{true: p.paint(green, "both sides are equal"), false: p.paint(red, differences(n))}[n == 0])
 		}
 	}
-	if total > 0 {
+	if total > 0 && len(errs) == 0 {
 		return errQuiet
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// concernsAll reports whether an error of comparing one object is one of every other, too.
+func concernsAll(err error) bool {
+	var ce *bridge.ConfigError
+	return errors.As(err, &ce) || errors.Is(err, bridge.ErrLogin) || errors.Is(err, bridge.ErrNeverRan)
 }
 
 func newFinding(object string, d pgsink.Difference) finding {

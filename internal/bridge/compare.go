@@ -16,6 +16,9 @@ import (
 	"hcbridge/pgsink"
 )
 
+// ErrLogin reports that Salesforce could not be logged in to.
+var ErrLogin = errors.New("log in to Salesforce")
+
 // Compare compares every mapped field of one object, both sides, and calls
 // report with each difference. name is its API name, in any case. It changes
 // nothing and works beside a running bridge as well as without one, as long as
@@ -38,7 +41,7 @@ func compareSides(ctx context.Context, cfg *config.Config, o config.Object, pool
 		if ce := authConfigError(cfg, err); ce != nil {
 			return ce
 		}
-		return fmt.Errorf("log in to Salesforce: %w", err)
+		return fmt.Errorf("%w: %w", ErrLogin, err)
 	}
 	before, err := remembered(ctx, pool, cfg.Schema)
 	var pg *pgconn.PgError
@@ -53,8 +56,11 @@ func compareSides(ctx context.Context, cfg *config.Config, o config.Object, pool
 		return fmt.Errorf("%s: %w", o.Name, err)
 	}
 	if err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return m.table.Find(ctx, tx) }); err != nil {
-		return err
+		return fmt.Errorf("%s: %w", o.Name, err)
 	}
 	sink := pgsink.New(pool, cfg.Schema, log)
-	return poll.New(sf, sink, log).Verify(ctx, m.pollObject(func() bool { return true }), progress, report)
+	if err := poll.New(sf, sink, log).Verify(ctx, m.pollObject(func() bool { return true }), progress, report); err != nil {
+		return fmt.Errorf("%s: %w", o.Name, err)
+	}
+	return nil
 }

@@ -47,6 +47,11 @@ func TestVerifyCommand(t *testing.T) {
 		}
 	}
 	check("beside a bridge")
+	r.SF.DenyObject("Account", true)
+	if code, stdout, stderr := r.Command("verify", "--json"); code != 1 || strings.Count(stdout, `"object":"Contact"`) != 2 || !strings.Contains(stderr, "no object Account") {
+		t.Errorf("with an object that cannot be compared: exit %d\n%s\n%s", code, stdout, stderr)
+	}
+	r.SF.DenyObject("Account", false)
 	b.End(syscall.SIGTERM)
 	check("without a bridge")
 	if code, _, _ := r.Command("verify", "Nothing"); code != 2 {
