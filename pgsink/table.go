@@ -167,6 +167,14 @@ func (t *Table) add(f Field, spec Spec, taken map[string]string) error {
 	return nil
 }
 
+// Characters is how many a record may have in its texts, as far as that is known.
+func (t *Table) Characters() (n int) {
+	for _, c := range t.Columns {
+		n += c.length
+	}
+	return n
+}
+
 // checkIndexNames refuses two indexes of one name, which hashes make all but
 // impossible.
 func (t *Table) checkIndexNames() error {

@@ -19,6 +19,9 @@ const (
 	// unless two looks in a row see the same, and lookEvery the time between.
 	maxLooks  = 10
 	lookEvery = time.Second
+	// widest is how many characters a record may have to be compared whole: of pages
+	// of 200, the fewest that Salesforce makes, none is then too long to be taken.
+	widest = 300_000
 )
 
 // FullDue reports whether everything of o is to be compared now: because its
@@ -34,10 +37,9 @@ func (r *Reader) FullDue(ctx context.Context, o Object, p Pace) (bool, error) {
 	return err == nil && fullDue(state, r.sf.ServerTime(), o, p), err
 }
 
-// Full reads id, stamp, the moving fields and the lookups of every record and marks
-// what differs: records without a row, older rows, moved values, and rows without a
-// record. Of the last, Hydrate removes those that Salesforce calls deleted. It
-// returns what it marked.
+// Full reads every mapped field of every record and marks what differs: records
+// without a row, older rows, other values, and rows without a record. Of the last,
+// Hydrate removes those that Salesforce calls deleted. It returns what it marked.
 func (r *Reader) Full(ctx context.Context, o Object, progress Progress) (found Found, err error) {
 	select {
 	case r.full <- struct{}{}: // one object at a time: it is never urgent
@@ -55,8 +57,7 @@ func (r *Reader) Full(ctx context.Context, o Object, progress Progress) (found F
 	}); err != nil {
 		return found, err
 	}
-	fields := slices.Concat([]string{"Id", "SystemModstamp"}, o.Moving, o.Lookups)
-	c, err := r.compare(ctx, o, fields, progress, func(differences []pgsink.Difference) error {
+	c, err := r.compare(ctx, o, o.compared(), progress, func(differences []pgsink.Difference) error {
 		marks := make([]pgsink.Mark, 0, len(differences))
 		for _, d := range differences {
 			switch d.Kind {
@@ -80,6 +81,15 @@ func (r *Reader) Full(ctx context.Context, o Object, progress Progress) (found F
 		return found, err
 	}
 	return found, r.sink.WriteState(ctx, o.Name, func(s *pgsink.State) { s.FullMark = began })
+}
+
+// compared are the fields that Full reads: all, or of a wide object id, stamp and what
+// changes without a new stamp.
+func (o Object) compared() []string {
+	if o.Table.Characters() <= widest && len(strings.Join(o.Fields, ","))+len(o.Name) <= maxQuery-100 {
+		return o.Fields
+	}
+	return slices.Concat([]string{"Id", "SystemModstamp"}, o.Moving, o.Lookups)
 }
 
 // Verify compares every mapped field of every record with its row and reports

@@ -1,6 +1,8 @@
 package poll
 
 import (
+	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -249,4 +251,67 @@ func TestFullWantedAnew(t *testing.T) {
 	due(true, "when it is wanted during one")
 	b.compare()
 	due(false, "after another")
+}
+
+// A value that somebody changes in a row behind our back is put right, although no stamp
+// tells of it, by as many calls as a comparison of stamps takes.
+func TestFullRepairsValues(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.insertMany(3)
+	b.load()
+	var id string
+	b.must(b.pool.QueryRow(t.Context(), "SELECT max(sfid) FROM salesforce.contact").Scan(&id))
+	calls := func() int {
+		before, _ := b.sf.Usage()
+		_, err := b.r.Full(t.Context(), b.o, func(int64, int64) {})
+		b.must(err)
+		after, _ := b.sf.Usage()
+		return after - before
+	}
+	if n := calls(); n != 2 { // the count, and one page
+		t.Errorf("%d calls", n)
+	}
+	right := b.value("contact", "lastname", id)
+	_, err := b.pool.Exec(t.Context(), "UPDATE salesforce.contact SET lastname = 'wrong', title = 'wrong' WHERE sfid = $1", id)
+	b.must(err)
+	if found := b.compare(); found.Full != 1 {
+		t.Errorf("%d differences, want 1", found.Full)
+	}
+	if got := b.value("contact", "lastname", id); got != right {
+		t.Errorf("the last name is %s, want %s", got, right)
+	}
+	if found := b.compare(); found.Full != 0 {
+		t.Errorf("%d differences afterwards", found.Full)
+	}
+}
+
+// Of an object that is too wide for a page only what moves without a stamp is compared.
+func TestFullOfWideObjects(t *testing.T) {
+	t.Parallel()
+	var wide, many []pgsink.Field
+	var names []string
+	for i := range 3 {
+		wide = append(wide, pgsink.Field{Name: fmt.Sprintf("Long_%d__c", i), Type: "textarea", Length: 131_072})
+	}
+	for i := range 700 {
+		many = append(many, pgsink.Field{Name: fmt.Sprintf("A_field_of_many_%d__c", i), Type: "double"})
+	}
+	for name, c := range map[string]struct {
+		fields []pgsink.Field
+		want   bool
+	}{"Long": {wide, false}, "NotSoLong": {wide[:2], true}, "Many": {many, false}, "NotSoMany": {many[:400], true}} {
+		table, err := pgsink.NewTable(pgsink.Spec{Schema: "salesforce", Object: "Wide__c", Fields: append(slices.Clone(c.fields), pgsink.Field{Name: "SystemModstamp", Type: "datetime"})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = nil
+		for _, f := range c.fields {
+			names = append(names, f.Name)
+		}
+		o := Object{Name: "Wide__c", Table: table, Fields: names, Moving: []string{"Moving__c"}, Lookups: []string{"Lookup__c"}}
+		if got := o.compared(); slices.Equal(got, names) != c.want || !c.want && !slices.Equal(got, []string{"Id", "SystemModstamp", "Moving__c", "Lookup__c"}) {
+			t.Errorf("%s: %d fields are compared", name, len(got))
+		}
+	}
 }
