@@ -116,7 +116,8 @@ func (s *session) pollObject(ctx context.Context, o *object, log zerolog.Logger)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	ask := poll.Ask{Wanted: true} // nobody knows what happened before
-	var counted, next time.Time
+	var last counted
+	var next time.Time
 	patient := false
 	for failures := 0; ; {
 		select {
@@ -131,7 +132,7 @@ func (s *session) pollObject(ctx context.Context, o *object, log zerolog.Logger)
 			ask.Wanted = true
 		}
 		began := time.Now()
-		wait, err := s.pollOnce(s.asking(ctx, patient), o, ask, &counted)
+		wait, err := s.pollOnce(s.asking(ctx, patient), o, ask, &last)
 		s.salesforce(err)
 		patient = err != nil || time.Since(began) > s.answers // an org that is slow is not told again and again
 		switch {
@@ -205,7 +206,7 @@ func (s *session) budget() (calls, used int) {
 
 // pollOnce polls and, now and then, counts, with as few calls as possible. It
 // returns how long to wait for the next.
-func (s *session) pollOnce(ctx context.Context, o *object, ask poll.Ask, counted *time.Time) (time.Duration, error) {
+func (s *session) pollOnce(ctx context.Context, o *object, ask poll.Ask, last *counted) (time.Duration, error) {
 	s.state(o, status.PollingSFChanges)
 	defer func() {
 		o.bulk.Store(false)
@@ -228,7 +229,8 @@ func (s *session) pollOnce(ctx context.Context, o *object, ask poll.Ask, counted
 		found, wait, err = s.reader.Poll(ctx, o.poll, pace, ask)
 		return err
 	})
-	if every := min(countEvery, max(10*o.cfg.PollInterval, time.Minute)); time.Since(*counted) >= every*time.Duration(pace.Stretch) {
+	rows := s.rowsOf(o)
+	if last.due(rows, o.cfg.PollInterval, pace.Stretch) {
 		g.Go(func() error {
 			cctx := ctx
 			if !ask.Alone {
@@ -236,7 +238,7 @@ func (s *session) pollOnce(ctx context.Context, o *object, ask poll.Ask, counted
 			}
 			err := s.countRecords(cctx, o)
 			if err == nil {
-				*counted = time.Now()
+				*last = counted{time.Now(), rows}
 			}
 			return err
 		})
@@ -248,6 +250,26 @@ func (s *session) pollOnce(ctx context.Context, o *object, ask poll.Ask, counted
 	now := time.Now()
 	s.board.Object(o.cfg.Name, func(b *status.Object) { b.LastPollAt = &now })
 	return wait, s.closeGaps(ctx, o, began)
+}
+
+// counted is when the records of an object were counted in Salesforce, and how many
+// rows there were.
+type counted struct {
+	at   time.Time
+	rows int64
+}
+
+// due reports whether to count again: now and then, and, of an object whose rows are
+// few enough to be counted themselves, with the next poll after their number has changed.
+func (c counted) due(rows int64, interval time.Duration, stretch int) bool {
+	every := min(countEvery, max(10*interval, time.Minute))
+	return time.Since(c.at) >= every*time.Duration(stretch) || rows != c.rows && rows <= exactRows
+}
+
+// rowsOf is how many rows o had when they were last counted.
+func (s *session) rowsOf(o *object) (n int64) {
+	s.board.Object(o.cfg.Name, func(b *status.Object) { n = b.RowsPostgres })
+	return n
 }
 
 // countRecords shows how many records o has in Salesforce.

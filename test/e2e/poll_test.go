@@ -166,3 +166,32 @@ func TestBudgetUsedUp(t *testing.T) {
 		return nil
 	})
 }
+
+// Both numbers of status follow what events bring, with the next poll.
+func TestStatusCountsBothSides(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "HC_OBJECTS=Contact", "HC_POLL_INTERVAL=1s")
+	insert := func(n int) {
+		for i := range n {
+			r.Insert("Contact", map[string]any{"LastName": fmt.Sprintf("C %d", i)})
+		}
+	}
+	shows := func(want int64) {
+		t.Helper()
+		r.Eventually("numbers of rows", 20*time.Second, func() error {
+			st, _ := r.Status()
+			for _, o := range st.Objects {
+				if o.RowsSalesforce == want && o.RowsPostgres == want {
+					return nil
+				}
+			}
+			return fmt.Errorf("status tells %+v", st.Objects)
+		})
+	}
+	insert(100)
+	r.Start()
+	r.Synced()
+	shows(100)
+	insert(5)
+	shows(105)
+}
