@@ -58,6 +58,7 @@ type Settled struct {
 	SFID     string // "" where it is not known
 	Op       Op
 	Job      bool     // by a job of Bulk
+	Changed  bool     // as far as is known, by what was sent: an event of it will come
 	OK       bool     // false: refused, the entry is FAILED
 	Failure  *Failure // why, nil if OK
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -336,11 +337,39 @@ func report(results []*result) []Settled {
 			continue
 		}
 		list = append(list, Settled{
-			Table: r.item.key.table, RecordID: r.item.key.id, SFID: r.sfid, Op: r.item.op, Job: r.item.jobKey != "",
+			Table: r.item.key.table, RecordID: r.item.key.id, SFID: r.sfid, Op: r.item.op, Job: r.item.jobKey != "", Changed: r.changed(),
 			OK: r.outcome == accepted || r.outcome == ignored, Failure: r.failure,
 		})
 	}
 	return list
+}
+
+// changed reports whether a record is another one for what was sent, so that Salesforce
+// has an event of it. Where nothing was, or only what was there before, it has none, and
+// where that is not known nobody should wait for one. Jobs keep no values to compare.
+func (r *result) changed() bool {
+	i := r.item
+	if r.op != Update || i.jobKey != "" {
+		return r.outcome == accepted && r.op != 0 && !r.vain
+	}
+	return r.outcome == accepted && slices.ContainsFunc(i.table.Columns, func(c Column) bool {
+		v, sent := i.values[c.Name]
+		before, known := i.old[c.Name]
+		return sent && known && !c.system() && c.sendable(Update) && c.kept(v) != c.kept(before)
+	})
+}
+
+// kept is what Salesforce makes of a value: text without the spaces around it, and an
+// empty one is null.
+func (c Column) kept(v *string) any {
+	value, err := renderValue(c.Type, v)
+	if text, ok := value.(string); ok {
+		value = strings.TrimSpace(text)
+	}
+	if err != nil || value == "" {
+		return nil
+	}
+	return value
 }
 
 // note keeps of a result what the rest of the run, and the back-off, go by. It

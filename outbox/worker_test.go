@@ -310,7 +310,45 @@ func TestWorker(t *testing.T) {
 		b.exec(`UPDATE salesforce.account SET score__c = 1`)
 		b.run()
 		b.want("archive", b.archived(), "UPDATE/IGNORED")
-		b.want("settled", fmt.Sprint(got), "[{account 1 001 update false true <nil>}]")
+		b.want("settled", fmt.Sprint(got), "[{account 1 001 update false false true <nil>}]")
+	})
+
+	t.Run("what changes nothing in Salesforce is told apart", func(t *testing.T) {
+		t.Parallel()
+		for _, c := range []struct {
+			what, sql string
+			merged    bool
+			want      bool
+		}{
+			{"a new value", `UPDATE salesforce.account SET name = 'b'`, false, true},
+			{"no value", `UPDATE salesforce.account SET name = NULL`, false, true},
+			{"spaces", `UPDATE salesforce.account SET name = ' a '`, false, false},
+			{"an empty text for none", `UPDATE salesforce.account SET industry = ''`, false, false},
+			{"false for none", `UPDATE salesforce.account SET active__c = false`, false, false},
+			{"a field that is not sent", `UPDATE salesforce.account SET score__c = 1`, false, false},
+			{"there and back", `UPDATE salesforce.account SET name = 'b'; UPDATE salesforce.account SET name = 'a'`, true, false},
+			{"there and on", `UPDATE salesforce.account SET name = 'b'; UPDATE salesforce.account SET name = 'c'`, true, true},
+			{"by hand", `SELECT salesforce.hc_capture_update_from_row(hstore(account), 'account', '{name}') FROM salesforce.account`, false, false},
+			{"a new record", `INSERT INTO salesforce.account (name) VALUES ('b')`, false, true},
+			{"a deleted one", `DELETE FROM salesforce.account`, false, true},
+			{"deleted before", `UPDATE salesforce.account SET sfid = '001000000000001AAA'; DELETE FROM salesforce.account`, false, false},
+		} {
+			var got []Settled
+			b := setup(t, func(cfg *Config) {
+				cfg.Settle = func(_ context.Context, _ pgx.Tx, list []Settled) error { got = append(got, list...); return nil }
+				if c.merged {
+					cfg.Algorithm = Merged
+				}
+			})
+			b.exec(`INSERT INTO salesforce.account (name) VALUES ('a')`)
+			b.drain()
+			got = nil
+			b.exec("BEGIN; " + c.sql + "; COMMIT")
+			b.drain()
+			if len(got) == 0 || !got[0].OK || got[0].Changed != c.want {
+				t.Errorf("%s: %+v, want changed %t", c.what, got, c.want)
+			}
+		}
 	})
 
 	t.Run("Settle is part of the transaction", func(t *testing.T) {

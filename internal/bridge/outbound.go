@@ -173,7 +173,7 @@ func (s *session) settled(ctx context.Context, tx pgx.Tx, done []outbox.Settled)
 			continue
 		}
 		s.id.wrote.Store(true)
-		if !d.Job || o.cfg.Mode == config.ModeCDC { // PushTopics do not tell of jobs
+		if d.Changed && (!d.Job || o.cfg.Mode == config.ModeCDC) { // PushTopics do not tell of jobs
 			s.stream.wrote(o, d.SFID)
 		}
 		if d.Op == outbox.Delete {

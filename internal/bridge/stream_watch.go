@@ -148,7 +148,7 @@ func (st *stream) suspect(ch *channel, why string, mute bool) {
 		}
 	})
 	if why == "" {
-		st.log.Info().Str("event", "trusted").Str("object", name).Msg("events arrive again")
+		st.log.Info().Str("event", "trusted").Str("object", name).Msg("events arrive again, or no more are missed")
 		st.s.resume("stream of " + name)
 		return
 	}

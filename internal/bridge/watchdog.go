@@ -37,7 +37,9 @@ const (
 //   - The canary, an event of our own that is kept in the org for a day: while
 //     nothing else is heard, it is asked for again, which costs no API call.
 //     What does not bring it is mute.
-//   - Our own writes, each of which must come back as an event.
+//   - Our own writes that change a record, each of which must come back as an event.
+//     Not all can be told from those that do not, so a doubt ends where no more of
+//     them are missed.
 //   - What polls find and no event announced. Bulk loads and cascading deletes
 //     have no events, so this alone never counts as a stall while the canary
 //     arrives: it is asked for again from the last position, and the object is
@@ -306,8 +308,8 @@ func (o *watch) collect(name string, now time.Time, connected, sings bool, todo 
 		}
 	}
 	if !unheard {
-		if o.unechoed < maxUnechoed && now.After(o.until) {
-			o.why = "" // polls alone raised it, and have found nothing more
+		if o.why != "" && !now.Before(o.until) { // nothing more was missed: what was may have had no events
+			o.why, o.unechoed, o.unheard = "", 0, 0
 		}
 		return
 	}

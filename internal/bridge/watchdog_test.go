@@ -127,9 +127,23 @@ func TestWatchdog(t *testing.T) {
 		if !slices.Equal(w.doubts, []string{"Account"}) || w.renewals != 1 {
 			t.Errorf("suspects %v, %d sessions", w.doubts, w.renewals)
 		}
-		w.pass(20*time.Minute, true, nil)
+		for range 4 { // as long as more are missed
+			w.pass(5*time.Minute, true, nil)
+			w.wrote("Account", "g", w.now)
+		}
 		if len(w.doubts) != 1 || w.renewals > 3 {
-			t.Errorf("suspects %v after 20 minutes, %d sessions", w.doubts, w.renewals)
+			t.Errorf("suspects %v after 20 minutes of writes, %d sessions", w.doubts, w.renewals)
+		}
+		w.pass(11*time.Minute, true, nil)
+		if len(w.doubts) != 0 || w.renewals > 4 {
+			t.Errorf("suspects %v eleven minutes after the last write, %d sessions", w.doubts, w.renewals)
+		}
+		for _, sfid := range []string{"h", "i"} {
+			w.wrote("Account", sfid, w.now)
+		}
+		w.pass(61*time.Second, true, nil)
+		if len(w.doubts) != 0 {
+			t.Error("suspect anew after two writes")
 		}
 	})
 

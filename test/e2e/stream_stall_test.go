@@ -276,6 +276,60 @@ func muteWrites(t *testing.T, r *rig, id string) func() {
 	}
 }
 
+// Writes that change nothing in Salesforce have no events, and so none are missed: text
+// that it trims, nothing in place of nothing, a field that nobody may write, a record that
+// is gone already. Those that change something are missed, as soon as three have no event.
+func TestWritesThatHaveNoEvents(t *testing.T) {
+	t.Parallel()
+	r := streamRig(t, org.Options{}, "HC_OBJECT_ACCOUNT_FIELDS=Name,Phone,Site,NumberOfEmployees,External_Id__c,CreatedDate", readWrite[0])
+	r.SF.DenyStreamingChannels(true)
+	for _, what := range []string{"trimmed", "empty", "created", "gone", "real"} {
+		for n := range 3 {
+			r.Insert("Account", map[string]any{"Name": fmt.Sprint(what, n), "Site": what})
+		}
+	}
+	b := r.Start()
+	r.Synced()
+	r.Eventually("subscription", 30*time.Second, func() error {
+		if len(r.accepted(accountTopic)) == 0 {
+			return fmt.Errorf("not subscribed")
+		}
+		return nil
+	})
+	sent := func() {
+		r.Eventually("writes sent", 20*time.Second, func() error {
+			if n := r.Count("SELECT count(*) FROM salesforce._trigger_log WHERE state IN ('NEW', 'PENDING')"); n != 0 {
+				return fmt.Errorf("%d are not", n)
+			}
+			return nil
+		})
+	}
+	r.SF.Stream().Drop(func(string, int64) bool { return true })
+	for _, rec := range r.SF.Records("Account") {
+		if site, _ := rec.Get(r.SF.Object("Account"), "Site").(string); site == "gone" {
+			r.Must(r.SF.Delete("Account", rec.ID))
+		}
+	}
+	r.Exec("UPDATE salesforce.account SET name = '  ' || name || ' ' WHERE site = 'trimmed'")
+	r.Exec("UPDATE salesforce.account SET phone = '' WHERE site = 'empty'")
+	r.Exec("UPDATE salesforce.account SET createddate = now() WHERE site = 'created'")
+	r.Exec("DELETE FROM salesforce.account WHERE site = 'gone'")
+	sent()
+	answered := time.Now()
+	for time.Since(answered) < 50*time.Second { // an event is missed 45 s after the answer
+		r.Must(r.showing(func(_ status.Connection, o status.Object) bool { return o.Message == "" })())
+		time.Sleep(time.Second)
+	}
+	r.Exec("UPDATE salesforce.account SET phone = '1' WHERE site = 'real'")
+	sent()
+	r.Promised("doubt", 60*time.Second, r.showing(func(_ status.Connection, o status.Object) bool {
+		return strings.Contains(o.Message, "no events of its own writes")
+	}))
+	if n := strings.Count(b.Log.String(), `"event":"suspect"`); n != 1 {
+		t.Errorf("in doubt %d times", n)
+	}
+}
+
 // A bulk load makes no events, and no alarm.
 func bulkLoad(t *testing.T, r *rig, id string) func() {
 	t.Helper()
