@@ -60,7 +60,11 @@ type channel struct {
 	kind   kind
 	denied int // times in a row; of hooks alone
 
+	away   time.Time // since when it is not subscribed in a session that works; of keep alone
+	polled time.Time // when that had it polled last; of keep alone
+
 	mu       sync.Mutex
+	refusal  string // why it was not subscribed, when it was asked for last
 	topicID  string // "" for change events
 	accepted int64  // newest event in the queue or in the database; 0 = none yet
 	wanted   bool   // subscribed, or to be
@@ -113,6 +117,20 @@ func (c *channel) want(on bool) (was bool) {
 	defer c.mu.Unlock()
 	was, c.wanted = c.wanted, on
 	return was
+}
+
+// refuse notes why the channel is not subscribed, "" if it is.
+func (c *channel) refuse(why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refusal = why
+}
+
+// missing reports whether the channel is to be subscribed, and why it last was not.
+func (c *channel) missing() (wanted bool, why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wanted, c.refusal
 }
 
 func newStream(s *session) (*stream, error) {
@@ -303,6 +321,7 @@ func (st *stream) subscribe(ch *channel) {
 
 func (st *stream) confirmed(ch *channel) {
 	ch.denied = 0
+	ch.refuse("")
 	ch.obj.streamed.Store(true)
 	st.dog.live(ch.obj.cfg.Name, true, st.s.sf.ServerTime())
 	st.recover(ch.obj)
@@ -317,6 +336,7 @@ func (st *stream) confirmed(ch *channel) {
 // refused decides what a refused subscription means for its object.
 func (st *stream) refused(ch *channel, err *bayeux.Error) bayeux.Verdict {
 	ch.obj.streamed.Store(false)
+	ch.refuse(err.Text)
 	text := strings.ToLower(err.Text)
 	switch {
 	case err.ReplayInvalid():

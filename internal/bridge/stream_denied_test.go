@@ -1,10 +1,12 @@
 package bridge
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -29,7 +31,7 @@ const created = "403:denied_by_security_policy:create_denied"
 type denying struct {
 	mu     sync.Mutex
 	denied int    // subscribes to Account that are to be refused
-	text   string // with this error
+	text   string // with this error, without one they are not answered
 	ended  bool   // the session is to end with the connect that is held
 	away   bool   // there is no way to the stream
 }
@@ -65,8 +67,12 @@ func (d *denying) RoundTrip(r *http.Request) (*http.Response, error) {
 			if success = d.denied == 0 || m.Subscription != cdc.Channel("Account"); !success {
 				d.denied--
 			}
+			silent := !success && d.text == ""
 			more += fmt.Sprintf(`,"subscription":%q,"error":%q`, m.Subscription, d.text)
 			d.mu.Unlock()
+			if silent {
+				continue
+			}
 		case "/meta/connect":
 			if m.Advice == nil {
 				select {
@@ -157,6 +163,75 @@ func TestDeniedForAMoment(t *testing.T) {
 	}
 }
 
+// What is asked for on and on is polled meanwhile, as soon as that takes long, whatever
+// the reason is, and streamed again when it is subscribed.
+func TestRefusedForLong(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"Busy":    "503::Server is too busy.  Please try your request again later.",
+		"Limit":   "403::Subscription limit exceeded for this topic",
+		"Unknown": "500::Internal error",
+		"Silence": "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				d := &denying{denied: 1000, text: text}
+				var log bytes.Buffer
+				s := deniedSession(t, d, &log, "Account", "Contact")
+				o := s.objects[0]
+				shown := func() (b status.Object) {
+					synctest.Wait()
+					s.board.Object("Account", func(o *status.Object) { b = *o })
+					return b
+				}
+				polls := 0
+				pass := func(end time.Duration) {
+					for ; end > 0; end -= time.Second {
+						time.Sleep(time.Second)
+						select {
+						case <-o.pollNow:
+							polls++
+						default:
+						}
+					}
+				}
+				pass(18 * time.Second)
+				if b := shown(); b.Message != "" || polls != 0 {
+					t.Errorf("already after 18 s: %q, %d polls", b.Message, polls)
+				}
+				pass(5 * time.Minute)
+				if b := shown(); b.ModeEffective != config.ModePolling || !strings.Contains(b.Message, "polled every 30s") || o.streamed.Load() {
+					t.Errorf("then: %s, %q, streamed %t", b.ModeEffective, b.Message, o.streamed.Load())
+				}
+				if polls < 9 || polls > 12 {
+					t.Errorf("%d polls in five minutes", polls)
+				}
+				if n := strings.Count(log.String(), `"not_subscribed"`); n != 1 {
+					t.Errorf("told %d times", n)
+				}
+				var other string
+				s.board.Object("Contact", func(o *status.Object) { other = o.ModeEffective + o.Message })
+				if other != config.ModeCDC {
+					t.Errorf("the other object: %s", other)
+				}
+				d.mu.Lock()
+				d.denied = 0
+				d.mu.Unlock()
+				pass(16 * time.Minute) // the longest wait between two tries
+				if b := shown(); b.ModeEffective != config.ModeCDC || b.Message != "" || !o.streamed.Load() {
+					t.Errorf("subscribed again: %s, %q, streamed %t", b.ModeEffective, b.Message, o.streamed.Load())
+				}
+				polls = 0
+				pass(5 * time.Minute)
+				if polls != 0 {
+					t.Errorf("%d polls for what is streamed", polls)
+				}
+			})
+		})
+	}
+}
+
 // A new session asks for what was given up in the last one, at once.
 func TestDeniedUntilTheNextSession(t *testing.T) {
 	t.Parallel()
@@ -183,7 +258,7 @@ func TestPolledWhileTheSessionIsAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := &denying{}
-		s := deniedSession(t, d, "Account", "Contact")
+		s := deniedSession(t, d, io.Discard, "Account", "Contact")
 		s.objects[0].cfg.PollRelaxed = true
 		go func() { _ = s.stream.pollAway(t.Context()) }()
 		polls := func(during time.Duration) (n [2]int) {
@@ -224,7 +299,7 @@ func TestPolledWhileTheSessionIsAway(t *testing.T) {
 // deniedStream has a stream work, of objects with change events, and tells of the first.
 func deniedStream(t *testing.T, d *denying, names ...string) (mode func() string, streamed func() bool) {
 	t.Helper()
-	s := deniedSession(t, d, names...)
+	s := deniedSession(t, d, io.Discard, names...)
 	mode = func() (m string) {
 		s.board.Object(names[0], func(o *status.Object) { m = o.ModeEffective })
 		return m
@@ -233,7 +308,7 @@ func deniedStream(t *testing.T, d *denying, names ...string) (mode func() string
 }
 
 // deniedSession is a session of which nothing but the stream works.
-func deniedSession(t *testing.T, d *denying, names ...string) *session {
+func deniedSession(t *testing.T, d *denying, log io.Writer, names ...string) *session {
 	t.Helper()
 	hc := &http.Client{Transport: d}
 	sf, err := salesforce.New(salesforce.Config{
@@ -251,7 +326,7 @@ func deniedSession(t *testing.T, d *denying, names ...string) *session {
 	}
 	s.Bridge = New(cfg, "test", zerolog.Nop())
 	s.stream = &stream{
-		s: s, dog: newWatchdog(), wake: make(chan struct{}, 1), name: "test", caged: true,
+		s: s, log: zerolog.New(log), dog: newWatchdog(), wake: make(chan struct{}, 1), name: "test", caged: true,
 		up: time.Now(), channels: map[string]*channel{}, shown: map[string]string{}, renew: func() {},
 	}
 	s.stream.client, err = bayeux.New(s.stream.credentials, func(context.Context, []bayeux.Message) error { return nil }, bayeux.WithHTTPClient(hc))

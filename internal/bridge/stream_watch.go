@@ -12,18 +12,24 @@ import (
 
 // fallBack makes o a polled object and says so once.
 func (st *stream) fallBack(o *object, why string) {
+	if st.poll(o, why) {
+		st.log.Warn().Str("event", "polling_only").Str("object", o.cfg.Name).Str("reason", why).Msg("object is polled")
+	}
+}
+
+// poll makes o a polled object, and reports whether that is new.
+func (st *stream) poll(o *object, why string) (news bool) {
 	st.mu.Lock()
-	news := o.fallback != why
+	news = o.fallback != why
 	o.fallback = why
 	st.mu.Unlock()
 	o.streamed.Store(false)
-	if !news {
-		return
+	if news {
+		st.s.board.Object(o.cfg.Name, func(b *status.Object) { b.ModeEffective, b.Message = config.ModePolling, why })
+		o.wantPoll()
+		st.endGap(o)
 	}
-	st.log.Warn().Str("event", "polling_only").Str("object", o.cfg.Name).Str("reason", why).Msg("object is polled")
-	st.s.board.Object(o.cfg.Name, func(b *status.Object) { b.ModeEffective, b.Message = config.ModePolling, why })
-	o.wantPoll()
-	st.endGap(o)
+	return news
 }
 
 // recover makes o a streamed object again.
@@ -38,6 +44,41 @@ func (st *stream) recover(o *object) {
 			b.Message = ""
 		}
 	})
+}
+
+// miss polls the object of a channel that is asked for in vain, although the session
+// works, until it is subscribed.
+func (st *stream) miss(ch *channel, connected, live bool) {
+	wanted, refusal := ch.missing()
+	if wanted && live && st.fallenBack(ch.obj) { // it was subscribed while we looked
+		st.recover(ch.obj)
+	}
+	now := time.Now()
+	switch {
+	case live || !wanted || !connected: // without a session all are, which is shown as a whole
+		ch.away = time.Time{}
+		return
+	case ch.away.IsZero():
+		ch.away = now
+	}
+	if now.Sub(ch.away) < streamDownAfter || now.Sub(ch.polled) < quickPoll {
+		return
+	}
+	if refusal == "" {
+		refusal = "too busy"
+	}
+	why := "Salesforce does not subscribe it now (" + refusal + "); polled every " + quickPoll.String()
+	if st.poll(ch.obj, why) {
+		st.log.Warn().Str("event", "not_subscribed").Str("object", ch.obj.cfg.Name).Str("reason", why).Msg("object is polled until it is subscribed")
+	}
+	ch.polled = now
+	ch.obj.wantPoll()
+}
+
+func (st *stream) fallenBack(o *object) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return o.fallback != ""
 }
 
 // wrote tells the watchdog of a write that Salesforce has answered.
@@ -122,6 +163,7 @@ func (st *stream) show(state bayeux.Status) {
 		}
 		o.streamed.Store(live && why == "")
 		st.suspect(ch, why, mute)
+		st.miss(ch, state.State == bayeux.Connected, live)
 	}
 }
 
