@@ -145,16 +145,16 @@ func audience(login *url.URL) string {
 	}
 }
 
-// otherAudience returns the aud claim to try where one is refused, "" if there is none: a
-// host's name does not always tell a sandbox, and an org on loopback may stand for
-// production. Any other host could log in to Salesforce as us with what it got.
-func otherAudience(login *url.URL, refused string) string {
-	local := loopback(login.Hostname())
+// otherAudiences returns the aud claims to try where one is refused: a host's name does
+// not always tell a sandbox, and an org on loopback may stand for any. Any other host
+// could log in to Salesforce as us with what it got.
+func otherAudiences(login *url.URL, refused string) []string {
+	all := []string{audienceLogin, audienceTest}
 	switch {
-	case refused == audienceTest, local && refused != audienceLogin:
-		return audienceLogin
-	case refused == audienceLogin && !local:
-		return audienceTest
+	case loopback(login.Hostname()):
+		all = append(all, login.String())
+	case !slices.Contains(all, refused):
+		return nil
 	}
-	return ""
+	return slices.DeleteFunc(all, func(a string) bool { return a == refused })
 }

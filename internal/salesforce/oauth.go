@@ -35,12 +35,8 @@ func (c *Client) authorize(ctx context.Context) (Session, *Error) {
 			g, err = c.ask(ctx, now)
 		}
 	}
-	if other := otherAudience(c.login, c.audience); other != "" && err != nil && c.cfg.Auth == AuthJWT && strings.Contains(strings.ToLower(err.Message), "audience") {
-		was := c.audience
-		c.audience = other
-		if g, err = c.ask(ctx, c.ServerTime()); err != nil {
-			c.audience = was
-		}
+	if err != nil && c.cfg.Auth == AuthJWT {
+		g, err = c.askOthers(ctx, err)
 	}
 	if err != nil {
 		return Session{}, err
@@ -52,6 +48,37 @@ func (c *Client) authorize(ctx context.Context) (Session, *Error) {
 	}
 	s.Username = c.username(ctx, s)
 	return s, nil
+}
+
+// askOthers tries the other audiences where a refusal may be about the one that was
+// asked for. Where none is taken it returns the refusal that says most.
+func (c *Client) askOthers(ctx context.Context, refusal *Error) (grant, *Error) {
+	was := c.audience
+	for _, other := range otherAudiences(c.login, was) {
+		if !c.mayBeAudience(refusal) {
+			break
+		}
+		c.audience = other
+		g, err := c.ask(ctx, c.ServerTime())
+		if err == nil {
+			return g, nil
+		}
+		if err.Class != Auth || !namesAudience(err) {
+			refusal = err
+		}
+	}
+	c.audience = was
+	return grant{}, refusal
+}
+
+// mayBeAudience reports whether a refusal may be about the audience. Salesforce says so;
+// another org on this machine may only say that it does not take the assertion.
+func (c *Client) mayBeAudience(e *Error) bool {
+	return e.Class == Auth && (namesAudience(e) || e.Code == "invalid_grant" && loopback(c.login.Hostname()))
+}
+
+func namesAudience(e *Error) bool {
+	return strings.Contains(strings.ToLower(e.Message), "audience")
 }
 
 // ask sends the form to the token host and returns its grant.

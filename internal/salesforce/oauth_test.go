@@ -160,12 +160,17 @@ func TestOtherAudience(t *testing.T) {
 	t.Parallel()
 	const login, test = "https://login.salesforce.com", "https://test.salesforce.com"
 	_, _, pkcs8 := testKey(t)
-	for _, c := range []struct{ url, takes, tried string }{
-		{"http://127.0.0.1:9", login, "http://127.0.0.1:9 " + login + " " + login},
-		{"http://127.0.0.1:9", test, "http://127.0.0.1:9 " + login + " http://127.0.0.1:9 " + login},
-		{"https://cs42.salesforce.com", test, login + " " + test + " " + test},
-		{"https://acme--uat.my.salesforce.com", login, test + " " + login + " " + login},
-		{"https://notsalesforce.com", login, "https://notsalesforce.com https://notsalesforce.com"},
+	const local, named, vague = "http://127.0.0.1:9", "Audience validation failed", "invalid assertion"
+	for _, c := range []struct{ url, takes, says, tried string }{
+		{local, login, named, local + " " + login + " " + login},
+		{local, test, named, local + " " + login + " " + test + " " + test},
+		{local, test, vague, local + " " + login + " " + test + " " + test},
+		{local, local, vague, local + " " + local},
+		{local, "none", vague, local + " " + login + " " + test + " " + local + " " + login + " " + test},
+		{"https://cs42.salesforce.com", test, named, login + " " + test + " " + test},
+		{"https://cs42.salesforce.com", test, vague, login + " " + login},
+		{"https://acme--uat.my.salesforce.com", login, named, test + " " + login + " " + login},
+		{"https://notsalesforce.com", login, named, "https://notsalesforce.com https://notsalesforce.com"},
 	} {
 		var tried []string
 		client := newClient(t, c.url, func(cfg *Config) {
@@ -180,7 +185,7 @@ func TestOtherAudience(t *testing.T) {
 				_, _, _ = jwt.NewParser().ParseUnverified(r.Form.Get("assertion"), claims)
 				aud, _ := claims["aud"].(string)
 				if tried = append(tried, aud); aud != c.takes {
-					reply(w, 400, `{"error":"invalid_grant","error_description":"Audience validation failed"}`)
+					reply(w, 400, `{"error":"invalid_grant","error_description":"`+c.says+`"}`)
 					return
 				}
 				writeGrant(w, c.url, canaryToken)
