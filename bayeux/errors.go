@@ -19,7 +19,10 @@ var ErrEndpoint = errors.New("endpoint not usable")
 // ErrRunning reports a second Run while the first has not returned.
 var ErrRunning = errors.New("already running")
 
-var errTooLarge = errors.New("reply too large")
+var (
+	errTooLarge = errors.New("reply too large")
+	errNoReply  = errors.New("no reply to this subscription")
+)
 
 // Error is a failure the server reported in a Bayeux reply, for example
 // "403::Unknown client", or the lack of a usable reply.
@@ -158,6 +161,10 @@ func (e *Error) Busy() bool { return e.Code == 503 }
 // The events in it were not delivered, and asking for them again would bring
 // the same reply: the position has to move past them.
 func (e *Error) TooLarge() bool { return errors.Is(e.Err, errTooLarge) }
+
+// NoReply reports whether the server answered a request and said nothing of the
+// subscription in it.
+func (e *Error) NoReply() bool { return errors.Is(e.Err, errNoReply) }
 
 // redirected reports whether the server wants us elsewhere, where the token
 // must not go unasked.

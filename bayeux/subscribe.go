@@ -226,15 +226,16 @@ func (s *session) later(m *member, e *Error, wait time.Duration) {
 }
 
 // askDone ends a subscribe exchange. A subscription it brought no reply to is
-// asked for again.
+// asked for again, unless its owner decides otherwise.
 func (s *session) askDone(t *turn) {
 	for _, m := range s.asking {
 		if m.state != asked || t.end != nil {
 			continue
 		}
 		m.failures++
-		e := newError(metaSubscribe, m.Channel, "no reply to this subscription", "")
-		s.later(m, e, s.quick(m.failures))
+		m.state, m.at = due, time.Now().Add(time.Hour) // until the hook has spoken, in this turn
+		e := &Error{Channel: metaSubscribe, Subscription: m.Channel, Err: errNoReply}
+		t.hooks = append(t.hooks, func(ctx context.Context) { s.judge(ctx, m, e) })
 	}
 	s.asking = nil
 	s.abandon(errors.New("no reply to this publish"))

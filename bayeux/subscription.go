@@ -29,8 +29,9 @@ type Subscription struct {
 	// are lost.
 	From func() int64
 
-	// Refused decides what becomes of a channel the server refused, or whose
-	// events no longer fit a reply ([Error.TooLarge]). Refusals that concern
+	// Refused decides what becomes of a channel the server refused, did not
+	// answer for ([Error.NoReply]), or whose events no longer fit a reply
+	// ([Error.TooLarge]). Refusals that concern
 	// the whole session, and servers too busy, are not put to it. Its context
 	// has at most 30 s. Nil means Retry.
 	Refused func(ctx context.Context, err *Error) Verdict

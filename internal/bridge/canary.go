@@ -67,7 +67,7 @@ func (st *stream) sing() {
 		Channel: canaryChannel,
 		From:    func() int64 { return bayeux.FromAll },
 		Refused: func(_ context.Context, err *bayeux.Error) bayeux.Verdict {
-			if err.Busy() || err.LimitExceeded() || err.TooLarge() {
+			if err.Busy() || err.LimitExceeded() || err.TooLarge() || err.NoReply() {
 				return bayeux.Retry
 			}
 			if err.Code == 404 { // somebody has deleted the channel

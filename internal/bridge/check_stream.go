@@ -59,6 +59,9 @@ func listenTo(ctx context.Context, cfg *config.Config, sf *salesforce.Client, ch
 			Channel:   name,
 			Confirmed: func(context.Context) { p.answered(name, nil) },
 			Refused: func(_ context.Context, err *bayeux.Error) bayeux.Verdict {
+				if err.NoReply() {
+					return bayeux.Retry
+				}
 				p.answered(name, err)
 				return bayeux.Drop
 			},

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -336,7 +337,7 @@ func (st *stream) confirmed(ch *channel) {
 // refused decides what a refused subscription means for its object.
 func (st *stream) refused(ch *channel, err *bayeux.Error) bayeux.Verdict {
 	ch.obj.streamed.Store(false)
-	ch.refuse(err.Text)
+	ch.refuse(cmp.Or(err.Text, err.Error()))
 	text := strings.ToLower(err.Text)
 	switch {
 	case err.ReplayInvalid():
@@ -344,9 +345,15 @@ func (st *stream) refused(ch *channel, err *bayeux.Error) bayeux.Verdict {
 		st.gap(ch, "the stream no longer holds the events since the last position")
 		return bayeux.Again
 	case err.TooLarge():
-		ch.forget(ch.topic())
-		st.gap(ch, "more events came at once than fit into memory")
+		st.forget(ch, "more events came at once than fit into memory")
 		return bayeux.Again
+	case err.NoReply():
+		// Perhaps to its position, that the server holds no more.
+		if ch.denied++; ch.denied%maxDenied == 0 && ch.from() != bayeux.FromNew {
+			st.forget(ch, "Salesforce does not answer a subscription from the last position")
+			return bayeux.Again
+		}
+		return bayeux.Retry
 	case err.Busy(), err.LimitExceeded():
 		return bayeux.Retry
 	case strings.HasSuffix(text, "_denied") && ch.denied < maxDenied:
@@ -367,4 +374,10 @@ func (st *stream) refused(ch *channel, err *bayeux.Error) bayeux.Verdict {
 		return bayeux.Drop
 	}
 	return bayeux.Retry
+}
+
+// forget has a channel begin anew, from now on, and polls for what is missing then.
+func (st *stream) forget(ch *channel, why string) {
+	ch.forget(ch.topic())
+	st.gap(ch, why)
 }

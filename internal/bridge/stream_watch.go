@@ -108,6 +108,10 @@ func (st *stream) watch(ctx context.Context) {
 			st.log.Info().Str("event", "asked_again").Str("object", name).Msg("a poll found what no event announced")
 			st.subscribe(ch)
 		}
+		if slices.Contains(todo.anew, name) && ch.from() != bayeux.FromNew {
+			st.forget(ch, "no event has come since the last position")
+			st.subscribe(ch)
+		}
 		if slices.Contains(todo.poll, name) {
 			ch.obj.wantPoll()
 		}

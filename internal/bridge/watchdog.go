@@ -20,6 +20,9 @@ const (
 	foundWithin = 15 * time.Second
 	maxUnechoed = 3 // writes in a row without an event
 	maxUnheard  = 2 // polls in a row that found what no event announced
+	// maxMissed is how many of both have a position given up from which no event has come:
+	// Salesforce may pass over one that it holds no more, in place of refusing it.
+	maxMissed = 3
 	// quickPoll is the poll interval of an object whose events are in doubt.
 	quickPoll = 30 * time.Second
 	// doubtFor is how long an object is polled like that after the last sign, and
@@ -69,6 +72,9 @@ type watch struct {
 	why         string    // it is suspect
 	until       time.Time // end of the quick polls
 	polled      time.Time
+
+	unproven bool // no event has come since its channel went live
+	missed   int  // writes and polls without an event since then
 }
 
 // heard is the newest event of a record.
@@ -88,6 +94,7 @@ type orders struct {
 	probe, push bool     // ask for the canary, make one
 	renew       bool     // open a new session
 	again       []string // objects to be asked for again from the last position
+	anew        []string // objects to be asked for from now on, as that position may be the trouble
 	poll        []string // objects to be polled now
 }
 
@@ -144,7 +151,7 @@ func (w *watchdog) event(object, sfid string, at, now time.Time) {
 	o := w.of(object)
 	o.fresh[sfid] = heard{at: at, when: now}
 	delete(o.owed, sfid)
-	o.unechoed, o.unheard, o.why, o.until = 0, 0, "", time.Time{}
+	o.unechoed, o.unheard, o.why, o.until, o.unproven = 0, 0, "", time.Time{}, false
 }
 
 // wrote notes that Salesforce has answered a write of ours: its event is owed,
@@ -209,7 +216,7 @@ func (w *watchdog) live(object string, on bool, at time.Time) {
 	case !on:
 		o.since = time.Time{}
 	case o.since.IsZero():
-		o.since = at
+		o.since, o.unproven, o.missed = at, true, 0
 	}
 }
 
@@ -241,6 +248,10 @@ func (w *watchdog) tick(now time.Time, connected bool) (todo orders) {
 	for name, o := range w.objects {
 		o.turn(now)
 		o.collect(name, now, connected, w.canary && !w.mute, &todo)
+		if o.unproven && o.missed >= maxMissed {
+			o.unproven = false
+			todo.anew = append(todo.anew, name)
+		}
 		if (w.mute && !o.since.IsZero() || o.why != "" || now.Before(o.until)) && now.Sub(o.polled) >= quickPoll {
 			o.polled = now
 			todo.poll = append(todo.poll, name)
@@ -299,6 +310,7 @@ func (o *watch) collect(name string, now time.Time, connected, sings bool, todo 
 		case now.Before(d.due):
 		case d.own:
 			delete(o.owed, sfid)
+			o.missed++
 			if o.unechoed++; o.unechoed >= maxUnechoed {
 				o.why, o.until = "no events of its own writes arrive", now.Add(doubtFor)
 			}
@@ -314,6 +326,7 @@ func (o *watch) collect(name string, now time.Time, connected, sings bool, todo 
 		return
 	}
 	o.unheard++
+	o.missed++
 	todo.again = append(todo.again, name)
 	o.polled = now
 	todo.poll = append(todo.poll, name)

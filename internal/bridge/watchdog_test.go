@@ -14,6 +14,7 @@ type watched struct {
 	probes, pushes       int
 	renewals             int
 	again, polls, doubts []string
+	anew                 []string
 	muteAt               time.Time
 }
 
@@ -46,6 +47,7 @@ func (w *watched) pass(d time.Duration, connected bool, heard func()) {
 			w.renewals++
 		}
 		w.again = append(w.again, todo.again...)
+		w.anew = append(w.anew, todo.anew...)
 		w.polls = append(w.polls, todo.poll...)
 		if mute, _ := w.watchdog.doubts(); mute && w.muteAt.IsZero() {
 			w.muteAt = w.now
@@ -144,6 +146,42 @@ func TestWatchdog(t *testing.T) {
 		w.pass(61*time.Second, true, nil)
 		if len(w.doubts) != 0 {
 			t.Error("suspect anew after two writes")
+		}
+	})
+
+	t.Run("APositionThatIsPassedOver", func(t *testing.T) {
+		t.Parallel()
+		for _, canary := range []bool{true, false} {
+			w := newWatched(canary)
+			sing := func() { w.sang(w.pushed, w.now) }
+			miss := func(n int) []string {
+				w.anew = nil
+				for range n {
+					w.found("Account", "a", w.now.Add(time.Hour), w.now)
+					w.pass(time.Minute, true, sing)
+				}
+				return w.anew
+			}
+			if got := miss(2); len(got) != 0 {
+				t.Errorf("canary %v: given up after two polls", canary)
+			}
+			if got := miss(1); len(got) != 1 {
+				t.Errorf("canary %v: given up %d times after three polls", canary, len(got))
+			}
+			if got := miss(3); len(got) != 0 {
+				t.Errorf("canary %v: given up again in the same session", canary)
+			}
+			w.live("Account", false, w.now)
+			w.live("Account", true, w.now)
+			w.event("Account", "b", w.now, w.now)
+			if got := miss(4); len(got) != 0 {
+				t.Errorf("canary %v: given up although an event has come", canary)
+			}
+			w.live("Account", false, w.now)
+			w.live("Account", true, w.now)
+			if got := miss(2); len(got) != 0 {
+				t.Errorf("canary %v: given up for what was missed before", canary)
+			}
 		}
 	})
 

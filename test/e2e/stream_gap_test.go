@@ -52,6 +52,70 @@ func TestRow7ReplayExpired(t *testing.T) {
 	})
 }
 
+// A server may pass over a position that it holds no more: it says that it subscribes
+// and sends nothing, or it does not answer. The position is given up all the same, what
+// was missed is polled for, and new events flow. A position that it holds is kept.
+func TestReplayExpiredInSilence(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		deaf, mute, expired bool
+	}{
+		"Deaf": {deaf: true, expired: true}, "NoReply": {mute: true, expired: true}, "Held": {deaf: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := streamRig(t, org.Options{DeafReplay: c.deaf}, "HC_POLL_INTERVAL=3s")
+			first := r.Start()
+			id := r.streaming()
+			first.End(syscall.SIGTERM)
+			if c.expired {
+				r.SF.ExpireReplay()
+			}
+			if c.mute {
+				for range 20 {
+					r.SF.Stream().Control("/meta/subscribe", func(request, reply map[string]any) []map[string]any {
+						if request["subscription"] == accountTopic && !strings.Contains(fmt.Sprint(request["ext"]), "-1") {
+							return nil
+						}
+						return []map[string]any{reply}
+					})
+				}
+			}
+			before := len(r.accepted(accountTopic))
+			r.Start()
+			n := 0
+			if c.expired {
+				// Each is found by a poll, and 15 s later no event has told of it.
+				r.Eventually("new position", 120*time.Second, func() error {
+					if r.holds(id, n)() == nil {
+						n++
+						r.set(id, n)
+					}
+					subs := r.accepted(accountTopic)
+					if len(subs) == before || string(subs[len(subs)-1].Replay) != "-1" {
+						return fmt.Errorf("%d subscribes", len(subs)-before)
+					}
+					return nil
+				})
+				r.gapClosed("the last position")
+			}
+			r.arrives(id, n, 10*time.Second)
+			events := r.SF.Stream().Delivered()
+			r.set(id, n+1)
+			r.arrives(id, n+1, 10*time.Second)
+			r.Eventually("event", 10*time.Second, func() error {
+				if r.SF.Stream().Delivered() == events {
+					return fmt.Errorf("none")
+				}
+				return nil
+			})
+			if all, _ := r.gaps(""); !c.expired && all != 0 {
+				t.Errorf("%d gaps although nothing was missed", all)
+			}
+		})
+	}
+}
+
 // Events that fall between two polls are found.
 func TestRow10EventsDropped(t *testing.T) {
 	t.Parallel()

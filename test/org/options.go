@@ -84,6 +84,9 @@ type Options struct {
 	// NotifyNoOp makes an update that changes nothing notify topics with
 	// NotifyForFields All; whether it does is not documented.
 	NotifyNoOp bool
+	// DeafReplay accepts a subscription from a replay id that is not valid, and sends
+	// no event to it, instead of refusing it: one client has seen such silence.
+	DeafReplay bool
 	// Seed decides what is left to chance, such as gaps in replay ids.
 	// Default 1.
 	Seed uint64

@@ -31,6 +31,8 @@ func (s *Server) newStream() *cometd.Server {
 		Clients:    s.opt.StreamClients,
 		Allocation: s.opt.StreamEvents,
 		Seed:       s.opt.Seed,
+
+		DeafReplay: s.opt.DeafReplay,
 	})
 }
 

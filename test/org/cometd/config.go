@@ -54,6 +54,8 @@ type Config struct {
 	// SilentReplay accepts an invalid replay id as -1, as some clients have
 	// seen, instead of refusing it with 400.
 	SilentReplay bool
+	// DeafReplay accepts one too, and sends no event to it.
+	DeafReplay bool
 	// OldHandshakeErrors puts the cause of a refused handshake into "error", as
 	// before 2018, instead of into ext.sfdc.failureReason.
 	OldHandshakeErrors bool

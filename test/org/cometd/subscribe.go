@@ -3,6 +3,7 @@ package cometd
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -106,8 +107,11 @@ func (s *Server) position(m *request, name string) (uint64, string) {
 			return e.seq, ""
 		}
 	}
-	if s.cfg.SilentReplay {
+	switch {
+	case s.cfg.SilentReplay:
 		return s.seq, ""
+	case s.cfg.DeafReplay:
+		return math.MaxUint64, ""
 	}
 	return 0, "400::The replayId {" + strconv.FormatInt(id, 10) + "} you provided was invalid." +
 		"  Please provide a valid ID, -2 to replay all events, or -1 to replay only new events."
