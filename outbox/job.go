@@ -242,7 +242,7 @@ func (w *Worker) endJobs(ctx context.Context) (n int, err error) {
 		if ctx.Err() != nil || time.Now().Before(j.due) {
 			continue
 		}
-		outcomes, done, unread := w.cfg.Bulk.Result(ctx, id)
+		outcomes, done, unread := w.cfg.Bulk.Result(ctx, id, w.tables[j.table])
 		failure := j.silent(unread)
 		if failure == nil && (unread != nil || !done) {
 			j.later(w.cfg.BulkAsk)

@@ -35,7 +35,7 @@ func (j *fakeJobs) Start(_ context.Context, c Call, opened func(string) error) e
 	return opened(id)
 }
 
-func (j *fakeJobs) Result(_ context.Context, id string) (map[string]Outcome, bool, error) {
+func (j *fakeJobs) Result(_ context.Context, id string, _ *Table) (map[string]Outcome, bool, error) {
 	if j.running {
 		return nil, false, nil
 	}

@@ -42,12 +42,12 @@ type Bulk interface {
 	// will never run; nil that it may have begun.
 	Start(ctx context.Context, call Call, opened func(job string) error) error
 
-	// Result returns what became of the records of a job, by key, or done
-	// false while it is not over. Records without an outcome were not touched.
+	// Result returns what became of the records of a job, all of one table, by
+	// key, or done false while it is not over. Records without an outcome were not touched.
 	// A job that Salesforce does not know any more is done without outcomes. An
 	// error that is a [Failure] with Ended says that the job is over, and only its
 	// results cannot be read.
-	Result(ctx context.Context, job string) (outcomes map[string]Outcome, done bool, err error)
+	Result(ctx context.Context, job string, of *Table) (outcomes map[string]Outcome, done bool, err error)
 }
 
 // Settled is what became of one record, told to Config.Settle in the

@@ -43,7 +43,7 @@ func (b bulk) Start(ctx context.Context, call outbox.Call, opened func(job strin
 }
 
 // Result implements outbox.Bulk.
-func (b bulk) Result(ctx context.Context, id string) (map[string]outbox.Outcome, bool, error) {
+func (b bulk) Result(ctx context.Context, id string, of *outbox.Table) (map[string]outbox.Outcome, bool, error) {
 	j, err := b.s.sf.IngestJob(ctx, id)
 	if err == nil && j.State == salesforce.JobOpen {
 		j, err = b.s.sf.CloseIngestJob(ctx, id)
@@ -57,12 +57,10 @@ func (b bulk) Result(ctx context.Context, id string) (map[string]outbox.Outcome,
 	case !j.Final():
 		return nil, false, nil
 	}
-	key := "Id"
-	if j.ExternalID != "" {
-		key = j.ExternalID
-	}
+	// An upload has the one or the other; not every answer says which.
+	keys := []string{"Id", j.ExternalID, of.ExternalID}
 	outcomes := make(map[string]outbox.Outcome, j.Records)
-	err = b.s.sf.IngestResults(ctx, j, key, func(key string, r salesforce.SaveResult) {
+	err = b.s.sf.IngestResults(ctx, j, keys, func(key string, r salesforce.SaveResult) {
 		o := outbox.Outcome{SFID: r.ID, Created: r.Created}
 		if !r.Success {
 			o.Failure = b.s.schema.refused(ofRecord(r.Errors[0]))
@@ -77,7 +75,7 @@ func (b bulk) Result(ctx context.Context, id string) (map[string]outbox.Outcome,
 		f.InDoubt, f.Ended = true, true
 		return nil, false, f
 	}
-	b.s.board.Object(j.Object, func(o *status.Object) {
+	b.s.board.Object(of.Object, func(o *status.Object) {
 		o.Counters.WritesSent += j.Records - j.RecordsFailed
 		o.Counters.WritesFailed += j.RecordsFailed
 	})

@@ -109,8 +109,8 @@ func (b hookedBulk) Start(ctx context.Context, call outbox.Call, opened func(str
 	return err
 }
 
-func (b hookedBulk) Result(ctx context.Context, id string) (map[string]outbox.Outcome, bool, error) {
-	outcomes, done, err := b.bulk.Result(ctx, id)
+func (b hookedBulk) Result(ctx context.Context, id string, of *outbox.Table) (map[string]outbox.Outcome, bool, error) {
+	outcomes, done, err := b.bulk.Result(ctx, id, of)
 	b.w.sf.Jobs().Wait()
 	b.w.trail = append(b.w.trail, fmt.Sprint("job: ", outcomes, done, err))
 	return outcomes, done, err

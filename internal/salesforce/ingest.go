@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -77,24 +78,24 @@ func (c *Client) IngestJob(ctx context.Context, id string) (Job, error) {
 }
 
 // IngestResults calls each with every record that the final job has done, in no
-// order: the value that the record has in column keyColumn of the upload, and what
-// became of it. Records for which it is not called were not processed.
+// order: the value that the record has in the first of keyColumns that the upload has,
+// and what became of it. Records for which it is not called were not processed.
 //
 // Bulk API 2.0 Developer Guide, "Get Job Successful Record Results" and "Get Job
 // Failed Record Results".
-func (c *Client) IngestResults(ctx context.Context, j Job, keyColumn string, each func(key string, r SaveResult)) error {
+func (c *Client) IngestResults(ctx context.Context, j Job, keyColumns []string, each func(key string, r SaveResult)) error {
 	if j.Records > j.RecordsFailed {
-		if err := c.ingestFile(ctx, j.ID, "successfulResults/", keyColumn, each); err != nil {
+		if err := c.ingestFile(ctx, j.ID, "successfulResults/", keyColumns, each); err != nil {
 			return err
 		}
 	}
 	if j.RecordsFailed > 0 {
-		return c.ingestFile(ctx, j.ID, "failedResults/", keyColumn, each)
+		return c.ingestFile(ctx, j.ID, "failedResults/", keyColumns, each)
 	}
 	return nil
 }
 
-func (c *Client) ingestFile(ctx context.Context, id, part, keyColumn string, each func(string, SaveResult)) error {
+func (c *Client) ingestFile(ctx context.Context, id, part string, keyColumns []string, each func(string, SaveResult)) error {
 	const op = "ingest results"
 	if !idForm(id) {
 		return invalid(op, "not an id")
@@ -120,13 +121,17 @@ func (c *Client) ingestFile(ctx context.Context, id, part, keyColumn string, eac
 	for i, name := range header {
 		at[strings.ToLower(name)] = i
 	}
-	key, known := at[strings.ToLower(keyColumn)]
+	n := slices.IndexFunc(keyColumns, func(name string) bool {
+		_, known := at[strings.ToLower(name)]
+		return known
+	})
 	sfid, identified := at["sf__id"]
 	problem, refused := at["sf__error"]
 	created, done := at["sf__created"]
-	if !known || !identified || refused == done {
+	if n < 0 || !identified || refused == done {
 		return c.mismatch(a, "not the columns of a result")
 	}
+	key := at[strings.ToLower(keyColumns[n])]
 	for {
 		row, err := rows.Read()
 		if errors.Is(err, io.EOF) {

@@ -28,7 +28,7 @@ func TestIngestResults(t *testing.T) {
 	for failed := range int64(2) {
 		got := map[string]SaveResult{}
 		j := Job{ID: "7506g000001AbcdAAC", Records: 1 + failed, RecordsFailed: failed}
-		if err := c.IngestResults(t.Context(), j, "key__c", func(key string, r SaveResult) { got[key] = r }); err != nil {
+		if err := c.IngestResults(t.Context(), j, []string{"Id", "", "key__c"}, func(key string, r SaveResult) { got[key] = r }); err != nil {
 			t.Fatal(err)
 		}
 		if a := got["a"]; !a.Success || !a.Created || a.ID != id1 || len(got) != int(1+failed) {
