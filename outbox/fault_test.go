@@ -146,3 +146,43 @@ func TestARecordThatFailsAgainAndAgain(t *testing.T) {
 	eventually(t, "all are sent", func() bool { b.run(); return b.live() == "" })
 	b.want("the last one stands", fmt.Sprint(b.sf.records["001"]["Industry"]), "i5")
 }
+
+// However many records break every call they are in, a change of another goes at once:
+// before them, and though they fail one after the other (fault 75).
+func TestManyPoisonRecords(t *testing.T) {
+	t.Parallel()
+	const poison = 12
+	b := setup(t)
+	b.restart(b.finding(time.Hour))
+	b.accounts(poison + 1)
+	b.sf.script(func(_ context.Context, c Call) ([]Outcome, error, bool) {
+		for _, r := range c.Records {
+			if r.Fields["Industry"] == "poison" {
+				return nil, errEnded, false
+			}
+		}
+		return nil, nil, false
+	})
+	b.exec(fmt.Sprintf(`UPDATE salesforce.account SET industry = 'poison' WHERE id <= %d`, poison))
+	eventually(t, "each of them goes alone", func() bool {
+		_, _ = b.worker.RunOnce(t.Context()) // two in a row look like an outage
+		alone := 0
+		for _, r := range b.worker.retries {
+			if r.attempts >= untilAlone {
+				alone++
+			}
+		}
+		return alone == poison
+	})
+	before := len(b.sf.calls)
+	b.exec(`UPDATE salesforce.account SET industry = 'healthy' WHERE id > 12`)
+	time.Sleep(2 * time.Millisecond) // longer than the tests' back-off
+	b.run()
+	b.want("the first call", fmt.Sprint(b.sf.calls[before].Records[0].Fields["Industry"]), "healthy")
+	if after := len(b.sf.calls) - before; after < 2 {
+		t.Errorf("%d calls, so the test does not show what follows", after)
+	}
+	b.exec(`UPDATE salesforce.account SET industry = 'again' WHERE id > 12`)
+	b.run()
+	b.want("the next change", fmt.Sprint(b.sf.records[fmt.Sprintf("acc%012dAAA", poison+1)]["Industry"]), "again")
+}

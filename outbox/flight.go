@@ -140,7 +140,9 @@ func (t *traffic) takeIn(f *flight) error {
 		}
 		panic(f.panicked)
 	}
-	t.pace.note(f)
+	if !f.poisoned() {
+		t.pace.note(f)
+	}
 	settled, err := t.remember(f.written)
 	t.n += settled
 	switch {
@@ -151,6 +153,7 @@ func (t *traffic) takeIn(f *flight) error {
 		t.lost, t.down, t.silent = 0, false, false
 	case f.whole.Class == Limit:
 		return f.whole
+	case f.poisoned():
 	default:
 		t.silent = t.silent || f.whole.InDoubt
 		// One call may break by what is in it; two in a row, or one more
@@ -161,6 +164,13 @@ func (t *traffic) takeIn(f *flight) error {
 		}
 	}
 	return nil
+}
+
+// poisoned reports whether a call has most likely failed for the one record in it, which
+// has failed so often that it goes alone. That is no sign of an outage, as Salesforce
+// itself has answered.
+func (f *flight) poisoned() bool {
+	return f.whole != nil && f.whole.Ended && len(f.ready) == 1 && f.ready[0].tried >= untilAlone
 }
 
 // codeLocked is Salesforce's for a record, or the parent of one, that another

@@ -206,7 +206,8 @@ func (i *item) place() {
 
 // batches groups what may go by level, table and operation. A record that
 // failed with its whole call goes in smaller ones, down to a call of its own:
-// so one that breaks every call it is in does not take others with it.
+// so one that breaks every call it is in does not take others with it. Those go after
+// what has not failed, so that nothing waits for the calls they break.
 func (p planner) batches(items []*item) []*call {
 	type group struct {
 		level, size int
@@ -225,7 +226,9 @@ func (p planner) batches(items []*item) []*call {
 		}
 		groups[g] = append(groups[g], i)
 	}
-	slices.SortStableFunc(order, func(x, y group) int { return cmp.Compare(x.level, y.level) })
+	slices.SortStableFunc(order, func(x, y group) int {
+		return cmp.Or(cmp.Compare(x.level, y.level), cmp.Compare(y.size, x.size))
+	})
 	var calls []*call
 	for _, g := range order {
 		jobs, rest := p.jobs(groups[g])
