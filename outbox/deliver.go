@@ -26,6 +26,7 @@ func (w *Worker) prepare(ctx context.Context, c *call, s *settlement) (ready []*
 			continue
 		}
 		i.tried, i.twice = w.retries[i.key].attempts, w.retries[i.key].duplicate
+		i.spent = w.spent(i.key)
 		ready = append(ready, i)
 		records = append(records, Record{SFID: i.sfid, Fields: fields})
 	}
@@ -304,7 +305,7 @@ func (w *Worker) judge(i *item, op Op, o Outcome) *result {
 	default:
 		r.outcome = refused
 	}
-	return r
+	return r.orRefused()
 }
 
 // doubt repeats a delete, and an update of a job, which keeps no values to compare. What
@@ -327,5 +328,5 @@ func (w *Worker) doubt(r *result) *result {
 		f.Message = CodeInDoubt + ": " + f.Message
 	}
 	r.failure = &f
-	return r
+	return r.orRefused()
 }

@@ -220,6 +220,7 @@ func (w *Worker) lookFor(ctx context.Context, list []*doubt) (n int, err error) 
 			r.outcome, r.sfid = accepted, found[got[i]].SFID
 		case op == Upsert:
 			r.outcome, r.failure = again, d.again()
+			r.orRefused()
 		case !d.over(began, w.cfg.InDoubt):
 			continue
 		default:
@@ -228,6 +229,7 @@ func (w *Worker) lookFor(ctx context.Context, list []*doubt) (n int, err error) 
 			} else {
 				// Whoever captured it anew meanwhile may send it as new, too.
 				r.outcome, r.free, r.failure = again, !d.ended, d.known()
+				r.orRefused()
 				d.item.carrier.message = ""
 			}
 		}
@@ -307,6 +309,9 @@ func (w *Worker) heard(err error) {
 		}
 	}
 	w.silent = false
+	if err == nil {
+		w.answered = time.Now()
+	}
 }
 
 // wondering reports whether a plain insert is in doubt.

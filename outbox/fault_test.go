@@ -147,13 +147,57 @@ func TestARecordThatFailsAgainAndAgain(t *testing.T) {
 	b.want("the last one stands", fmt.Sprint(b.sf.records["001"]["Industry"]), "i5")
 }
 
+// Where Salesforce does nothing else meanwhile, internal errors may be an outage, which
+// makes no record a refused one; nor does the end of the attempts if the last was done.
+func TestInternalErrorsOfAll(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name     string
+		others   bool // are done
+		applied  bool // and so is the last attempt
+		find     bool
+		log, row string
+	}{
+		{"nothing else is done", false, false, false, "UPDATE/NEW", "PENDING"},
+		{"others are", true, false, false, "UPDATE/FAILED", "FAILED"},
+		{"others are, and the last attempt", true, true, true, "", "UPDATED"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			if c.find {
+				b.restart(b.finding(time.Hour))
+			}
+			b.accounts(1)
+			attempts := 0
+			b.sf.script(func(_ context.Context, call Call) ([]Outcome, error, bool) {
+				if call.Object != "Account" {
+					return nil, nil, false
+				}
+				attempts++
+				return nil, errEnded, attempts == internalMost && c.applied
+			})
+			b.exec(`UPDATE salesforce.account SET industry = 'i'`)
+			eventually(t, "the attempts are made", func() bool {
+				if c.others && attempts == 3 {
+					b.exec(`INSERT INTO salesforce.contact (lastname) VALUES ('c')`)
+				}
+				_, _ = b.worker.RunOnce(t.Context())
+				return attempts >= internalMost
+			})
+			b.drain()
+			b.want("log", b.live(), c.log)
+			b.want("row", b.one(`SELECT _hc_lastop FROM salesforce.account`), c.row)
+		})
+	}
+}
+
 // However many records break every call they are in, a change of another goes at once:
 // before them, and though they fail one after the other (fault 75).
 func TestManyPoisonRecords(t *testing.T) {
 	t.Parallel()
 	const poison = 12
 	b := setup(t)
-	b.restart(b.finding(time.Hour))
 	b.accounts(poison + 1)
 	b.sf.script(func(_ context.Context, c Call) ([]Outcome, error, bool) {
 		for _, r := range c.Records {

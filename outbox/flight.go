@@ -150,7 +150,7 @@ func (t *traffic) takeIn(f *flight) error {
 		return err
 	case len(f.ready) == 0:
 	case f.whole == nil:
-		t.lost, t.down, t.silent = 0, false, false
+		t.lost, t.down, t.silent, t.answered = 0, false, false, time.Now()
 	case f.whole.Class == Limit:
 		return f.whole
 	case f.poisoned():

@@ -386,6 +386,9 @@ func (w *Worker) note(r *result) int {
 			wait := w.cfg.Backoff(n)
 			old := w.retries[i.key]
 			w.retries[i.key] = retry{attempts: n, due: time.Now().Add(wait), first: old.first, duplicate: old.duplicate || r.failure.Code == codeDuplicate}
+			if r.failure.internal() {
+				w.retries[i.key] = w.retries[i.key].answered(old, time.Now())
+			}
 			if r.failure.Code == CodeFull {
 				w.retries[i.key] = w.retries[i.key].together()
 			}

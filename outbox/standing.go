@@ -61,6 +61,7 @@ func (w *Worker) lookAt(ctx context.Context, list []*doubt) (int, error) {
 			continue
 		default:
 			r.outcome, r.failure = again, d.again()
+			r.orRefused()
 		}
 		results = append(results, r)
 	}

@@ -49,6 +49,7 @@ type Worker struct {
 	suspect   atomic.Bool   // a record has come in that may be of one of them
 	unsettled []*settlement // answers that are not written down yet
 	down      bool          // the last calls failed as a whole
+	answered  time.Time     // when Salesforce last did what it was asked
 	silent    bool          // the last call was not answered, and nothing was since
 	refusals  map[string]*refusals
 	unmapped  map[string]map[string]bool // columns of which the log has told, by object
@@ -70,6 +71,8 @@ type retry struct {
 	first     time.Time // when the first request was sent whose answer was lost
 	duplicate bool      // refused as a duplicate of what was not found
 	full      bool      // for want of room in the org, which smaller calls do not make
+	internal  int       // attempts in a row, the last included, that Salesforce answered with an internal error
+	ill       time.Time // when the first of those failed
 }
 
 func (r retry) since(sent time.Time) retry {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -130,7 +131,9 @@ func TestWorker(t *testing.T) {
 		b.want("why, once it has gone", b.list(`SELECT coalesce(sf_message, '-') FROM salesforce._trigger_log_archive WHERE table_name = 'contact'`), "- -")
 	})
 
-	t.Run("a poison record breaks only itself (fault 75)", func(t *testing.T) {
+	// Salesforce answers it with an internal error again and again, while it takes others:
+	// that does not end by itself, so the record is refused after some attempts.
+	t.Run("a poison record breaks only itself, and is refused in the end (fault 75)", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		b.sf.script(func(_ context.Context, c Call) ([]Outcome, error, bool) {
@@ -142,15 +145,32 @@ func TestWorker(t *testing.T) {
 			return nil, nil, false
 		})
 		b.exec(`INSERT INTO salesforce.account (name) SELECT CASE n WHEN 77 THEN 'poison' ELSE 'a' || n END FROM generate_series(1, 150) AS n`)
-		for range 12 {
+		attempts := func(name string) (n int) {
+			for _, c := range b.sf.calls {
+				if slices.ContainsFunc(c.Records, func(r Record) bool { return r.Fields["Name"] == name }) {
+					n++
+				}
+			}
+			return n
+		}
+		const left = `SELECT state || (values::hstore->'name') || ' ' || coalesce(sf_message, '') FROM salesforce._trigger_log`
+		for range internalMost + 10 {
 			_, err := b.worker.RunOnce(t.Context()) // two refused calls in a row look like an outage
 			if _, ok := errors.AsType[*Failure](err); err != nil && !ok {
 				t.Fatal(err)
 			}
+			if attempts("poison") == internalMost-1 {
+				b.want("before the last attempt", b.list(left), "NEWpoison An unexpected error occurred")
+			}
 			time.Sleep(2 * time.Millisecond)
 		}
-		b.want("left", b.list(`SELECT state || (values::hstore->'name') FROM salesforce._trigger_log`), "NEWpoison")
+		b.want("left", b.list(left), "FAILEDpoison An unexpected error occurred")
+		b.want("attempts", fmt.Sprint(attempts("poison")), fmt.Sprint(internalMost))
+		b.want("row", b.one(`SELECT _hc_lastop || (_hc_err::json->>'code') FROM salesforce.account WHERE name = 'poison'`), "FAILEDUNKNOWN_EXCEPTION")
 		b.want("records", fmt.Sprint(b.sf.count("Account")), "149")
+		b.exec(`UPDATE salesforce._trigger_log SET state = 'NEW'`)
+		b.run()
+		b.want("it is tried again when a person asks", fmt.Sprint(attempts("poison")), fmt.Sprint(internalMost+1))
 	})
 
 	t.Run("a transient failure backs off and holds up only its record", func(t *testing.T) {
