@@ -83,15 +83,14 @@ func tooLarge(status int) bool {
 }
 
 // untouched reports statuses that say by themselves, whatever the body, that the
-// request was not carried out.
+// request was not carried out. A redirect is of an edge, or of an org that has moved.
 func untouched(status int) bool {
 	switch status {
-	case http.StatusUnauthorized, http.StatusTooManyRequests,
-		http.StatusTemporaryRedirect, http.StatusPermanentRedirect,
-		http.StatusNotFound, http.StatusMethodNotAllowed, statusNoRoute:
+	case http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusNotFound, http.StatusMethodNotAllowed, statusNoRoute:
 		return true
 	default:
-		return tooLarge(status)
+		redirect := status > http.StatusMultipleChoices && status < http.StatusBadRequest
+		return redirect || tooLarge(status)
 	}
 }
 
