@@ -241,13 +241,14 @@ func (f *Failure) ofMany(n int) *Failure {
 		return f
 	}
 	each := *f
-	each.Retries = untilAlone
+	each.Retries = UntilAlone
 	return &each
 }
 
-// untilAlone is after how many attempts a record goes alone, however many go in a call
-// (see planner.size).
-const untilAlone = 5
+// UntilAlone is after how many attempts a record goes alone, however many go in a call
+// (see planner.size). A Sender that divides calls gives so many [Failure.Retries] to each
+// record of a part that is refused for what one of them holds.
+const UntilAlone = 5
 
 // codeDuplicate is Salesforce's for a value that another record has already.
 const codeDuplicate = "DUPLICATE_VALUE"

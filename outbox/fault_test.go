@@ -212,7 +212,7 @@ func TestManyPoisonRecords(t *testing.T) {
 		_, _ = b.worker.RunOnce(t.Context()) // two in a row look like an outage
 		alone := 0
 		for _, r := range b.worker.retries {
-			if r.attempts >= untilAlone {
+			if r.attempts >= UntilAlone {
 				alone++
 			}
 		}

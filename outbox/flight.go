@@ -170,7 +170,7 @@ func (t *traffic) takeIn(f *flight) error {
 // has failed so often that it goes alone. That is no sign of an outage, as Salesforce
 // itself has answered.
 func (f *flight) poisoned() bool {
-	return f.whole != nil && f.whole.Ended && len(f.ready) == 1 && f.ready[0].tried >= untilAlone
+	return f.whole != nil && f.whole.Ended && len(f.ready) == 1 && f.ready[0].tried >= UntilAlone
 }
 
 // codeLocked is Salesforce's for a record, or the parent of one, that another

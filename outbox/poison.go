@@ -10,7 +10,7 @@ import "time"
 const codeInternal = "UNKNOWN_EXCEPTION"
 
 // internalMost is how many attempts in a row of a record are answered so before it is
-// refused. From untilAlone on it has gone alone.
+// refused. From UntilAlone on it has gone alone.
 const internalMost = 10
 
 // internal reports whether Salesforce itself has answered with an internal error.

@@ -141,10 +141,13 @@ func failure(err error) *outbox.Failure {
 
 // ofRecord is a failure of one record in an answer to many. Few limits are then about
 // all: where the org's storage is full, the record waits, and any other limit is one
-// that the record itself goes beyond, unless that passes soon.
+// that the record itself goes beyond, unless that passes soon. Where a part of them was
+// refused as a whole for what one of its records holds, each goes on until that is alone.
 func ofRecord(e *salesforce.Error) *outbox.Failure {
 	f := failure(e)
 	switch {
+	case e.Status != 0 && f.Class == outbox.Permanent && (f.Code == "" || f.Code == "JSON_PARSER_ERROR"):
+		f.Retries = outbox.UntilAlone
 	case f.Class != outbox.Limit || f.Code == salesforce.CodeRequestLimit || f.Code == salesforce.CodeReadOnly || e.Barred():
 	case f.Code == outbox.CodeFull:
 		f.Class = outbox.Transient

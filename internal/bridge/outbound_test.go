@@ -34,6 +34,19 @@ func TestLimitsOfRecords(t *testing.T) {
 			t.Errorf("%s: %v, %d retries", c.code, f.Class, f.Retries)
 		}
 	}
+	for _, c := range []struct {
+		code            string
+		status, retries int
+	}{
+		{"JSON_PARSER_ERROR", 400, outbox.UntilAlone}, // of a part of the call: it may be another record
+		{"", 413, outbox.UntilAlone},
+		{"JSON_PARSER_ERROR", 0, 0},
+		{"INVALID_TYPE", 400, 0},
+	} {
+		if f := ofRecord(&salesforce.Error{Class: salesforce.Permanent, Code: c.code, Status: c.status}); f.Retries != c.retries {
+			t.Errorf("%s with status %d: %d retries", c.code, c.status, f.Retries)
+		}
+	}
 	if f := ofRecord(&salesforce.Error{Class: salesforce.Conflict, Code: "ENTITY_IS_DELETED"}); f.Class != outbox.Conflict {
 		t.Errorf("what is no limit is %v", f.Class)
 	}

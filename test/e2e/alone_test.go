@@ -85,6 +85,30 @@ func storageFull(t *testing.T, n int) {
 	}
 }
 
+// A value that Salesforce cannot read makes it refuse all that it came with. In a call of
+// several collections that is one of them, and only its record is refused in the end.
+func TestOneValueThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, readWrite...)
+	r.Start()
+	r.Synced()
+	// Collections with such a value are not packed.
+	r.SF.Fault(org.Fault{
+		Path: `/composite/sobjects`, Match: `@\{bad\}`, Verb: org.Reject, Status: 400,
+		Body: `[{"message":"Cannot deserialize instance of string from VALUE_STRING value @{bad}","errorCode":"JSON_PARSER_ERROR"}]`,
+	})
+	r.Exec("INSERT INTO salesforce.contact (lastname, external_id__c) SELECT CASE n WHEN 300 THEN '@{bad}' ELSE n::text END, n::text FROM generate_series(1, 500) AS n")
+	r.Eventually("all but one", time.Minute, func() error {
+		if n, failed := len(r.SF.Records("Contact")), r.Count("SELECT count(*) FROM salesforce.contact WHERE _hc_lastop = 'FAILED'"); n != 499 || failed != 1 {
+			return fmt.Errorf("%d arrived, %d refused", n, failed)
+		}
+		return nil
+	})
+	if n := r.Count("SELECT count(*) FROM salesforce.contact WHERE _hc_lastop = 'FAILED' AND lastname = '@{bad}'"); n != 1 {
+		t.Error("another one is refused")
+	}
+}
+
 // A topic that cannot be made keeps no other object from being streamed, and shows.
 func TestTopicCannotBeMade(t *testing.T) {
 	t.Parallel()
