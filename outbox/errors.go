@@ -55,7 +55,8 @@ type Failure struct {
 	InDoubt bool   // the request may have taken effect all the same
 	Ended   bool   // with InDoubt: but it does not run any more
 	Code    string // Salesforce's, "REQUIRED_FIELD_MISSING"
-	Message string
+	Message string // Salesforce's, which may quote values of a record
+	Reason  string // the same for logs, where a Sender has another text for them
 	Fields  []string
 
 	// Retries is how often a Permanent one is tried again all the same, because what
@@ -63,8 +64,11 @@ type Failure struct {
 	Retries int
 }
 
-// Error returns code and message.
+// Error returns what logs may say: the reason, else code and message.
 func (f *Failure) Error() string {
+	if f.Reason != "" {
+		return f.Reason
+	}
 	if f.Code == "" {
 		return f.Message
 	}

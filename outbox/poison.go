@@ -6,8 +6,8 @@ import "time"
 // that is no failure of a rule. The answer is an internal error each time, and nothing
 // says that it ever ends: such a record is refused in the end, for a person to look at.
 
-// codeInternal is Salesforce's for an internal error.
-const codeInternal = "UNKNOWN_EXCEPTION"
+// CodeInternal is Salesforce's for an internal error.
+const CodeInternal = "UNKNOWN_EXCEPTION"
 
 // internalMost is how many attempts in a row of a record are answered so before it is
 // refused. From UntilAlone on it has gone alone.
@@ -15,7 +15,7 @@ const internalMost = 10
 
 // internal reports whether Salesforce itself has answered with an internal error.
 func (f *Failure) internal() bool {
-	return f.Code == codeInternal && (f.Ended || !f.InDoubt)
+	return f.Code == CodeInternal && (f.Ended || !f.InDoubt)
 }
 
 // answered takes in one more of such answers, after those that old knows.

@@ -32,8 +32,9 @@ func (d sender) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 		switch {
 		case f.Code == salesforce.CodeRequestLimit && !passes(err):
 			d.s.stop("outbound", "the org's API limit is used up")
+		case f.Code == outbox.CodeInternal && len(call.Records) == 1: // most likely of what is in that record
 		case f.Class == outbox.Transient && f.Code != salesforce.CodeLocked, f.Class == outbox.Limit:
-			d.s.stop("outbound", f.Message)
+			d.s.stop("outbound", f.Error())
 		}
 		return nil, f
 	}
@@ -117,7 +118,7 @@ func failure(err error) *outbox.Failure {
 	if !errors.As(err, &se) {
 		return &outbox.Failure{Class: outbox.Transient, Code: "UNAVAILABLE", Message: err.Error()}
 	}
-	f := &outbox.Failure{Code: se.Code, Message: se.Message, Fields: se.Fields, InDoubt: se.InDoubt, Ended: se.Ended, Class: outbox.Permanent}
+	f := &outbox.Failure{Code: se.Code, Message: se.Message, Reason: err.Error(), Fields: se.Fields, InDoubt: se.InDoubt, Ended: se.Ended, Class: outbox.Permanent}
 	switch se.Class {
 	case salesforce.Transient, salesforce.Auth:
 		f.Class = outbox.Transient

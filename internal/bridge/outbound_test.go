@@ -1,9 +1,11 @@
 package bridge
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -104,6 +106,62 @@ func TestCallsBarred(t *testing.T) {
 					t.Errorf("afterwards: %v, stopped %v", err, stopped())
 				}
 			})
+		}
+	}
+}
+
+// What Salesforce says of a call may quote a record's values. It is for the row and its
+// entry; logs and stops tell the code.
+func TestRefusalsQuoteNoValues(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		code   string
+		status int
+	}{{"JSON_PARSER_ERROR", 400}, {"SERVER_UNAVAILABLE", 503}, {"", 400}} {
+		t.Run(c.code, func(t *testing.T) {
+			t.Parallel()
+			sf := org.New(org.Options{}).Start()
+			t.Cleanup(sf.Close)
+			client, done, err := clientOf(t.Context(), sf)
+			t.Cleanup(done)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var log bytes.Buffer
+			d := sender{newSession(New(scheduleConfig(), "test", zerolog.New(&log)), nil, client)}
+			sf.Fault(org.Fault{Path: "/composite", Verb: org.Reject, Status: c.status, Body: `[{"message":"not a date: secret","errorCode":"` + c.code + `"}]`})
+			_, err = d.Send(t.Context(), outbox.Call{Object: "Account", Op: outbox.Insert, Records: []outbox.Record{{Fields: map[string]any{"Name": "n"}}}})
+			var f *outbox.Failure
+			if !errors.As(err, &f) || f.Message != "not a date: secret" {
+				t.Errorf("the record is told %+v", f)
+			}
+			_, stops := d.s.board.Ready()
+			if text := fmt.Sprint(err, stops, log.String()); strings.Contains(text, "secret") || !strings.Contains(text, c.code) {
+				t.Errorf("told: %s", text)
+			}
+		})
+	}
+}
+
+// One record that Salesforce has an internal error about is no stop of all.
+func TestInternalErrorOfOneRecord(t *testing.T) {
+	t.Parallel()
+	sf := org.New(org.Options{}).Start()
+	t.Cleanup(sf.Close)
+	client, done, err := clientOf(t.Context(), sf)
+	t.Cleanup(done)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := sender{newSession(New(scheduleConfig(), "test", zerolog.Nop()), nil, client)}
+	sf.Fault(org.Fault{Path: "/composite", Verb: org.Reject, Status: 500, Body: `[{"message":"An unexpected error occurred.","errorCode":"UNKNOWN_EXCEPTION"}]`})
+	call := outbox.Call{Object: "Account", Op: outbox.Insert}
+	for n := range 2 {
+		call.Records = append(call.Records, outbox.Record{Fields: map[string]any{"Name": "n"}})
+		_, err := d.Send(t.Context(), call)
+		ready, stops := d.s.board.Ready()
+		if stopped := slices.ContainsFunc(stops, func(s status.Stop) bool { return s.Part == "outbound" }); err == nil || stopped != (n > 0) {
+			t.Errorf("%d records: %v, ready %t, stops %+v", n+1, err, ready, stops)
 		}
 	}
 }
