@@ -202,7 +202,9 @@ func (w *Worker) lookFor(ctx context.Context, list []*doubt) (n int, err error) 
 		}
 		return 0, nil
 	}
-	if found, err = w.unknown(ctx, t, found, attempts); err != nil {
+	if found, err = w.unknown(ctx, t, found, attempts); inTheWay(err) {
+		return 0, nil // they are looked for again
+	} else if err != nil {
 		return 0, fmt.Errorf("known records: %w", err)
 	}
 	got := match(attempts, found)
@@ -356,15 +358,16 @@ func (w *Worker) unnamed(ctx context.Context, found []Candidate, sql string, arg
 	for i, c := range found {
 		ids[i] = c.SFID
 	}
-	rows, err := w.pool.Query(ctx, sql, append([]any{ids}, args...)...)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // wrapped by lookFor
-	}
 	named := map[string]bool{}
-	var id string
-	_, err = pgx.ForEachRow(rows, []any{&id}, func() error {
-		named[id] = true
-		return nil
+	err := w.readSafely(ctx, func(batch *pgx.Batch) {
+		batch.Queue(sql, append([]any{ids}, args...)...).Query(func(rows pgx.Rows) error {
+			var id string
+			_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+				named[id] = true
+				return nil
+			})
+			return err //nolint:wrapcheck // wrapped by lookFor
+		})
 	})
 	return slices.DeleteFunc(found, func(c Candidate) bool { return named[c.SFID] }), err //nolint:wrapcheck // wrapped by lookFor
 }

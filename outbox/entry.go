@@ -54,6 +54,7 @@ type backlog struct {
 	open    map[key][]*entry    // PENDING, FAILED, and deletes that are IGNORE; ids ascending
 	rows    map[key]string      // rows that exist, with their sfid; asked only for those in asked
 	asked   map[key]bool        // rows that were looked up
+	busy    map[string]bool     // tables that somebody holds locked, so that they were not
 	lost    map[reference]int64 // named external ids of records whose insert FAILED, and its entry
 	flight  []*item             // in jobs that are not over, or in doubt
 	hidden  map[string]int64    // objects that are mentioned from these entries on by changes of held tables

@@ -21,7 +21,7 @@ func (w *Worker) load(ctx context.Context) (b backlog, err error) {
 		if err := w.askGate(ctx); err != nil {
 			return b, err
 		}
-		b = backlog{flight: w.underWay(), hidden: w.hidden(), open: map[key][]*entry{}, rows: map[key]string{}, asked: map[key]bool{}}
+		b = backlog{flight: w.underWay(), hidden: w.hidden(), open: map[key][]*entry{}, rows: map[key]string{}, asked: map[key]bool{}, busy: map[string]bool{}}
 		full, err := w.loadEntries(ctx, &b)
 		if err != nil || len(b.entries) == 0 {
 			return b, err
@@ -163,16 +163,15 @@ func (w *Worker) loadIDs(ctx context.Context, b *backlog) error {
 			unknown[e.key.table] = append(unknown[e.key.table], e.key.id)
 		}
 	}
-	if len(unknown) == 0 {
-		return nil
-	}
-	batch := &pgx.Batch{}
-	for table, ids := range unknown {
-		batch.Queue(w.sql.sfids[table], ids).Query(func(rows pgx.Rows) error {
-			return scanSFIDs(rows, table, b.rows)
-		})
-	}
-	return w.pool.SendBatch(ctx, batch).Close() //nolint:wrapcheck // wrapped by load
+	err := w.read(ctx, func(batch *pgx.Batch) {
+		for table := range w.tables {
+			if b.busy[table] = w.busy.is(table); b.busy[table] || len(unknown[table]) == 0 {
+				continue
+			}
+			batch.Queue(w.sql.sfids[table], unknown[table]).Query(func(rows pgx.Rows) error { return scanSFIDs(rows, table, b.rows) })
+		}
+	})
+	return err
 }
 
 // loadLost finds the external ids of records whose insert was refused, as far as
@@ -219,25 +218,36 @@ func (w *Worker) loadLost(ctx context.Context, entries []*entry) (map[reference]
 			}
 		}
 	}
-	lost, batch := map[reference]int64{}, &pgx.Batch{}
-	for c, list := range values {
+	lost := map[reference]int64{}
+	lose := func(c column, v string) {
+		id := ids[refTo(c.table.Object, c.field, v)]
+		lost[refTo(c.table.Object, c.field, v)] = id
+		lost[refTo("", c.field, v)] = max(id, lost[refTo("", c.field, v)])
+	}
+	look := func(batch *pgx.Batch, c column, list []string) {
 		name := ident(c.name)
 		batch.Queue(`SELECT unnest($1::text[]) EXCEPT SELECT `+name+`::text FROM `+ident(w.cfg.Schema, c.table.Name)+`
 			WHERE `+name+`::text = ANY ($1::text[]) AND sfid <> ''`, list).Query(func(rows pgx.Rows) error {
 			var v string
 			_, err := pgx.ForEachRow(rows, []any{&v}, func() error {
-				id := ids[refTo(c.table.Object, c.field, v)]
-				lost[refTo(c.table.Object, c.field, v)] = id
-				lost[refTo("", c.field, v)] = max(id, lost[refTo("", c.field, v)])
+				lose(c, v)
 				return nil
 			})
 			return err //nolint:wrapcheck // wrapped by load
 		})
 	}
-	if batch.Len() == 0 {
-		return nil, nil
-	}
-	return lost, w.pool.SendBatch(ctx, batch).Close() //nolint:wrapcheck // wrapped by load
+	err = w.read(ctx, func(batch *pgx.Batch) {
+		for c, list := range values {
+			if !w.busy.is(c.table.Name) {
+				look(batch, c, list)
+				continue
+			}
+			for _, v := range list { // what names them waits until it is known
+				lose(c, v)
+			}
+		}
+	})
+	return lost, err
 }
 
 // scanEntries reads rows that are entries, each behind other columns. A row without

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -22,26 +23,38 @@ func (w *Worker) unlocked(ctx context.Context, results []*result) (now, later []
 		return nil, nil, err //nolint:wrapcheck // wrapped by finish
 	}
 	defer func() { _ = tx.Rollback(ctx) }()
+	if _, err := tx.Exec(ctx, tableWait); err != nil {
+		return nil, nil, err //nolint:wrapcheck // wrapped by finish
+	}
 	return w.lockRows(ctx, tx, results)
 }
 
 // lockRows locks the rows that results are written to, and tells apart those
-// that somebody else holds. A row that is gone has nothing to be locked.
+// that somebody else holds, with those of tables that somebody holds as a whole. A row
+// that is gone has nothing to be locked.
 func (w *Worker) lockRows(ctx context.Context, tx pgx.Tx, results []*result) (now, later []*result, err error) {
-	ids := map[string][]int64{}
+	ids, busy := map[string][]int64{}, map[string]bool{}
+	for table := range w.tables {
+		busy[table] = w.busy.is(table)
+	}
 	for _, r := range results {
-		if r.touchesRow() {
+		if r.touchesRow() && !busy[r.item.key.table] {
 			ids[r.item.key.table] = append(ids[r.item.key.table], r.item.key.id)
 		}
 	}
 	locked := map[string]map[int64]bool{}
 	batch := &pgx.Batch{}
 	batch.Queue(ownSQL)
+	batch.Queue(tableWait)
 	for table, list := range ids {
 		locked[table] = make(map[int64]bool, len(list))
 		batch.Queue(w.sql.lock[table], list).Query(func(rows pgx.Rows) error { return addIDs(locked[table], rows) })
 	}
+	batch.Queue(ownSQL)
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		if inTheWay(err) {
+			err = errors.Join(err, w.probe(ctx, maps.Keys(ids)))
+		}
 		return nil, nil, err //nolint:wrapcheck // wrapped by settle
 	}
 	there, err := w.among(ctx, tx, ids, locked)
@@ -51,7 +64,7 @@ func (w *Worker) lockRows(ctx context.Context, tx pgx.Tx, results []*result) (no
 	for _, r := range results {
 		k := r.item.key
 		mine := locked[k.table][k.id]
-		if _, exists := there[k]; exists && r.touchesRow() && !mine {
+		if _, exists := there[k]; (exists || busy[k.table]) && r.touchesRow() && !mine {
 			later = append(later, r)
 			continue
 		}

@@ -103,7 +103,10 @@ func (p planner) plan(b backlog) plan {
 	for _, k := range order {
 		made, drops := p.record(p.tables[k.table], byRecord[k], b)
 		p.behindLate(made, k)
-		crowded := p.crowds != nil && p.crowds(p.tables[k.table])
+		crowded := b.busy[k.table] || p.crowds != nil && p.crowds(p.tables[k.table])
+		if b.busy[k.table] {
+			drops = nil // it may have a row
+		}
 		for _, i := range made {
 			i.waiting = i.waiting || crowded || silent && i.op == Insert
 		}

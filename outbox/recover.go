@@ -213,11 +213,12 @@ func (w *Worker) lookUp(ctx context.Context, bundles [][]*entry) (map[key]string
 		ids[k.table] = append(ids[k.table], k.id)
 	}
 	found := map[key]string{}
-	batch := &pgx.Batch{}
-	for table, list := range ids {
-		batch.Queue(w.sql.sfids[table], list).Query(func(rows pgx.Rows) error { return scanSFIDs(rows, table, found) })
-	}
-	if err := w.pool.SendBatch(ctx, batch).Close(); err != nil {
+	err := w.readSafely(ctx, func(batch *pgx.Batch) {
+		for table, list := range ids {
+			batch.Queue(w.sql.sfids[table], list).Query(func(rows pgx.Rows) error { return scanSFIDs(rows, table, found) })
+		}
+	})
+	if err != nil {
 		return nil, fmt.Errorf("rows: %w", err)
 	}
 	return found, nil

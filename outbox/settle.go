@@ -88,7 +88,11 @@ func (w *Worker) write(ctx context.Context, s *settlement) (x written) {
 	defer cancel()
 	now, later := s.results, []*result(nil)
 	if s.locked {
-		if now, later, x.err = w.unlocked(ctx, s.results); x.err != nil || len(now) == 0 {
+		now, later, x.err = w.unlocked(ctx, s.results)
+		for inTheWay(x.err) && ctx.Err() == nil { // a table, which is not asked again
+			now, later, x.err = w.unlocked(ctx, s.results)
+		}
+		if x.err != nil || len(now) == 0 {
 			return written{later: s.results, err: x.err}
 		}
 	}
@@ -148,10 +152,10 @@ func (w *Worker) tryWrite(ctx context.Context, s *settlement, now, later []*resu
 // tell calls Config.Settle. Whatever it waits for, and whoever holds that, it gives up
 // before Postgres would take it for a deadlock, and is tried again.
 func (w *Worker) tell(ctx context.Context, tx pgx.Tx, list []Settled) error {
-	if w.cfg.Settle == nil || len(list) == 0 {
+	if len(list) == 0 {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, briefSQL); err != nil {
+	if _, err := tx.Exec(ctx, briefSQL); err != nil || w.cfg.Settle == nil {
 		return err //nolint:wrapcheck // wrapped by settle
 	}
 	w.settling.Lock()

@@ -46,7 +46,8 @@ type Worker struct {
 	latesMu   sync.Mutex
 	relook    relook
 	sent      sent
-	suspect   atomic.Bool   // a record has come in that may be of one of them
+	suspect   atomic.Bool // a record has come in that may be of one of them
+	busy      busy
 	unsettled []*settlement // answers that are not written down yet
 	down      bool          // the last calls failed as a whole
 	answered  time.Time     // when Salesforce last did what it was asked
@@ -406,6 +407,9 @@ func (r *runner) next(n int) time.Duration {
 	}
 	if len(r.echoes) > 0 {
 		wait = min(wait, r.echoes[0].Sub(now))
+	}
+	if left, some := r.busy.left(now, r.writable...); some {
+		wait = min(wait, left)
 	}
 	if due, some := r.doubtsDue(now); some {
 		wait = min(wait, due)

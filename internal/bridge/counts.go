@@ -133,9 +133,9 @@ func (s *session) countRows(ctx context.Context, seen map[string]int64) error {
 		ident := pgx.Identifier{s.cfg.Schema, o.table.Name}.Sanitize()
 		err := s.pool.QueryRow(ctx, rowsSQL, ident).Scan(&n)
 		if err == nil && n <= exactRows {
-			err = s.pool.QueryRow(ctx, "SELECT count(*) FROM "+ident).Scan(&n)
+			n, err = s.countTable(ctx, ident)
 		}
-		if s.doubtTables(err) {
+		if s.doubtTables(err) || isLocked(err) {
 			continue // the others are counted all the same
 		}
 		if err != nil {
@@ -145,4 +145,16 @@ func (s *session) countRows(ctx context.Context, seen map[string]int64) error {
 		s.board.Object(o.cfg.Name, func(b *status.Object) { b.RowsPostgres = n })
 	}
 	return nil
+}
+
+// countTable counts rows, and waits for no lock on the table, as a migration may have for
+// minutes: the limit is set before the server reads the statement.
+func (s *session) countTable(ctx context.Context, ident string) (n int64, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '250ms'"); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, "SELECT count(*) FROM "+ident).Scan(&n)
+	})
+	return n, err
 }
