@@ -171,7 +171,28 @@ func (w *Worker) takeDown(context.Context) (n int, err error) {
 				Msg("Salesforce does not answer a call; its records wait, the others go on")
 		}
 	}
+	w.tellUnanswered()
 	return n, err
+}
+
+// tellUnanswered tells Config.Unanswered of calls of which the log tells, once their
+// number has changed.
+func (w *Worker) tellUnanswered() {
+	calls := map[string]int{}
+	for object := range w.slow {
+		calls[object] = 0
+	}
+	for _, f := range w.aside {
+		if f.said {
+			calls[f.request.Object]++
+		}
+	}
+	for object, n := range calls {
+		if w.cfg.Unanswered != nil && n != w.slow[object] {
+			w.cfg.Unanswered(object, n)
+		}
+	}
+	w.slow = calls
 }
 
 // bringDown waits for the calls set aside, at the end of Run, whose grace ends them.

@@ -44,6 +44,14 @@ type Config struct {
 	Gate   Gate
 	Limits Limits // default DefaultLimits
 
+	// Stalled is called by Run when nothing has moved for some seconds, with the error of
+	// the last look, and with nil when it goes on. nil = nobody is told.
+	Stalled func(err error)
+
+	// Unanswered is called when the number of calls of an object changes that Salesforce has
+	// not answered for half a minute. nil = nobody is told.
+	Unanswered func(object string, calls int)
+
 	// Budget returns how many API calls a day may be used, 0 if that is not known
 	// yet, and how many of the last 24 hours anybody has used. nil = without limit.
 	Budget func() (calls, used int)

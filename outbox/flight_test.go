@@ -167,8 +167,10 @@ func TestUnansweredCallHoldsUpNobody(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var text bytes.Buffer
+			var told []string
 			b := setup(t, withExternalID, calls(3, batch), func(c *Config) {
 				c.Patience, c.Log = 20*time.Millisecond, zerolog.New(&text).Level(zerolog.InfoLevel)
+				c.Unanswered = func(object string, calls int) { told = append(told, fmt.Sprint(object, calls)) }
 			})
 			b.accounts(4)
 			answer := make(chan struct{})
@@ -197,6 +199,7 @@ func TestUnansweredCallHoldsUpNobody(t *testing.T) {
 			close(answer)
 			b.worker.bringDown(t.Context())
 			b.drain()
+			b.want("told", fmt.Sprint(told), "[Account1 Account0]")
 			b.want("log", b.live(), "")
 			b.want("last", fmt.Sprint(b.sf.history["acc000000000001AAA"]), "[update map[Industry:held] update map[Industry:later]]")
 		})

@@ -55,6 +55,7 @@ type Worker struct {
 	refusals  map[string]*refusals
 	unmapped  map[string]map[string]bool // columns of which the log has told, by object
 	aside     []*flight                  // calls that are not answered, see aside.go
+	slow      map[string]int             // those that Config.Unanswered knows of, by object
 	landed    chan *flight               // those that are; it has room for all
 	arrived   []*flight                  // of those set aside, before they are taken down
 	flights   sync.WaitGroup             // of their goroutines
@@ -263,7 +264,8 @@ type runner struct {
 	woke      bool        // this look follows one
 	recovered bool
 	failures  int
-	locked    int // looks in a row after which answers wait for rows that an app holds locked
+	told      bool // Config.Stalled
+	locked    int  // looks in a row after which answers wait for rows that an app holds locked
 	since     time.Time
 	sweeper   sweeper
 }
@@ -338,6 +340,10 @@ func (r *runner) stalled(err error) {
 		r.since = time.Now()
 	}
 	r.failures++
+	if since := time.Since(r.since); r.cfg.Stalled != nil && (r.failures >= stalledFrom || since >= stalledFor) {
+		r.told = true
+		r.cfg.Stalled(err)
+	}
 	wait := r.cfg.Backoff(r.failures)
 	event := "stalled"
 	if f, ok := errors.AsType[*Failure](err); ok && f.Class == Limit {
@@ -353,7 +359,17 @@ func (r *runner) flowing() {
 		r.log.Info().Str("event", "recovered").Int("attempt", r.failures).Dur("took_ms", time.Since(r.since)).Msg("writing again")
 		r.failures = 0
 	}
+	if r.told {
+		r.told = false
+		r.cfg.Stalled(nil)
+	}
 }
+
+// From so many looks in a row that fail on, or after so long, Config.Stalled is told.
+const (
+	stalledFrom = 4
+	stalledFor  = 3 * time.Second
+)
 
 // Any role may notify, as often as it likes. After some wake-ups in a row for
 // nothing, those that come within a pause are followed by one look at its end.

@@ -296,7 +296,7 @@ func (s *session) outbound(ctx context.Context) (*outbox.Worker, *outbox.Listene
 		return nil, nil, err
 	}
 	worker, err := outbox.New(s.pool, outbox.Config{
-		Schema: s.cfg.Schema, Algorithm: s.cfg.WriteAlgorithm, Tables: s.outboxTables(), Sender: sender{s}, Finder: finder{s}, Bulk: bulk{s}, Settle: s.settled, Spent: s.keepPurse, InDoubt: s.inDoubt, Gate: gate{s},
+		Schema: s.cfg.Schema, Algorithm: s.cfg.WriteAlgorithm, Tables: s.outboxTables(), Sender: sender{s}, Finder: finder{s}, Bulk: bulk{s}, Settle: s.settled, Spent: s.keepPurse, InDoubt: s.inDoubt, Gate: gate{s}, Stalled: s.stalled, Unanswered: s.unanswered,
 		Budget: s.budget, Purse: purse, BatchSize: salesforce.MaxRecords, Wake: listener.Wake(), Log: s.log,
 		StopGrace: s.cfg.ShutdownGrace * 4 / 5, // 20 s of 25; what is left is for the rest
 	})

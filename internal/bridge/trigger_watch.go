@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -35,6 +36,15 @@ func (s *session) watchTriggers(ctx context.Context) error {
 }
 
 func (s *session) checkTriggers(ctx context.Context) error {
+	if err := s.missing(ctx); errors.Is(err, errMissing) {
+		was := s.capture
+		if err := s.install(ctx); err != nil {
+			return err
+		}
+		s.capture = was // what is lost of the triggers is told below
+	} else if err != nil {
+		return err
+	}
 	now, err := outbox.Inspect(ctx, s.pool, s.cfg.Schema)
 	if err != nil {
 		return err

@@ -1,11 +1,16 @@
 package bridge
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"hcbridge/internal/salesforce"
+	"hcbridge/outbox"
 )
 
 // isDatabase reports whether err came from Postgres or the way to it.
@@ -31,6 +36,60 @@ func isDatabaseDown(err error) bool {
 	var ce *ConfigError
 	return !errors.As(err, &se) && !errors.As(err, &ce)
 }
+
+// stalled shows that the outbox cannot work. What Salesforce refuses it, the sender shows.
+func (s *session) stalled(err error) {
+	var f *outbox.Failure
+	switch {
+	case err == nil:
+		s.resume("outbound")
+	case errors.As(err, &f) && f.Code != outbox.CodeInternal:
+	default:
+		s.stop("outbound", stallReason(err))
+	}
+}
+
+// stallReason says why the outbox cannot work, without what Postgres may quote of a row.
+func stallReason(err error) string {
+	var pg *pgconn.PgError
+	switch {
+	case !errors.As(err, &pg):
+		return err.Error()
+	case strings.HasPrefix(pg.Code, "42"): // a name, or a privilege
+		return fmt.Sprintf("Postgres refuses: %s (SQLSTATE %s)", pg.Message, pg.Code)
+	}
+	return fmt.Sprintf("Postgres refuses with SQLSTATE %s, see the log", pg.Code)
+}
+
+// unanswered shows that calls of an object are not answered.
+func (s *session) unanswered(object string, calls int) {
+	part := "answers of " + object
+	if calls == 0 {
+		s.resume(part)
+		return
+	}
+	s.stop(part, "Salesforce does not answer a write; its records wait, the others go on")
+}
+
+// ownTables are those of the schema that are Heroku Connect's, too.
+var ownTables = []string{"_hcmeta", "_trigger_log", "_trigger_log_archive"}
+
+// missing reports a table that somebody has dropped, without which nothing is kept.
+func (s *session) missing(ctx context.Context) error {
+	for _, table := range ownTables {
+		name := pgx.Identifier{s.cfg.Schema, table}.Sanitize()
+		var there bool
+		if err := s.pool.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", name).Scan(&there); err != nil {
+			return fmt.Errorf("look for %s: %w", table, err)
+		}
+		if !there {
+			return fmt.Errorf("the table %s.%s is missing: %w", s.cfg.Schema, table, errMissing)
+		}
+	}
+	return nil
+}
+
+var errMissing = errors.New("it is made again, without what was in it")
 
 // doubtTables has the tables looked at, and made again as they were, where Postgres
 // says that one lacks something: somebody has dropped a table, a column or an index.

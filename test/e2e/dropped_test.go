@@ -34,6 +34,34 @@ func TestDropped(t *testing.T) {
 	}
 }
 
+// A table without which nothing is kept is missed soon, by its name, and made again.
+func TestOwnTableDropped(t *testing.T) {
+	t.Parallel()
+	for _, table := range []string{"_hcmeta", "_trigger_log_archive", "_trigger_log"} {
+		t.Run(table, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, readWrite...)
+			b := r.Start()
+			r.Synced()
+			r.Exec("DROP TABLE salesforce." + table)
+			r.Eventually("it is missed", time.Minute, func() error {
+				if log := b.Log.String(); !strings.Contains(log, `"part":"database","reason":"the table salesforce.`+table+` is missing`) {
+					return errors.New("is not told of")
+				}
+				return nil
+			})
+			r.Eventually("it is there", time.Minute, func() error {
+				if r.Count("SELECT count(*) FROM pg_class WHERE relname = $1", table) == 0 {
+					return errors.New("is not made again")
+				}
+				return nil
+			})
+			r.Exec("INSERT INTO salesforce.contact (lastname, external_id__c) VALUES ('after', 'after')")
+			r.Equal("Contact")
+		})
+	}
+}
+
 // A table that is made anew, of an object that was loaded before, is filled: its
 // records have not changed, so no poll would find them.
 func TestDroppedWhileNobodyRuns(t *testing.T) {
