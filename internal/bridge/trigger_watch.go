@@ -37,11 +37,9 @@ func (s *session) watchTriggers(ctx context.Context) error {
 
 func (s *session) checkTriggers(ctx context.Context) error {
 	if err := s.missing(ctx); errors.Is(err, errMissing) {
-		was := s.capture
-		if err := s.install(ctx); err != nil {
+		if _, err := s.install(ctx); err != nil { // what is lost of the triggers is told below
 			return err
 		}
-		s.capture = was // what is lost of the triggers is told below
 	} else if err != nil {
 		return err
 	}
