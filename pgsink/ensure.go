@@ -15,6 +15,7 @@ type Report struct {
 	Widened []string // text columns that were made longer
 	Narrow  []string // text columns shorter than their field, which Postgres would not widen (a view uses them)
 	Indexes []string // indexes made
+	Foreign []string // text columns of fields that are no text, with both types
 }
 
 // Ensure makes the table, or adds to an existing one what it lacks: columns,
@@ -81,6 +82,9 @@ func (t *Table) ensure(ctx context.Context, tx pgx.Tx, report *Report) (types *[
 		found[i] = c.PgType
 		if col, ok := have.columns[c.Name]; ok {
 			found[i] = col.pgType
+			if isText(col.pgType) && !isText(c.PgType) {
+				report.Foreign = append(report.Foreign, fmt.Sprintf("%s (%s, its field needs %s)", c.Name, col.pgType, c.PgType))
+			}
 		}
 	}
 	if collation := have.columns[colSFID].collation; collation != "" {

@@ -38,9 +38,10 @@ func TestEnsureKeepsTextForOtherTypes(t *testing.T) {
 	b := setup(t, spec)
 	b.exec(`ALTER TABLE salesforce.account ALTER COLUMN amount__c TYPE varchar(40)`)
 	report, err := b.ensure()
-	if err != nil || len(report.Widened) > 0 {
+	if err != nil || len(report.Widened) > 0 || len(report.Foreign) != 1 {
 		t.Fatalf("report %+v, %v", report, err)
 	}
+	b.want("amount__c (character varying(40), its field needs double precision)", "SELECT $1::text", report.Foreign[0])
 	row := Row{SFID: id(1), Stamp: at(1), Values: []*string{nil, nil, ptr("1234.5"), ptr("2024-05-01 08:00:01"), nil}}
 	b.applyChanges(Result{Inserted: 1}, Change{Table: b.table, Kind: Read, Row: row})
 	b.applyChanges(Result{Unchanged: 1}, Change{Table: b.table, Kind: Read, Row: row})

@@ -32,19 +32,20 @@ func mappingErrorf(format string, args ...any) error {
 // mapping is what one object of the configuration means, given what the org
 // says of it.
 type mapping struct {
-	cfg    config.Object
-	custom bool
-	table  *pgsink.Table
-	spec   pgsink.Spec
-	outbox outbox.Table
-	topic  []pushtopic.Field
-	change changeEvents
-	fields []string // API names to read
-	frozen []string // API names that were mapped once and are not to be seen now; sorted
-	binary []string // fields that are named and that no column can hold: files, in base64
-	narrow []string // columns that could not be made as long as their fields; of ensure
-	refill bool     // its rows were another's, and lack columns; of ensure
-	delete bool     // the object has IsDeleted
+	cfg     config.Object
+	custom  bool
+	table   *pgsink.Table
+	spec    pgsink.Spec
+	outbox  outbox.Table
+	topic   []pushtopic.Field
+	change  changeEvents
+	fields  []string // API names to read
+	frozen  []string // API names that were mapped once and are not to be seen now; sorted
+	binary  []string // fields that are named and that no column can hold: files, in base64
+	narrow  []string // columns that could not be made as long as their fields; of ensure
+	foreign []string // text columns of fields that are no text; of ensure
+	refill  bool     // its rows were another's, and lack columns; of ensure
+	delete  bool     // the object has IsDeleted
 
 	lookups map[string][]string // per lookup that is mapped: objects it may refer to
 	moving  []string            // fields that change without a new SystemModstamp

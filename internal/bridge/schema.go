@@ -165,6 +165,10 @@ func (m *mapping) note() string {
 		notes = append(notes, "columns shorter than their fields: "+strings.Join(m.narrow, ", ")+
 			"; Postgres does not widen them while a view uses them, and records with longer values are refused: drop the view, restart the bridge, make the view again")
 	}
+	if len(m.foreign) > 0 {
+		notes = append(notes, "columns of another type than their fields: "+strings.Join(m.foreign, ", ")+
+			"; they take Salesforce's values as text: ALTER TABLE … ALTER COLUMN … TYPE … USING …, and restart the bridge, when the app is ready for it")
+	}
 	if len(m.binary) > 0 {
 		notes = append(notes, m.binaryNote()+": "+binaryRemedy)
 	}
@@ -229,7 +233,7 @@ func (s *session) ensure(ctx context.Context, m *mapping) (changed bool, err err
 	if err != nil {
 		return false, fmt.Errorf("table %s: %w", m.table.Name, err)
 	}
-	m.narrow = report.Narrow
+	m.narrow, m.foreign = report.Narrow, report.Foreign
 	if before != nil {
 		s.log.Info().Str("component", "bridge").Str("event", "taken_over").Str("object", m.cfg.Name).Str("table", m.table.Name).
 			Int64("rows", before.rows).Bool("reload", len(report.Columns) > 0).Msg("rows that were there are kept, and compared with their records")

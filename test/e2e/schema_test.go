@@ -119,7 +119,7 @@ func TestFieldWidened(t *testing.T) {
 	}
 }
 
-// A text becomes a number: the column stays text, which holds it.
+// A text becomes a number: the column stays text, which holds it, and the status says so.
 func TestFieldRetyped(t *testing.T) {
 	t.Parallel()
 	r := newSchemaRig(t)
@@ -132,6 +132,7 @@ func TestFieldRetyped(t *testing.T) {
 	r.row(0, "extra__c", "12.5")
 	r.Exec("UPDATE salesforce.contact SET extra__c = '7.25' WHERE sfid = $1", r.ids[1])
 	r.record(1, "Extra__c", "7.25")
+	r.shows("Contact", status.DataSynced, "extra__c", "double precision", "ALTER TABLE")
 	r.Equal("Contact")
 }
 
