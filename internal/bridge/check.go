@@ -57,7 +57,10 @@ const minPostgres = 130_000
 // Check finds what would stop or degrade a run. It changes nothing on either
 // side. report is called with each finding as it is made.
 func Check(ctx context.Context, cfg *config.Config, report func(Finding)) {
-	c := checker{cfg: cfg, report: report}
+	c := checker{cfg: cfg, report: func(f Finding) {
+		f.Text = strings.Join(strings.Fields(f.Text), " ") // errors of connections have several lines
+		report(f)
+	}}
 	c.good("Configuration", "%d objects", len(cfg.Objects))
 	if len(cfg.Objects) == 0 {
 		c.bad("Configuration", "no object is mapped", "set HC_OBJECTS or HC_MAPPING_FILE")
