@@ -102,9 +102,10 @@ func (t trigger) mark() string {
 // Changes are logged by statement, from transition tables, at half of what a
 // call for each row costs. These can be had for one event at a time only; so
 // the trigger of Heroku Connect's name, which logged all, logs the updates and
-// has two others beside it. Whether a change is a user's, their function asks.
+// has two others beside it.
 func triggersOf(schema, switchName string, t Table) []trigger {
 	on := ident(schema, t.Name)
+	user := fmt.Sprintf("WHEN (%s()::text = 'base64')", switchName)
 	list := []trigger{{statusTrigger(t.Name), fmt.Sprintf("CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s()",
 		ident(statusTrigger(t.Name)), on, ident(schema, statusFunction(t.Name)))}}
 	for _, l := range []struct{ name, event, tables string }{
@@ -112,12 +113,12 @@ func triggersOf(schema, switchName string, t Table) []trigger {
 		{insertTrigger(t.Name), "INSERT", "NEW TABLE AS _hc_after"},
 		{deleteTrigger(t.Name), "DELETE", "OLD TABLE AS _hc_before"},
 	} {
-		list = append(list, trigger{l.name, fmt.Sprintf("CREATE TRIGGER %s AFTER %s ON %s REFERENCING %s FOR EACH STATEMENT EXECUTE FUNCTION %s()",
-			ident(l.name), l.event, on, l.tables, ident(schema, logFunction(t.Name)))})
+		list = append(list, trigger{l.name, fmt.Sprintf("CREATE TRIGGER %s AFTER %s ON %s REFERENCING %s FOR EACH STATEMENT %s EXECUTE FUNCTION %s()",
+			ident(l.name), l.event, on, l.tables, user, ident(schema, logFunction(t.Name)))})
 	}
 	if t.ReadWrite {
-		list = append(list, trigger{truncateTrigger(t.Name), fmt.Sprintf("CREATE TRIGGER %s BEFORE TRUNCATE ON %s FOR EACH STATEMENT WHEN (%s()::text = 'base64') EXECUTE FUNCTION %s()",
-			ident(truncateTrigger(t.Name)), on, switchName, ident(schema, "hc_refuse_truncate"))})
+		list = append(list, trigger{truncateTrigger(t.Name), fmt.Sprintf("CREATE TRIGGER %s BEFORE TRUNCATE ON %s FOR EACH STATEMENT %s EXECUTE FUNCTION %s()",
+			ident(truncateTrigger(t.Name)), on, user, ident(schema, "hc_refuse_truncate"))})
 	}
 	return list
 }

@@ -50,9 +50,7 @@ DECLARE
     record_id pg_catalog.int8;
     merging pg_catalog.text;
 BEGIN
-    IF pg_catalog.current_setting('xmlbinary') OPERATOR(pg_catalog.<>) 'base64' THEN
-        NULL; -- not a user's. As WHEN of the trigger this would be read and planned anew by each statement
-    ELSIF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
+    IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
         -- Most statements change one row, and what one costs is mostly what each
         -- query in here costs. So there is no counting and no pairing for it: the
         -- first query finds the row, and nothing where there is a second one.
@@ -128,7 +126,7 @@ COMMENT ON FUNCTION "s""1"."hc_a""b'c_logger"() IS 'hcbridge';
 
 
 CREATE TRIGGER "hc_a""b'c_status_trigger" BEFORE INSERT OR UPDATE ON "s""1"."a""b'c" FOR EACH ROW EXECUTE FUNCTION "s""1"."hc_a""b'c_status"();
-CREATE TRIGGER "hc_a""b'c_logtrigger" AFTER UPDATE ON "s""1"."a""b'c" REFERENCING OLD TABLE AS _hc_before NEW TABLE AS _hc_after FOR EACH STATEMENT EXECUTE FUNCTION "s""1"."hc_a""b'c_logger"();
-CREATE TRIGGER "hc_a""b'c_logtrigger_insert" AFTER INSERT ON "s""1"."a""b'c" REFERENCING NEW TABLE AS _hc_after FOR EACH STATEMENT EXECUTE FUNCTION "s""1"."hc_a""b'c_logger"();
-CREATE TRIGGER "hc_a""b'c_logtrigger_delete" AFTER DELETE ON "s""1"."a""b'c" REFERENCING OLD TABLE AS _hc_before FOR EACH STATEMENT EXECUTE FUNCTION "s""1"."hc_a""b'c_logger"();
+CREATE TRIGGER "hc_a""b'c_logtrigger" AFTER UPDATE ON "s""1"."a""b'c" REFERENCING OLD TABLE AS _hc_before NEW TABLE AS _hc_after FOR EACH STATEMENT WHEN ("public"."get_xmlbinary"()::text = 'base64') EXECUTE FUNCTION "s""1"."hc_a""b'c_logger"();
+CREATE TRIGGER "hc_a""b'c_logtrigger_insert" AFTER INSERT ON "s""1"."a""b'c" REFERENCING NEW TABLE AS _hc_after FOR EACH STATEMENT WHEN ("public"."get_xmlbinary"()::text = 'base64') EXECUTE FUNCTION "s""1"."hc_a""b'c_logger"();
+CREATE TRIGGER "hc_a""b'c_logtrigger_delete" AFTER DELETE ON "s""1"."a""b'c" REFERENCING OLD TABLE AS _hc_before FOR EACH STATEMENT WHEN ("public"."get_xmlbinary"()::text = 'base64') EXECUTE FUNCTION "s""1"."hc_a""b'c_logger"();
 CREATE TRIGGER "hc_a""b'c_truncate_trigger" BEFORE TRUNCATE ON "s""1"."a""b'c" FOR EACH STATEMENT WHEN ("public"."get_xmlbinary"()::text = 'base64') EXECUTE FUNCTION "s""1"."hc_refuse_truncate"();
