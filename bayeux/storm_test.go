@@ -146,3 +146,55 @@ func told(replies map[string][]string) bool {
 
 // replace replaces pairs of old and new.
 func replace(s string, pairs ...string) string { return strings.NewReplacer(pairs...).Replace(s) }
+
+// However a server misbehaves, it must not be flooded.
+func TestNeverATightLoop(t *testing.T) {
+	t.Parallel()
+	loops := map[string]func(f *fake){
+		"UnknownClientForEver": func(f *fake) { many(f, metaConnect, unknownClient) },
+		"TokenRefusedForEver":  func(f *fake) { many(f, metaConnect, invalidToken) },
+		"HandshakeDenied":      func(f *fake) { many(f, metaHandshake, tokenDenied) },
+		"Busy":                 func(f *fake) { many(f, metaConnect, hiddenBusy) },
+		"ConnectionsReset":     func(f *fake) { many(f, metaHandshake, lost) },
+		"Redirects":            func(f *fake) { many(f, metaHandshake, "302") },
+		"NotThere":             func(f *fake) { many(f, metaHandshake, "404") },
+		"ReplayInvalid":        func(f *fake) { many(f, metaSubscribe, replayInvalid) },
+		"SubscribeUnanswered":  func(f *fake) { many(f, metaSubscribe, "[]") },
+		"ConnectNeverHeld":     func(f *fake) { many(f, metaConnect, heldConnect) },
+		"ConnectUnanswered":    func(f *fake) { many(f, metaConnect, "[]") },
+		"ConnectFailsNoAdvice": func(f *fake) {
+			many(f, metaConnect, `[{"channel":"/meta/connect","successful":false,"error":"500::x"}]`)
+		},
+		"AdviceHandshakeAlways": func(f *fake) {
+			many(f, metaConnect, `[{"channel":"/meta/connect","successful":true,"advice":{"reconnect":"handshake"}}]`)
+		},
+		"NegativeInterval": func(f *fake) {
+			many(f, metaConnect, `[{"channel":"/meta/connect","successful":true,"advice":{"interval":-1}}]`)
+		},
+		"DailyLimit": func(f *fake) {
+			many(f, metaConnect, `[{"channel":"/meta/connect","successful":false,"error":"403::Organization total events daily limit exceeded"}]`)
+		},
+	}
+	for name, loop := range loops {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(b *bundle) {
+				loop(b.server)
+				b.client.Subscribe(Subscription{
+					Channel: topic, From: b.from,
+					Refused: func(context.Context, *Error) Verdict { return Again },
+				})
+				b.run(10 * time.Minute)
+				if n := len(b.server.requests()); n > 250 {
+					t.Errorf("%d requests in ten minutes: %v...", n, b.server.requests()[:20])
+				}
+			})
+		})
+	}
+}
+
+func many(f *fake, channel, reply string) {
+	for range 10000 {
+		f.control(channel, reply)
+	}
+}

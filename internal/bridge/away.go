@@ -32,18 +32,11 @@ func (st *stream) pollAway(ctx context.Context) error {
 		for _, ch := range st.all() {
 			o, last := ch.obj, polled[ch.name]
 			again := o.cfg.PollRelaxed && now.Sub(last) >= awayPoll*time.Duration(pace.Stretch)
-			if ch.toStream() && (again || last.Before(up)) {
+			if wanted, _ := ch.missing(); wanted && (again || last.Before(up)) {
 				polled[ch.name] = now
 				o.wantPoll()
 			}
 		}
 	}
 	return nil
-}
-
-// toStream reports whether the channel is subscribed, or is to be.
-func (c *channel) toStream() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.wanted
 }

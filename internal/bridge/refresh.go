@@ -60,10 +60,10 @@ func (s *session) refresh(ctx context.Context, listener *outbox.Listener) error 
 }
 
 func (s *session) refreshOnce(ctx context.Context, r *refresher) error {
-	if err := s.missing(ctx); err != nil {
-		return err
-	}
 	if began := time.Now(); began.After(r.countsAt) {
+		if err := s.missing(ctx); err != nil {
+			return err
+		}
 		if err := s.counts(ctx); err != nil {
 			return err
 		}

@@ -74,17 +74,17 @@ func (s *session) unanswered(object string, calls int) {
 // ownTables are those of the schema that are Heroku Connect's, too.
 var ownTables = []string{"_hcmeta", "_trigger_log", "_trigger_log_archive"}
 
-// missing reports a table that somebody has dropped, without which nothing is kept.
+// missing reports a table that somebody has dropped, without which nothing is kept. It is
+// asked often, and so in one query.
 func (s *session) missing(ctx context.Context) error {
-	for _, table := range ownTables {
-		name := pgx.Identifier{s.cfg.Schema, table}.Sanitize()
-		var there bool
-		if err := s.pool.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", name).Scan(&there); err != nil {
-			return fmt.Errorf("look for %s: %w", table, err)
-		}
-		if !there {
-			return fmt.Errorf("the table %s.%s is missing: %w", s.cfg.Schema, table, errMissing)
-		}
+	var table *string
+	err := s.pool.QueryRow(ctx, "SELECT (SELECT name FROM unnest($2::text[]) AS name WHERE to_regclass($1 || name) IS NULL LIMIT 1)",
+		pgx.Identifier{s.cfg.Schema}.Sanitize()+".", ownTables).Scan(&table)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look for tables of our own: %w", err)
+	case table != nil:
+		return fmt.Errorf("the table %s.%s is missing: %w", s.cfg.Schema, *table, errMissing)
 	}
 	return nil
 }

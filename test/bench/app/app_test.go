@@ -22,7 +22,7 @@
 //
 // The rest is the function and its two queries. Tried and no better: both queries in
 // one (the start of its nodes costs more than the second query), to look at the settings
-// instead of setting them, and to compare the bridge's own
+// instead of setting them, a WHEN without a function, and to compare the bridge's own
 // columns before they are written back. Of its own writes, 1.47 of no trigger by the same
 // count (20 rows a statement), the row trigger is 0.34 and the tables of what was
 // changed, which Postgres fills whatever WHEN says, 0.13.
