@@ -12,6 +12,7 @@ import (
 
 	"hcbridge/internal/status"
 	"hcbridge/test/org"
+	testrig "hcbridge/test/rig"
 )
 
 // Faults that take their time, each on a bridge of its own, all at once: the
@@ -226,6 +227,46 @@ func adviceNone(t *testing.T, r *rig, id string) func() {
 	}
 }
 
+// moment is when something came true first, counted from when it was asked for: the test
+// may be busy with others by then.
+type moment chan time.Duration
+
+func since(t *testing.T, holds func() error) moment {
+	t.Helper()
+	ctx, began, m := t.Context(), time.Now(), make(moment, 1)
+	go func() {
+		for ctx.Err() == nil {
+			if holds() == nil {
+				m <- time.Since(began)
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}()
+	return m
+}
+
+// within fails the test where that took longer than limit.
+func (m moment) within(r *rig, what string, limit time.Duration) {
+	r.T.Helper()
+	select {
+	case took := <-m:
+		if took > limit {
+			r.T.Fatalf("%s: not within %s but after %s", what, limit, took.Round(time.Millisecond))
+		}
+		r.T.Logf("%s: after %s of %s", what, took.Round(time.Millisecond), limit)
+	case <-time.After(limit): // from now on, which is later
+		r.T.Fatalf("%s: not within %s", what, limit)
+	}
+}
+
+// beside is what shows the status in another goroutine, while r is used for one test after
+// the other.
+func (r *rig) beside(t *testing.T) *rig {
+	t.Helper()
+	return &rig{&testrig.Rig{T: t, Pool: r.Pool}}
+}
+
 // A stream that is connected and mute is reported within a minute without a
 // single write or poll, the data comes by polling, and all is well again when
 // events arrive.
@@ -233,17 +274,19 @@ func mute(t *testing.T, r *rig, id string) func() {
 	t.Helper()
 	r.SF.ResetCounters()
 	r.SF.Mute(true)
-	began := time.Now()
+	reported := since(t, r.beside(t).showing(func(c status.Connection, o status.Object) bool {
+		return c.Streaming == "muted" && strings.Contains(o.Message, "no events arrive")
+	}))
 	r.set(id, 1)
+	arrived := since(t, func() error {
+		var n int
+		return r.Pool.QueryRow(t.Context(), "SELECT id FROM salesforce.account WHERE sfid = $1 AND numberofemployees = 1", id).Scan(&n)
+	})
 	return func() {
-		muted := func(c status.Connection, o status.Object) bool {
-			return c.Streaming == "muted" && strings.Contains(o.Message, "no events arrive")
-		}
-		r.Promised("report", 60*time.Second-time.Since(began), r.showing(muted))
-		took := time.Since(began)
+		reported.within(r, "report", 60*time.Second)
 		calls := without(r.SF.Calls()) // those of the poll that the suspicion has made, at most
-		r.Promised("value by polling", 75*time.Second-time.Since(began), r.holds(id, 1))
-		r.T.Logf("reported after %s, arrived after %s, calls until then %v", took.Round(time.Second), time.Since(began).Round(time.Second), calls)
+		arrived.within(r, "value by polling", 75*time.Second)
+		r.T.Logf("calls until it was reported: %v", calls)
 		code, body := r.get("/readyz")
 		if code != http.StatusServiceUnavailable || !strings.Contains(body, "no events arrive") {
 			r.T.Errorf("/readyz answers %d: %s", code, body)
@@ -259,16 +302,15 @@ func mute(t *testing.T, r *rig, id string) func() {
 func muteWrites(t *testing.T, r *rig, id string) func() {
 	t.Helper()
 	r.SF.Mute(true)
-	began := time.Now()
+	reported := since(t, r.beside(t).showing(func(_ status.Connection, o status.Object) bool {
+		return strings.Contains(o.Message, "no events of its own writes")
+	}))
 	for n := range 3 {
 		r.Exec("INSERT INTO salesforce.account (name, external_id__c) VALUES ($1, $1)", fmt.Sprintf("Canary %d", n))
 	}
 	r.set(id, 1)
 	return func() {
-		r.Promised("report", 60*time.Second-time.Since(began), r.showing(func(_ status.Connection, o status.Object) bool {
-			return strings.Contains(o.Message, "no events of its own writes")
-		}))
-		r.T.Logf("reported after %s", time.Since(began).Round(time.Second))
+		reported.within(r, "report", 60*time.Second)
 		r.arrives(id, 1, 10*time.Second)
 		r.SF.Mute(false)
 		r.set(id, 2)
