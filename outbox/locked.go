@@ -44,7 +44,6 @@ func (w *Worker) lockRows(ctx context.Context, tx pgx.Tx, results []*result) (no
 	}
 	locked := map[string]map[int64]bool{}
 	batch := &pgx.Batch{}
-	batch.Queue(ownSQL)
 	batch.Queue(tableWait)
 	for table, list := range ids {
 		locked[table] = make(map[int64]bool, len(list))
