@@ -69,16 +69,23 @@ type bundle struct {
 // setup makes a database with the test tables, captured, and a worker on it.
 func setup(t testing.TB, change ...func(*Config)) *bundle {
 	t.Helper()
-	b := &bundle{TB: t, pool: pgtest.New(t), sf: newFakeOrg()}
-	b.exec(testDDL)
-	b.install(testTables())
+	b := &bundle{TB: t, sf: newFakeOrg(), pool: pgtest.Copy(t, "captured", func(ctx context.Context, conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, testDDL, pgx.QueryExecModeSimpleProtocol); err != nil {
+			return err
+		}
+		return installOn(ctx, conn, testTables())
+	})}
 	b.restart(change...)
 	return b
 }
 
+func installOn(ctx context.Context, conn *pgx.Conn, tables []Table) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return Install(ctx, tx, testSchema, tables, nil, "00D000000000001EAA") })
+}
+
 func (b *bundle) install(tables []Table) {
 	b.Helper()
-	err := pgx.BeginFunc(b.Context(), b.pool, func(tx pgx.Tx) error { return Install(b.Context(), tx, testSchema, tables, nil, "00D000000000001EAA") })
+	err := b.pool.AcquireFunc(b.Context(), func(conn *pgxpool.Conn) error { return installOn(b.Context(), conn.Conn(), tables) })
 	if err != nil {
 		b.Fatal(err)
 	}

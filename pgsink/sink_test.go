@@ -66,23 +66,14 @@ type bundle struct {
 // setup installs everything that the table of spec needs.
 func setup(t testing.TB, spec Spec) *bundle {
 	t.Helper()
-	b := &bundle{t: t, pool: pgtest.New(t)}
-	ctx := t.Context()
-	conn, err := b.pool.Acquire(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = migrate.Up(ctx, conn.Conn())
-	conn.Release()
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := &bundle{t: t, pool: pgtest.Copy(t, "migrated", migrate.Up)}
 	b.exec(`CREATE SCHEMA IF NOT EXISTS ` + quote(spec.Schema))
 	b.exec(`CREATE TABLE ` + quote(spec.Schema) + `._trigger_log (
 		id bigserial PRIMARY KEY, txid bigint, created_at timestamptz DEFAULT now(), updated_at timestamptz DEFAULT now(),
 		processed_at timestamptz, processed_tx bigint, state varchar(8), action varchar(7), table_name varchar(128),
 		record_id bigint, sfid varchar(18), old text, values text, sf_result integer, sf_message text)`)
 	b.exec(`CREATE TABLE ` + quote(spec.Schema) + `._trigger_log_archive (LIKE ` + quote(spec.Schema) + `._trigger_log INCLUDING ALL)`)
+	var err error
 	b.table, err = NewTable(spec)
 	if err != nil {
 		t.Fatal(err)

@@ -49,11 +49,12 @@ const failOverLoss = time.Minute
 // copy, or of yesterday, would be written over what is right in Salesforce.
 //
 // Which cluster and database this is, and at which address, says whether it is a
-// copy; a fail-over keeps the first two. How far it has come is the epoch: a number that grows while writes are
-// sent, and is noted in the Description of one of our PushTopics. If Salesforce
-// knows a later one than the database, the database was set back, or a copy of it
-// was at work; or a fail-over has lost the commit of an epoch, which this process
-// knows if it began that epoch. Where there is no topic, only the first is checked.
+// copy; a fail-over keeps the first two. How far it has come is the epoch: a number
+// that grows while writes are sent, and is noted in the Description of one of our
+// PushTopics. If Salesforce knows a later one than the database, the database was set
+// back, or a copy of it was at work; or a fail-over has lost the commit of an epoch,
+// which this process knows if it began that epoch. Where there is no topic, only the
+// first is checked.
 //
 // All of it is looked at when a session begins, with each new epoch, and each full
 // hour, when polls are due as well and the question travels with theirs.

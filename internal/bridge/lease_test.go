@@ -21,16 +21,7 @@ import (
 
 func migrated(t *testing.T) *pgxpool.Pool {
 	t.Helper()
-	pool := pgtest.New(t)
-	conn, err := pool.Acquire(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Release()
-	if err := migrate.Up(t.Context(), conn.Conn()); err != nil {
-		t.Fatal(err)
-	}
-	return pool
+	return pgtest.Copy(t, "migrated", migrate.Up)
 }
 
 func TestLease(t *testing.T) {

@@ -50,16 +50,8 @@ var outMapped = []config.Object{
 
 func newOutDatabase(t *testing.T) *database {
 	t.Helper()
-	db := &database{pool: pgtest.New(t), mappings: map[string]*mapping{}}
+	db := &database{pool: pgtest.Copy(t, "migrated", migrate.Up), mappings: map[string]*mapping{}}
 	ctx := t.Context()
-	conn, err := db.pool.Acquire(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Release()
-	if err := migrate.Up(ctx, conn.Conn()); err != nil {
-		t.Fatal(err)
-	}
 	sf := org.New(org.Options{}).Start()
 	defer sf.Close()
 	client, done, err := clientOf(ctx, sf)

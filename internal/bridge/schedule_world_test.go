@@ -62,15 +62,7 @@ type database struct {
 
 func newDatabase(t *testing.T) *database {
 	t.Helper()
-	db := &database{pool: pgtest.New(t), mappings: map[string]*mapping{}}
-	conn, err := db.pool.Acquire(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Release()
-	if err := migrate.Up(t.Context(), conn.Conn()); err != nil {
-		t.Fatal(err)
-	}
+	db := &database{pool: pgtest.Copy(t, "migrated", migrate.Up), mappings: map[string]*mapping{}}
 	sf := org.New(org.Options{}).Start()
 	defer sf.Close()
 	client, done, err := clientOf(t.Context(), sf)

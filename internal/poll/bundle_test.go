@@ -62,11 +62,7 @@ func setup(t *testing.T) *bundle {
 	b := &bundle{t: t, clock: &clock{now: time.Now().UTC().Truncate(time.Second)}}
 	b.sf = org.New(org.Options{DailyLimit: 1_000_000, Now: b.clock.Now, SessionTimeout: 1000 * time.Hour}).Start()
 	t.Cleanup(b.sf.Close)
-	b.pool = pgtest.New(t)
-	conn, err := b.pool.Acquire(t.Context())
-	b.must(err)
-	defer conn.Release()
-	b.must(migrate.Up(t.Context(), conn.Conn()))
+	b.pool = pgtest.Copy(t, "migrated", migrate.Up)
 	client, err := salesforce.New(salesforce.Config{
 		LoginURL: b.sf.URL(), Auth: salesforce.AuthPassword, ClientID: org.DefaultClientID, ClientSecret: org.DefaultClientSecret,
 		Username: org.DefaultUsername, Password: org.DefaultPassword,

@@ -141,6 +141,9 @@ func run(t *testing.T, p plan, server *pgtest.Server) {
 func (w *world) converged(log *truth.Log) []check.Violation {
 	c := w.checker(log)
 	limit := within
+	if page := w.plan.pageSize; page > 0 {
+		limit += time.Duration(w.plan.backlog/page) * 200 * time.Millisecond // what was written in bulk is read back page by page
+	}
 	for began := time.Now(); ; {
 		violations, err := c.Converged(w.T.Context(), 2*time.Second)
 		if err != nil {
@@ -157,7 +160,7 @@ func (w *world) converged(log *truth.Log) []check.Violation {
 			continue
 		}
 		// A child whose parent somebody has deleted waits for it, for up to three minutes.
-		if limit == within && w.Count("SELECT count(*) FROM salesforce._trigger_log WHERE state = 'NEW' AND sf_message LIKE 'Foreign key external ID%'") > 0 {
+		if limit < 4*within && w.Count("SELECT count(*) FROM salesforce._trigger_log WHERE state = 'NEW' AND sf_message LIKE 'Foreign key external ID%'") > 0 {
 			w.T.Log("children wait for parents that have gone")
 			limit = 4 * within
 			continue

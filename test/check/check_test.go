@@ -38,16 +38,7 @@ type world struct {
 // database is one that many worlds share, each with a schema of its own.
 func database(t *testing.T) *pgxpool.Pool {
 	t.Helper()
-	pool := pgtest.New(t)
-	conn, err := pool.Acquire(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Release()
-	if err := migrate.Up(t.Context(), conn.Conn()); err != nil {
-		t.Fatal(err)
-	}
-	return pool
+	return pgtest.Copy(t, "migrated", migrate.Up)
 }
 
 func newWorld(t *testing.T, pool *pgxpool.Pool) *world {

@@ -24,7 +24,8 @@
 //	                   └────────────── Resume, same port ─────┘
 //
 // In tests, [Main] is all of TestMain, [New] gives a test a pool on an empty
-// database of its own, [URL] only its address, and [Private] a server that the
+// database of its own, [Copy] on one that is prepared once for many, [URL] only the
+// address, and [Private] a server that the
 // test may stop and start without disturbing others.
 //
 // # Lifetime

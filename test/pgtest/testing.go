@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
 )
@@ -18,7 +19,7 @@ import (
 // hand something to tests than a package variable.
 var shared struct {
 	sync.Mutex
-	server *Server
+	server *copier
 	err    error
 }
 
@@ -32,7 +33,7 @@ func Main(m *testing.M, options ...goleak.Option) int {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server != nil {
-		shared.server.Close()
+		shared.server.close()
 	}
 	if code != 0 {
 		return code
@@ -83,16 +84,29 @@ func Open(t testing.TB, address string) *pgxpool.Pool {
 // hstore is installed. It is dropped when the test ends, whoever uses it.
 func URL(t testing.TB) string {
 	t.Helper()
+	return copied(t, "", nil)
+}
+
+// Copy returns a pool as [New] does, on a database that prepare has filled: once for
+// all tests of the binary that give the same name, each of which gets a copy. The
+// connection that prepare gets is closed after it.
+func Copy(t testing.TB, name string, prepare func(context.Context, *pgx.Conn) error) *pgxpool.Pool {
+	t.Helper()
+	return Open(t, copied(t, name, prepare))
+}
+
+func copied(t testing.TB, template string, prepare func(context.Context, *pgx.Conn) error) string {
+	t.Helper()
 	server := sharedServer(t)
 	name := databaseName(t.Name())
-	address, err := server.CreateDatabase(t.Context(), name)
+	address, err := server.copy(t.Context(), name, template, prepare)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
-		if err := server.DropDatabase(ctx, name); err != nil {
+		if err := server.drop(ctx, name); err != nil {
 			t.Error(err)
 		}
 	})
@@ -112,13 +126,13 @@ func Private(t testing.TB, o Options) *Server {
 	return server
 }
 
-func sharedServer(t testing.TB) *Server {
+func sharedServer(t testing.TB) *copier {
 	t.Helper()
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server == nil && shared.err == nil {
 		// The server outlives the test that happens to need it first.
-		shared.server, shared.err = Start(context.WithoutCancel(t.Context()), Options{})
+		shared.server, shared.err = startCopier(context.WithoutCancel(t.Context()))
 	}
 	if shared.err != nil {
 		t.Fatal(shared.err)
