@@ -119,7 +119,7 @@ func TestParentDeletedByEvent(t *testing.T) {
 // Row 42: a bulk load of which no event tells comes in by Bulk API.
 func TestBulkLoadWhileRunning(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, "HC_OBJECTS=Contact", "HC_POLL_INTERVAL=2s")
+	r := newRig(t, "HC_OBJECTS=Contact", "HC_POLL_INTERVAL=10s")
 	r.Start()
 	r.Synced()
 	const n = 12_000

@@ -269,7 +269,7 @@ func (r *Rig) Promised(what string, limit time.Duration, try func() error) (took
 // long it took.
 func (r *Rig) Until(what string, limit time.Duration, try func() error) (took time.Duration) {
 	r.T.Helper()
-	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+	for began := time.Now(); ; time.Sleep(min(max(took/20, 20*time.Millisecond), 200*time.Millisecond)) {
 		err := try()
 		took = time.Since(began)
 		switch {
