@@ -229,8 +229,11 @@ func (w *Worker) writeResults(ctx context.Context, tx pgx.Tx, results []*result,
 	if err == nil || len(writes) == 0 || !rowFault(err) {
 		return err //nolint:wrapcheck // wrapped by settle
 	}
-	if _, err := tx.Exec(ctx, "ROLLBACK TO SAVEPOINT results"); err != nil {
-		return err //nolint:wrapcheck // wrapped by settle
+	if _, undo := tx.Exec(ctx, "ROLLBACK TO SAVEPOINT results"); undo != nil {
+		if e, ok := errors.AsType[*pgconn.PgError](undo); ok && e.Code == "3B001" {
+			return err //nolint:wrapcheck // of a statement that could not be prepared, before the batch began
+		}
+		return undo //nolint:wrapcheck // wrapped by settle
 	}
 	for table, b := range writes {
 		err := w.tryRows(ctx, tx, table, b)

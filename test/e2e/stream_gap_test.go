@@ -158,10 +158,10 @@ func TestRow16FieldMissing(t *testing.T) {
 
 // A reply with 50,000 events in 50 MB is taken, and nothing of it is lost; one
 // that is larger than memory allows is passed over, and what was in it is polled
-// for.
-func TestRow17GiantBatch(t *testing.T) {
-	t.Parallel()
+// for. It must have come within half a minute, so nothing runs beside it.
+func TestRow17GiantBatch(t *testing.T) { //nolint:paralleltest // see above
 	r := streamRig(t, org.Options{})
+	r.Shipped()
 	first := r.Start()
 	id := r.streaming()
 	first.End(syscall.SIGTERM) // else a poll on a slow machine would find some before
@@ -202,10 +202,10 @@ func TestRow17GiantBatch(t *testing.T) {
 	if all, _ := r.gaps(""); all != 0 {
 		t.Errorf("%d gaps, though all was taken", all)
 	}
-	if kb := peakMemory(t, b.Cmd.Process.Pid); kb > 1<<20 {
+	if kb := peakMemory(t, b.Cmd.Process.Pid); kb > 400<<10 {
 		t.Errorf("the process took %d MB", kb>>10)
 	} else {
-		t.Logf("%d events in one reply, %d MB at the most, with the race detector", events, kb>>10)
+		t.Logf("%d events in one reply, %d MB at the most", events, kb>>10)
 	}
 
 	r.SF.Fault(org.Fault{Path: "^/cometd/", Match: `"/meta/connect"`, Verb: org.Reject, Status: 200, Body: "[" + strings.Repeat(" ", 65<<20) + "]", Times: 1})

@@ -133,8 +133,8 @@ func (r *rig) showing(check func(status.Connection, status.Object) bool) func() 
 // What servers do to a live stream, one thing after the other on a bridge: after
 // each the next change is there within seconds, with the stream alone. A bridge
 // that has lost session after session waits ever longer, so there are several.
-func TestStreamFaults(t *testing.T) {
-	t.Parallel()
+// What is promised is a matter of seconds, so no other test runs beside them.
+func TestStreamFaults(t *testing.T) { //nolint:paralleltest,tparallel // see above
 	for name, faults := range map[string]func(*rig, *counter) []streamFault{
 		"Sessions": sessionFaults, "Again": againFaults, "Answers": answerFaults, "Advice": adviceFaults,
 	} {

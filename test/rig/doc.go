@@ -49,11 +49,17 @@ func Main(m *testing.M, options ...goleak.Option) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "hcbridge")
-	race := "-race=" + strconv.FormatBool(os.Getenv("HCBRIDGE_BENCH") == "")
-	out, err := exec.CommandContext(context.Background(), "go", "build", race, "-o", binary, "hcbridge/cmd/hcbridge").CombinedOutput()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "build hcbridge: %v\n%s", err, out)
+	if err := build(binary, os.Getenv("HCBRIDGE_BENCH") == ""); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return pgtest.Main(m, options...)
+}
+
+func build(program string, race bool) error {
+	out, err := exec.CommandContext(context.Background(), "go", "build", "-race="+strconv.FormatBool(race), "-o", program, "hcbridge/cmd/hcbridge").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build hcbridge: %w\n%s", err, out)
+	}
+	return nil
 }

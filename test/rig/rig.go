@@ -2,12 +2,14 @@ package rig
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -31,6 +33,18 @@ type Rig struct {
 	Pool *pgxpool.Pool
 	URL  string            // of the database
 	Env  map[string]string // of each process; change it before Start
+
+	program string // what runs, if it is not [Binary]
+}
+
+// Shipped has everything that is started from now on run without the race detector, for
+// a test of what it makes too slow or too large.
+func (r *Rig) Shipped() {
+	r.T.Helper()
+	r.program = filepath.Join(r.T.TempDir(), "hcbridge")
+	if err := build(r.program, false); err != nil {
+		r.T.Fatal(err)
+	}
 }
 
 // New returns an org and an empty database, with settings for a bridge
@@ -91,7 +105,7 @@ func (r *Rig) Command(args ...string) (code int, stdout, stderr string) {
 	r.T.Helper()
 	ctx, cancel := context.WithTimeout(r.T.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd := exec.CommandContext(ctx, cmp.Or(r.program, binary), args...)
 	cmd.Env = r.Environ()
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
@@ -119,7 +133,7 @@ type Bridge struct {
 // Start runs the bridge until the test ends.
 func (r *Rig) Start() *Bridge {
 	r.T.Helper()
-	b := &Bridge{t: r.T, Cmd: exec.Command(binary, "run"), Log: &Buffer{}, Done: make(chan struct{})} //nolint:noctx // it is ended by signals
+	b := &Bridge{t: r.T, Cmd: exec.Command(cmp.Or(r.program, binary), "run"), Log: &Buffer{}, Done: make(chan struct{})} //nolint:noctx // it is ended by signals
 	b.Cmd.Env = r.Environ()
 	b.Cmd.Stderr = b.Log
 	b.Cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
