@@ -32,7 +32,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	program = filepath.Join(dir, "hcbridge")
-	out, err := exec.CommandContext(context.Background(), "go", "build", "-o", program, "hcbridge/cmd/hcbridge").CombinedOutput()
+	out, err := exec.CommandContext(context.Background(), "go", "build", "-ldflags=-w", "-o", program, "hcbridge/cmd/hcbridge").CombinedOutput()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "build hcbridge: %v\n%s", err, out)
 		return 1

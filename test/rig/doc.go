@@ -57,7 +57,7 @@ func Main(m *testing.M, options ...goleak.Option) int {
 }
 
 func build(program string, race bool) error {
-	out, err := exec.CommandContext(context.Background(), "go", "build", "-race="+strconv.FormatBool(race), "-o", program, "hcbridge/cmd/hcbridge").CombinedOutput()
+	out, err := exec.CommandContext(context.Background(), "go", "build", "-race="+strconv.FormatBool(race), "-ldflags=-w", "-o", program, "hcbridge/cmd/hcbridge").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("build hcbridge: %w\n%s", err, out)
 	}
