@@ -174,7 +174,7 @@ func TestMoreStuckThanRemembered(t *testing.T) {
 		again.due = time.Now()
 		b.worker.retries[k] = again
 	}
-	for n := 0; n < 3000 && b.live() != ""; n++ { // more, should a call be set aside
+	for n := 0; n < 3000 && b.live() != ""; n++ { // far more than it takes, as a table may be left alone for a while
 		b.run()
 	}
 	b.want("all went", fmt.Sprint(b.sf.count("Account")), "600")

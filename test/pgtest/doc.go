@@ -25,8 +25,8 @@
 //
 // In tests, [Main] is all of TestMain, [New] gives a test a pool on an empty
 // database of its own, [Copy] on one that is prepared once for many, [URL] only the
-// address, and [Private] a server that the
-// test may stop and start without disturbing others.
+// address, and [Private] a server that the test may stop and start without disturbing
+// others.
 //
 // # Lifetime
 //

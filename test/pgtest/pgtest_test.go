@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -47,6 +48,34 @@ func query[T any](t *testing.T, address, sql string, args ...any) T {
 		t.Fatal(err)
 	}
 	return value
+}
+
+// A database is prepared once for all that ask for it, and none sees what another does
+// with its copy.
+func TestCopy(t *testing.T) {
+	t.Parallel()
+	var prepared atomic.Int32
+	prepare := func(ctx context.Context, conn *pgx.Conn) error {
+		prepared.Add(1)
+		_, err := conn.Exec(ctx, "CREATE TABLE mine (name text); INSERT INTO mine VALUES ('of all')")
+		return err
+	}
+	for _, name := range []string{"one", "two", "three"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool := pgtest.Copy(t, "mine", prepare)
+			var got string
+			if _, err := pool.Exec(t.Context(), "INSERT INTO mine VALUES ($1)", name); err != nil {
+				t.Fatal(err)
+			}
+			if err := pool.QueryRow(t.Context(), "SELECT string_agg(name, ' ') FROM mine").Scan(&got); err != nil {
+				t.Fatal(err)
+			}
+			if want := "of all " + name; got != want || prepared.Load() != 1 {
+				t.Errorf("got %q, want %q; prepared %d times", got, want, prepared.Load())
+			}
+		})
+	}
 }
 
 // Tests that run side by side must not see each other's tables.
