@@ -176,7 +176,7 @@ func TestWorker(t *testing.T) {
 	t.Run("a transient failure backs off and holds up only its record", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, func(c *Config) {
-			c.Backoff = func(n int) time.Duration { return time.Duration(n) * 100 * time.Millisecond }
+			c.Backoff = func(n int) time.Duration { return time.Duration(n) * 2 * time.Second }
 		})
 		b.sf.script(refuse(1, Failure{Class: Transient, Code: "UNABLE_TO_LOCK_ROW", Message: "locked"}, named("a")))
 		b.exec(`INSERT INTO salesforce.account (name) VALUES ('a'); UPDATE salesforce.account SET industry = 'i'`)

@@ -45,6 +45,7 @@ type mapping struct {
 	narrow  []string // columns that could not be made as long as their fields; of ensure
 	foreign []string // text columns of fields that are no text; of ensure
 	refill  bool     // its rows were another's, and lack columns; of ensure
+	added   bool     // columns were added to a table that was there; of ensure
 	delete  bool     // the object has IsDeleted
 
 	lookups map[string][]string // per lookup that is mapped: objects it may refer to

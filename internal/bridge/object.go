@@ -44,6 +44,8 @@ type object struct {
 	streamed  atomic.Bool   // its topic is subscribed in the present session
 	loaded    atomic.Bool   // the first load is complete
 	reloading atomic.Bool   // it was loaded before and is loaded again, beside its changes
+	filling   atomic.Bool   // the next reload fills columns that are new
+	comparing atomic.Bool   // all its records are compared with their rows
 	bulk      atomic.Bool   // a poll loads many changes at once
 	altering  atomic.Bool   // its table waits to be altered
 	gathering gathering     // what is to be read back of it
@@ -55,6 +57,7 @@ type object struct {
 func newObject(m *mapping) *object {
 	o := &object{mapping: m, pollNow: make(chan struct{}, 1)}
 	o.poll = m.pollObject(o.streamed.Load)
+	o.filling.Store(m.added)
 	return o
 }
 
@@ -328,12 +331,14 @@ func (s *session) compareOnce(ctx context.Context, o *object, log zerolog.Logger
 	}
 	if due {
 		began, said := time.Now(), time.Now()
+		s.comparing(o, true)
 		found, err := s.reader.Full(ctx, o.poll, func(read, total int64) {
 			if time.Since(said) > 5*time.Second {
 				said = time.Now()
 				log.Info().Str("event", "comparing").Int64("rows", read).Int64("of", total).Msg("comparing all records")
 			}
 		})
+		s.comparing(o, false)
 		if err != nil {
 			return err
 		}
@@ -356,6 +361,21 @@ func (s *session) compareOnce(ctx context.Context, o *object, log zerolog.Logger
 		}
 	})
 	return nil
+}
+
+// comparing shows that all records of o are compared, which finds what was deleted for
+// good, where nothing else is to be shown.
+func (s *session) comparing(o *object, begins bool) {
+	o.comparing.Store(begins)
+	from, to := status.DataSynced, status.PollingSFForDeletes
+	if !begins {
+		from, to = to, from
+	}
+	s.board.Object(o.cfg.Name, func(b *status.Object) {
+		if b.State == from {
+			b.State = to
+		}
+	})
 }
 
 const invisibleRemedy = "they stay; `hcbridge verify` lists them"
@@ -407,8 +427,12 @@ func (o *object) shown(state string) string {
 	switch {
 	case o.altering.Load():
 		return status.SchemaChanged
+	case o.reloading.Load() && o.filling.Load():
+		return status.Resync
 	case o.reloading.Load():
 		return status.ReloadTable
+	case o.comparing.Load() && state == status.DataSynced:
+		return status.PollingSFForDeletes
 	}
 	return state
 }

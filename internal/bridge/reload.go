@@ -107,6 +107,7 @@ func (s *session) reload(ctx context.Context, o *object) {
 			return nil // there is a newer request, which is found next
 		}
 		o.reloading.Store(false)
+		o.filling.Store(false)
 		s.reloaded(o)
 		return nil
 	})

@@ -234,6 +234,7 @@ func (s *session) ensure(ctx context.Context, m *mapping) (changed bool, err err
 		return false, fmt.Errorf("table %s: %w", m.table.Name, err)
 	}
 	m.narrow, m.foreign = report.Narrow, report.Foreign
+	m.added = m.added || len(report.Columns) > 0 && !report.Created
 	if before != nil {
 		s.log.Info().Str("component", "bridge").Str("event", "taken_over").Str("object", m.cfg.Name).Str("table", m.table.Name).
 			Int64("rows", before.rows).Bool("reload", len(report.Columns) > 0).Msg("rows that were there are kept, and compared with their records")

@@ -255,3 +255,37 @@ func TestObjects(t *testing.T) {
 	r.Synced()
 	r.Equal("Contact")
 }
+
+// What is under way shows as an object's state: the comparison of all records, and the
+// reading of columns that are new.
+func TestStatesOfAnObject(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_FIELDS=Name")
+	r.Insert("Account", map[string]any{"Name": "A", "Phone": "1"})
+	shows := func(want string) {
+		t.Helper()
+		r.Eventually(want, 45*time.Second, func() error {
+			st, ok := r.Status()
+			if !ok || len(st.Objects) == 0 || st.Objects[0].State != want {
+				return fmt.Errorf("the status is %+v", st.Objects)
+			}
+			return nil
+		})
+	}
+	b := r.Start()
+	r.Synced()
+	r.SF.Fault(org.Fault{Path: `/query`, Verb: org.Slow, Delay: 5 * time.Second})
+	r.Exec("UPDATE hcbridge.object SET full_wanted = true")
+	shows(status.PollingSFForDeletes)
+	r.SF.ClearFaults()
+	shows(status.DataSynced)
+	b.End(syscall.SIGTERM)
+
+	r.SF.Fault(org.Fault{Path: `/query`, Verb: org.Slow, Delay: 5 * time.Second})
+	r.Env["HC_OBJECT_ACCOUNT_FIELDS"] = "Name,Phone"
+	r.Start()
+	shows(status.Resync)
+	r.SF.ClearFaults()
+	shows(status.DataSynced)
+	r.Equal("Account")
+}
