@@ -23,7 +23,7 @@ import (
 
 // maxConns is all the connections of the bridge but the one that listens:
 // applying, reading back, sending, polling, status, lease.
-const maxConns = 8
+const maxConns = 6
 
 // ConfigError is a failure that no retry heals, because a person must change a
 // setting first. Its text names the variable and the remedy.

@@ -40,7 +40,7 @@ func connectRemedy(err error, variable string) string {
 	case pg.Code == "42501":
 		return "GRANT CONNECT ON DATABASE … to the user of " + variable
 	case strings.HasPrefix(pg.Code, "53"):
-		return "raise max_connections, or end other connections: the bridge uses up to 9"
+		return "raise max_connections, or end other connections: the bridge uses up to 7"
 	}
 	return "the text says what to change; the address is that of " + variable
 }

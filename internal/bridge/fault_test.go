@@ -29,7 +29,7 @@ func TestTroubleThatPasses(t *testing.T) {
 	}
 }
 
-// However much there is to do at once, the bridge takes eight connections and leaves
+// However much there is to do at once, the bridge takes six connections and leaves
 // the others to the app; the rest of it waits and is served (fault 92).
 func TestConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
@@ -54,16 +54,16 @@ func TestConnectionsAreBounded(t *testing.T) {
 			}
 		})
 	}
-	for deadline := time.Now().Add(30 * time.Second); held.Load() < 8 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); held.Load() < 6 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
-	time.Sleep(200 * time.Millisecond) // a ninth would come by then
+	time.Sleep(200 * time.Millisecond) // a seventh would come by then
 	var n int
 	if err := watch.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'hcbridge'").Scan(&n); err != nil {
 		t.Fatal(err)
 	}
-	if held.Load() != 8 || n != 8 {
-		t.Errorf("%d in use of %d connections, want 8", held.Load(), n)
+	if held.Load() != 6 || n != 6 {
+		t.Errorf("%d in use of %d connections, want 6", held.Load(), n)
 	}
 	close(let)
 	wg.Wait()

@@ -82,6 +82,7 @@ func newWorld(t *testing.T, p plan, server *pgtest.Server) *world {
 	u.Host = w.toPG.addr()
 	sf.MovesTo("http://" + w.toOrg.addr())
 	w.Rig = rig.Between(t, sf, address, append(p.settings(), "DATABASE_URL="+u.String(), "HC_SALESFORCE_LOGIN_URL=http://"+w.toOrg.addr())...)
+	w.Raced()
 	if objects := p.captured(); len(objects) > 0 {
 		w.Must(sf.Select(objects...))
 	}

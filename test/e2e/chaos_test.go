@@ -28,6 +28,7 @@ func TestChaos(t *testing.T) {
 	t.Logf("HCBRIDGE_SEED=%d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
 	r := newRig(t, "HC_POLL_INTERVAL=2s")
+	r.Raced()
 	b := r.Start()
 	r.Synced()
 	records := map[string][]string{}

@@ -12,6 +12,7 @@ import (
 func TestLoadSurvivesKill(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "HC_OBJECTS=Contact", "HC_POLL_INTERVAL=1s")
+	r.Raced() // else it may be over before the third death
 	const records = 30_000
 	ids, err := r.SF.InsertMany("Contact", func(yield func(map[string]any) bool) {
 		for i := range records {

@@ -161,7 +161,6 @@ func TestRow16FieldMissing(t *testing.T) {
 // for. It must have come within half a minute, so nothing runs beside it.
 func TestRow17GiantBatch(t *testing.T) { //nolint:paralleltest // see above
 	r := streamRig(t, org.Options{})
-	r.Shipped()
 	first := r.Start()
 	id := r.streaming()
 	first.End(syscall.SIGTERM) // else a poll on a slow machine would find some before

@@ -59,6 +59,7 @@ func TestInbound(t *testing.T) {
 func TestOutbound(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, readWrite...)
+	r.Raced()
 	r.Start()
 	r.Synced()
 

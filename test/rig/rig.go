@@ -2,14 +2,12 @@ package rig
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -34,17 +32,19 @@ type Rig struct {
 	URL  string            // of the database
 	Env  map[string]string // of each process; change it before Start
 
-	program string // what runs, if it is not [Binary]
+	program string // what runs
 }
 
-// Shipped has everything that is started from now on run without the race detector, for
-// a test of what it makes too slow or too large.
-func (r *Rig) Shipped() {
+// Raced has everything that is started from now on run under the race detector, unless
+// something is measured.
+func (r *Rig) Raced() {
 	r.T.Helper()
-	r.program = filepath.Join(r.T.TempDir(), "hcbridge")
-	if err := build(r.program, false); err != nil {
-		r.T.Fatal(err)
+	if os.Getenv("HCBRIDGE_BENCH") != "" {
+		return
 	}
+	program, err := raced()
+	r.Must(err)
+	r.program = program
 }
 
 // New returns an org and an empty database, with settings for a bridge
@@ -69,7 +69,7 @@ func NewWith(t *testing.T, opt org.Options, settings ...string) *Rig {
 // to the database; the bridge may take another way by DATABASE_URL.
 func Between(t *testing.T, sf *org.Server, url string, settings ...string) *Rig {
 	t.Helper()
-	r := &Rig{T: t, SF: sf, URL: url, Pool: pgtest.Open(t, url)}
+	r := &Rig{T: t, SF: sf, URL: url, Pool: pgtest.Open(t, url), program: binary}
 	r.Env = map[string]string{
 		"DATABASE_URL":                url,
 		"HC_SALESFORCE_LOGIN_URL":     sf.URL(),
@@ -105,7 +105,7 @@ func (r *Rig) Command(args ...string) (code int, stdout, stderr string) {
 	r.T.Helper()
 	ctx, cancel := context.WithTimeout(r.T.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, cmp.Or(r.program, binary), args...)
+	cmd := exec.CommandContext(ctx, r.program, args...)
 	cmd.Env = r.Environ()
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
@@ -133,7 +133,7 @@ type Bridge struct {
 // Start runs the bridge until the test ends.
 func (r *Rig) Start() *Bridge {
 	r.T.Helper()
-	b := &Bridge{t: r.T, Cmd: exec.Command(cmp.Or(r.program, binary), "run"), Log: &Buffer{}, Done: make(chan struct{})} //nolint:noctx // it is ended by signals
+	b := &Bridge{t: r.T, Cmd: exec.Command(r.program, "run"), Log: &Buffer{}, Done: make(chan struct{})} //nolint:noctx // it is ended by signals
 	b.Cmd.Env = r.Environ()
 	b.Cmd.Stderr = b.Log
 	b.Cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -256,7 +256,7 @@ func (r *Rig) Unequal(objects ...string) error {
 }
 
 // patience is how many times as long as it should take a test waits for what
-// nobody promises: several bridges under the race detector share few cores, and
+// nobody promises: several bridges share few cores, and
 // what is late there is only logged.
 const patience = 4
 

@@ -43,6 +43,7 @@ func newPair(t *testing.T) *pair {
 	r := rig.New(t, "HC_LOG_LEVEL=info", "HC_POLL_INTERVAL=5s",
 		"HC_OBJECT_ACCOUNT_ACCESS=read_write", // without external id: an insert cannot be repeated
 		"HC_OBJECT_CONTACT_ACCESS=read_write", "HC_OBJECT_CONTACT_EXTERNAL_ID=External_Id__c")
+	r.Raced()
 	p := &pair{Rig: r, doors: doors{org: r.SF}, strict: os.Getenv("HCBRIDGE_STANDBY") != "", address: map[string]string{}, all: map[string]*process{}}
 	for _, name := range []string{"one", "two"} {
 		p.address[name] = p.doors.open(t, name)
