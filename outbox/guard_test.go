@@ -236,9 +236,18 @@ func TestPingPong(t *testing.T) {
 	b.wantDone("sent", 6, sentUpdates)
 	b.want("code", b.one("SELECT _hc_err::jsonb ->> 'code' FROM salesforce.account WHERE name = 'loops'"), CodePingPong)
 	b.want("fields", b.one("SELECT _hc_err::jsonb ->> 'fields' FROM salesforce.account WHERE name = 'loops'"), `["Industry"]`)
+	for range 10 { // nobody has told them
+		turn()
+	}
+	b.wantDone("no more of them", 6, sentUpdates)
 	b.exec("UPDATE salesforce.account SET industry = 'else' WHERE name = 'other'")
 	b.drain()
 	b.wantDone("others go on", 7, sentUpdates)
+	if _, err := Ignore(b.Context(), b.pool, testSchema, nil); err != nil {
+		t.Fatal(err)
+	}
+	turn()
+	b.wantDone("a new change is refused, too", 7, sentUpdates)
 	if _, err := Retry(b.Context(), b.pool, testSchema, nil); err != nil {
 		t.Fatal(err)
 	}

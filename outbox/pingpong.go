@@ -36,10 +36,12 @@ type turn struct {
 	sent      uint64 // hash of our last value
 	at, began time.Time
 	turns     int
+	refused   int64 // the last entry that was one turn too many, 0 = none yet
 }
 
-// refuse says why an update is not sent: it would be one turn too many. The record
-// starts anew then, so that whoever sends it again is heard.
+// refuse says why an update is not sent: it would be one turn too many. So is each that
+// follows within turnsWithin of the last, as automations do not stop because one of them was
+// refused. The record starts anew where somebody sends a refused entry again, who is heard.
 func (t *turns) refuse(i *item) *Failure {
 	if i.op != Update {
 		return nil
@@ -49,10 +51,17 @@ func (t *turns) refuse(i *item) *Failure {
 		if !ok || time.Since(f.began) > turnsWithin || f.turns < maxTurns || !t.turned(f, i, column) {
 			continue
 		}
-		took := time.Since(f.began).Round(time.Second)
-		for column := range i.values {
-			delete(t.fields, fieldKey{i.key, column})
+		if i.carrier.id <= f.refused {
+			for column := range i.values {
+				delete(t.fields, fieldKey{i.key, column})
+			}
+			return nil
 		}
+		took := time.Since(f.began).Round(time.Second)
+		if f.refused != 0 {
+			took = turnsWithin
+		}
+		f.refused, f.began, f.at = i.carrier.id, time.Now(), time.Now()
 		return &Failure{
 			Class: Permanent, Code: CodePingPong, Fields: []string{i.table.field(column)},
 			Message: fmt.Sprintf("%s: an automation in Salesforce and one in Postgres keep changing %s back, %d times within %s. "+

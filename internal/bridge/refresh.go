@@ -136,7 +136,7 @@ func (s *session) tellBudget(budget int) {
 		return
 	}
 	s.stop("api calls", fmt.Sprintf("HC_API_DAILY_BUDGET is used up: the org has used the %d API calls of 24 hours, or more. Until it has used fewer, or the budget is larger, "+
-		"polls are 12 times as far apart, records are read back every ten minutes, and writes wait for up to ten", budget))
+		"polls are 12 times as far apart, records are read back every ten minutes, and writes wait for ten, or up to an hour after several calls", budget))
 }
 
 // stands reports whether nothing comes in: no event can be stored, or no object is
