@@ -50,7 +50,7 @@ func Reference() []Variable {
 
 		{"HC_WRITE_ALGORITHM", "ordered", "`ordered` sends every change, `merged` the newest value of each field.", false},
 		{"HC_NUMBER_TYPE", "double", "Type of new number, currency and percent columns: `double` as Heroku Connect, or `numeric` for exact values.", false},
-		{"HC_API_DAILY_BUDGET", "80%", "Share (`80%`) or number (`50000`) of the org's daily API calls that the bridge may use.", false},
+		{"HC_API_DAILY_BUDGET", "80%", "Share (`80%`) or number (`50000`) of the org's daily API calls that may be used before the bridge holds back; what others in the org use counts.", false},
 		{"HC_SYNCHRONOUS_COMMIT", "off", "`on`: transactions with what comes from Salesforce wait for Postgres' disk. With `off` a crash of Postgres may take the last second of them back, positions included; the stream then begins again there.", false},
 
 		{"HC_HTTP_ADDR", "127.0.0.1:8080", "Address of the status page, API, metrics and health checks; empty = off.", false},
