@@ -29,6 +29,15 @@ func TestVerifyCommand(t *testing.T) {
 	if code, stdout, stderr := r.Command("verify"); code != 0 || strings.Count(stdout, "both sides are equal") != 2 {
 		t.Errorf("exit %d when both sides are equal\n%s\n%s", code, stdout, stderr)
 	}
+	if code, _, stderr := r.Command("pause"); code != 0 { // else a poll might mend what follows
+		t.Fatalf("pause: exit %d, %s", code, stderr)
+	}
+	r.Eventually("pause", 20*time.Second, func() error {
+		if st, ok := r.Status(); !ok || st.Connection.State != status.Paused {
+			return fmt.Errorf("the status is %+v", st.Connection)
+		}
+		return nil
+	})
 	r.Exec("UPDATE salesforce.contact SET title = 'Not in Salesforce' WHERE sfid = $1", ids[3])
 	r.Exec("DELETE FROM salesforce.contact WHERE sfid = $1", ids[4])
 	check := func(when string) {
