@@ -220,6 +220,7 @@ func TestCopiedFiles(t *testing.T) {
 			b.End(15)
 			r.Must(second.Stop(pgtest.Immediate))
 			r.Must(second.Resume(t.Context()))
+			r.Pool.Reset() // its connections ended with the server
 			r.Start()
 			r.Exec("INSERT INTO salesforce.account (name) VALUES ('started again')")
 			r.written("started again")
