@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // record makes the items of one record: one per entry, or in merged mode one
@@ -216,7 +217,8 @@ type rest struct {
 }
 
 // overtaken is what remains of refused updates once e is accepted: sent again as they
-// were, they would put back older values.
+// were, they would put back older values. In ordered mode that is sent next, since e may
+// be what they were refused for the lack of; in merged mode it was sent along with e.
 func (r *recorder) overtaken(e *entry) (rests []rest) {
 	for _, f := range r.failed {
 		if f.action != actionUpdate || f.place() > e.place() || f.broken != nil || f.inDoubt() {
@@ -228,12 +230,18 @@ func (r *recorder) overtaken(e *entry) (rests []rest) {
 				delete(left, column)
 			}
 		}
-		if len(left) < len(f.values) {
+		if len(left) < len(f.values) || !r.merged && f.resent() {
 			rests = append(rests, rest{f, left})
 			f.values = left // for the updates after e
 		}
 	}
 	return rests
+}
+
+// resent reports whether a refused update is sent again when its row has changed. What
+// waits for its field does not, nor does what automations would only undo.
+func (e *entry) resent() bool {
+	return !e.withheld() && !strings.HasPrefix(e.message, CodePingPong)
 }
 
 func (r *recorder) remove(e *entry) {

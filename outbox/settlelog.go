@@ -22,9 +22,10 @@ type logWrite struct {
 	keptStates   []string
 	keptMessages []*string
 
-	// refused, of which newer ones have written a part
+	// refused, of which newer ones may have written a part
 	rests  []int64
 	values []string
+	resent []bool // they are sent again
 
 	withheld []*result // of which something is kept for later
 
@@ -50,7 +51,7 @@ func (w *Worker) queueLog(batch *pgx.Batch, results []*result, attempt int64) {
 		batch.Queue(w.sql.mark, b.kept, b.keptStates, b.keptMessages)
 	}
 	if len(b.rests) > 0 {
-		batch.Queue(w.sql.overtaken, b.rests, b.values)
+		batch.Queue(w.sql.overtaken, b.rests, b.values, b.resent)
 	}
 	if len(b.withheld) > 0 {
 		w.queueWithheld(batch, b.withheld)
@@ -146,6 +147,7 @@ func (b *logWrite) overtake(i *item) {
 			continue
 		}
 		b.rests, b.values = append(b.rests, left.entry.id), append(b.values, formatHStore(left.values))
+		b.resent = append(b.resent, left.entry.resent())
 	}
 }
 
