@@ -59,7 +59,7 @@ func tableSQL(schema, hstore, sequence string, t Table) (string, error) {
 	if t.ReadWrite {
 		state = "NEW"
 	}
-	var mapped, kept []string
+	mapped, kept := []string{keyColumn}, []string(nil) // of another key the outbox must know, see rekey.go
 	for _, c := range t.Columns {
 		switch c.Name {
 		case "systemmodstamp", "isdeleted":

@@ -58,6 +58,7 @@ type backlog struct {
 	lost    map[reference]int64 // named external ids of records whose insert FAILED, and its entry
 	flight  []*item             // in jobs that are not over, or in doubt
 	hidden  map[string]int64    // objects that are mentioned from these entries on by changes of held tables
+	moving  map[key]bool        // records of which something is on its way under an earlier key of their row
 	more    map[key]bool        // records of which not all NEW entries were read
 	cut     int64               // from here on changes that mention other records may be missing; 0 = none are
 	stuck   []*item             // traces of records that are not read, as nothing of them may go

@@ -14,7 +14,7 @@ func (p planner) record(t *Table, entries []*entry, b backlog) (items []*item, d
 	sfid, exists := b.rows[r.key]
 	r.sfid = sfid
 	r.missing = b.asked[r.key] && !exists
-	r.wait = p.waits(r.key)
+	r.wait = p.waits(r.key) || b.moving[r.key]
 	for _, e := range b.open[r.key] {
 		switch {
 		case e.state == statePending:

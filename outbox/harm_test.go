@@ -19,13 +19,13 @@ import (
 )
 
 // rowByRow is capture as Heroku Connect has it, row by row, into a log of its
-// own, but that only mapped columns count.
+// own, but that only mapped columns and the primary key count.
 const rowByRow = `
 CREATE TABLE public.reference (n bigserial, action text, state text, record_id bigint, sfid text, old text, "values" text);
 CREATE FUNCTION public.reference() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
 	excluded CONSTANT text[] := ARRAY['_hc_lastop', '_hc_err'];
-	mapped CONSTANT text[] := '{name,industry,numberofemployees,annualrevenue,active__c,founded__c,seen__c,external_id__c,parentid,score__c,currencyisocode}';
+	mapped CONSTANT text[] := '{id,name,industry,numberofemployees,annualrevenue,active__c,founded__c,seen__c,external_id__c,parentid,score__c,currencyisocode}';
 	changed hstore;
 BEGIN
 	IF TG_OP = 'INSERT' THEN

@@ -15,7 +15,7 @@ import (
 // oldest changes of each with what else is open for them (of a short log both at
 // once, see glance), the Salesforce ids that these do not tell, and where a child
 // names a parent, refused parents. It begins again where the guard finds that some
-// may not go.
+// may not go, or rows have other keys now.
 func (w *Worker) load(ctx context.Context) (b backlog, err error) {
 	for held := true; held; {
 		if err := w.askGate(ctx); err != nil {
@@ -28,6 +28,11 @@ func (w *Worker) load(ctx context.Context) (b backlog, err error) {
 		}
 		if held, err = w.watch(ctx, b.entries, full); err != nil {
 			return b, err
+		}
+		if !held {
+			if held, err = w.rekey(ctx, &b); err != nil {
+				return b, err
+			}
 		}
 	}
 	if err := w.loadLates(ctx, b.entries); err != nil {

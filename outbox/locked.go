@@ -31,7 +31,7 @@ func (w *Worker) unlocked(ctx context.Context, results []*result) (now, later []
 
 // lockRows locks the rows that results are written to, and tells apart those
 // that somebody else holds, with those of tables that somebody holds as a whole. A row
-// that is gone has nothing to be locked.
+// that is gone has nothing to be locked, but may be there under another key.
 func (w *Worker) lockRows(ctx context.Context, tx pgx.Tx, results []*result) (now, later []*result, err error) {
 	ids, busy := map[string][]int64{}, map[string]bool{}
 	for table := range w.tables {
@@ -74,7 +74,12 @@ func (w *Worker) lockRows(ctx context.Context, tx pgx.Tx, results []*result) (no
 		}
 		now = append(now, r)
 	}
-	return now, later, nil
+	now, elsewhere, err := w.follow(ctx, tx, now)
+	if err != nil || len(elsewhere) == 0 {
+		return now, later, err
+	}
+	free, held, err := w.lockRows(ctx, tx, elsewhere)
+	return append(now, free...), append(later, held...), err
 }
 
 // among returns those of the rows ids, other than the locked ones, that exist.

@@ -63,14 +63,15 @@ type item struct {
 	level   int
 	visit   int // 0 not yet, 1 on the stack, 2 done
 
-	status status
-	gone   bool     // the row did not exist when the result was written
-	rests  []rest   // of refused updates before it, once it is accepted
-	jobKey string   // tells its record apart in the results of a job
-	extra  []string // columns of values that are not mapped, where a job keeps no values
-	tried  int      // failed attempts before this one
-	spent  bool     // this is its last attempt, if Salesforce answers it with an internal error once more
-	twice  bool     // its last attempt was refused as a duplicate, too
+	status  status
+	gone    bool     // the row did not exist when the result was written
+	rekeyed int64    // the entry by which the row got the key
+	rests   []rest   // of refused updates before it, once it is accepted
+	jobKey  string   // tells its record apart in the results of a job
+	extra   []string // columns of values that are not mapped, where a job keeps no values
+	tried   int      // failed attempts before this one
+	spent   bool     // this is its last attempt, if Salesforce answers it with an internal error once more
+	twice   bool     // its last attempt was refused as a duplicate, too
 }
 
 // status is what became of an item in this run.

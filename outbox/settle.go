@@ -183,8 +183,9 @@ func (w *Worker) remember(x written) (n int, err error) {
 }
 
 // ownSQL marks a transaction as the bridge's own. Should this process stand still in it,
-// because its machine does, the app waits for its rows no longer than that.
-const ownSQL = "SELECT set_config('xmlbinary', 'hex', true), set_config('lock_timeout', '5s', true), set_config('idle_in_transaction_session_timeout', '5s', true)"
+// because its machine does, the app waits for its rows no longer than that. The status
+// trigger leaves what it says of a row, also where that is what the row said.
+const ownSQL = "SELECT set_config('xmlbinary', 'hex', true), set_config('hcbridge.tells', 'on', true), set_config('lock_timeout', '5s', true), set_config('idle_in_transaction_session_timeout', '5s', true)"
 
 // briefSQL is ownSQL for what comes before rows are locked.
 const briefSQL = "SELECT set_config('lock_timeout', '250ms', true), set_config('idle_in_transaction_session_timeout', '5s', true)"

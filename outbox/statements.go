@@ -11,6 +11,7 @@ type statements struct {
 	changes, open, lost, behind, inflight, claim, archive, mark, answered, revive, enlist string
 	tidyFailed, tidyArchive, tidyRequeue, tidyPurge                                       string
 	attempted, handled, repeated, undone, resend, unanswered, echoed, tidyEcho            string
+	rekey, rekeyed                                                                        string
 	overtaken, adopted, putAside, attempt, attemptOver, attemptLeft, attemptKept, sweep   string
 	log                                                                                   string // its name
 
@@ -32,6 +33,7 @@ func statementsFor(schema string, tables []Table) (statements, error) {
 		"tidy_failed": &s.tidyFailed, "tidy_archive": &s.tidyArchive, "tidy_requeue": &s.tidyRequeue, "tidy_purge": &s.tidyPurge,
 		"attempted": &s.attempted, "handled": &s.handled, "repeated": &s.repeated, "undone": &s.undone, "resend": &s.resend, "unanswered": &s.unanswered, "echoed": &s.echoed, "tidy_echo": &s.tidyEcho,
 		"attempt": &s.attempt, "attempt_over": &s.attemptOver, "attempt_left": &s.attemptLeft, "attempt_kept": &s.attemptKept, "sweep": &s.sweep,
+		"rekey": &s.rekey, "rekeyed": &s.rekeyed,
 		"overtaken": &s.overtaken, "adopted": &s.adopted, "put_aside": &s.putAside,
 	} {
 		sql, err := render(file+".sql.tmpl", logData)

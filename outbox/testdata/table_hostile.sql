@@ -61,7 +61,7 @@ BEGIN
             changes := "public".delete(changes OPERATOR("public".-) image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]);
             INSERT INTO "s""1"."_trigger_log" (txid, created_at, state, action, table_name, record_id, sfid, old, "values")
             VALUES (pg_catalog.txid_current(), pg_catalog.clock_timestamp(),
-                CASE WHEN "public".akeys(changes) OPERATOR(pg_catalog.&&) ARRAY['x"; DROP TABLE t; --']::pg_catalog.text[] THEN 'NEW' ELSE 'IGNORE' END,
+                CASE WHEN "public".akeys(changes) OPERATOR(pg_catalog.&&) ARRAY['id', 'x"; DROP TABLE t; --']::pg_catalog.text[] THEN 'NEW' ELSE 'IGNORE' END,
                 'UPDATE', 'a"b''c', record_id, image OPERATOR("public".->) 'sfid',
                 "public".delete(image, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[])::pg_catalog.text, changes::pg_catalog.text);
         ELSIF EXISTS (SELECT FROM _hc_after) THEN
@@ -77,7 +77,7 @@ BEGIN
             PERFORM pg_catalog.set_config('enable_mergejoin', 'off', true);
             INSERT INTO "s""1"."_trigger_log" (id, txid, created_at, state, action, table_name, record_id, sfid, old, "values")
             SELECT u.log_id, pg_catalog.txid_current(), pg_catalog.clock_timestamp(),
-                CASE WHEN "public".akeys(u.after) OPERATOR(pg_catalog.&&) ARRAY['x"; DROP TABLE t; --']::pg_catalog.text[] THEN 'NEW' ELSE 'IGNORE' END,
+                CASE WHEN "public".akeys(u.after) OPERATOR(pg_catalog.&&) ARRAY['id', 'x"; DROP TABLE t; --']::pg_catalog.text[] THEN 'NEW' ELSE 'IGNORE' END,
                 'UPDATE', 'a"b''c', u.id, u.sfid, u.before::pg_catalog.text, u.after::pg_catalog.text
             FROM (
                 SELECT p.log_id, p.id, p.sfid, "public".delete(p.before, ARRAY['_hc_lastop', '_hc_err']::pg_catalog.text[]) AS before,
