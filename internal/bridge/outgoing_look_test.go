@@ -162,7 +162,7 @@ func (w *outWorld) lookOut(ctx context.Context) error {
 	for _, e := range entries {
 		it := w.rowAt(e.table, e.record)
 		r, ok := byID[fmt.Sprint(e.table, e.record)]
-		if it == nil || !ok || !e.open() {
+		if it == nil || !ok || !e.open() || e.message == badValue { // refused before, when the row may have been read
 			continue
 		}
 		for n, f := range it.fields {

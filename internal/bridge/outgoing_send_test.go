@@ -164,6 +164,9 @@ func (w *outWorld) healAll() {
 	w.giveUp = false
 }
 
+// badValue is what the org says of a value that it refuses.
+const badValue = "a bad value"
+
 // refuse is the org's trigger: it has locked records and a validation rule.
 func (w *outWorld) refuse(d *sobject.Draft) error {
 	if api := d.Tx.Origin.API; api != "rest" && api != "bulk" {
@@ -179,7 +182,7 @@ func (w *outWorld) refuse(d *sobject.Draft) error {
 	}
 	for _, field := range subjects[d.Object.Name].fields {
 		if text, _ := d.Get(subjectFields[field]).(string); strings.HasPrefix(text, "bad") {
-			return sobject.ErrValidation("a bad value")
+			return sobject.ErrValidation(badValue)
 		}
 	}
 	return nil
