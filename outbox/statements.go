@@ -9,18 +9,18 @@ import (
 type statements struct {
 	glance, window, waiting, sentLately                                                   string
 	changes, open, lost, behind, inflight, claim, archive, mark, answered, revive, enlist string
-	tidyFailed, tidyArchive, tidyRequeue, tidyPurge                                       string
+	tidyFailed, tidyIdle, tidyArchive, tidyRequeue, tidyPurge                             string
 	attempted, handled, repeated, undone, resend, unanswered, echoed, tidyEcho            string
 	rekey, rekeyed                                                                        string
 	overtaken, adopted, putAside, attempt, attemptOver, attemptLeft, attemptKept, sweep   string
 	log                                                                                   string // its name
 
-	sfids, lock, row, known, remove map[string]string // by table
+	sfids, lock, row, pending, synced, known, remove map[string]string // by table
 }
 
 // statementsFor renders them. Pure.
-func statementsFor(schema string, tables []Table) (statements, error) {
-	s := statements{sfids: map[string]string{}, lock: map[string]string{}, row: map[string]string{}, known: map[string]string{}, remove: map[string]string{}}
+func statementsFor(schema string, tables []Table) (s statements, err error) {
+	s = statements{sfids: map[string]string{}, lock: map[string]string{}, row: map[string]string{}, pending: map[string]string{}, synced: map[string]string{}, known: map[string]string{}, remove: map[string]string{}}
 	s.log = ident(schema, "_trigger_log")
 	logData := map[string]any{
 		"Log": s.log, "Archive": ident(schema, "_trigger_log_archive"), "Attempt": ident(schema, attemptTable), "Echo": ident(schema, echoTable),
@@ -30,7 +30,7 @@ func statementsFor(schema string, tables []Table) (statements, error) {
 		"window": &s.window, "waiting": &s.waiting, "sent_lately": &s.sentLately,
 		"changes": &s.changes, "open": &s.open, "lost": &s.lost, "behind": &s.behind, "inflight": &s.inflight, "claim": &s.claim,
 		"archive": &s.archive, "mark": &s.mark, "answered": &s.answered, "revive": &s.revive, "enlist": &s.enlist,
-		"tidy_failed": &s.tidyFailed, "tidy_archive": &s.tidyArchive, "tidy_requeue": &s.tidyRequeue, "tidy_purge": &s.tidyPurge,
+		"tidy_failed": &s.tidyFailed, "tidy_idle": &s.tidyIdle, "tidy_archive": &s.tidyArchive, "tidy_requeue": &s.tidyRequeue, "tidy_purge": &s.tidyPurge,
 		"attempted": &s.attempted, "handled": &s.handled, "repeated": &s.repeated, "undone": &s.undone, "resend": &s.resend, "unanswered": &s.unanswered, "echoed": &s.echoed, "tidy_echo": &s.tidyEcho,
 		"attempt": &s.attempt, "attempt_over": &s.attemptOver, "attempt_left": &s.attemptLeft, "attempt_kept": &s.attemptKept, "sweep": &s.sweep,
 		"rekey": &s.rekey, "rekeyed": &s.rekeyed,
@@ -47,9 +47,12 @@ func statementsFor(schema string, tables []Table) (statements, error) {
 	}
 	for _, t := range tables {
 		data := map[string]any{"Table": ident(schema, t.Name), "Log": logData["Log"]}
-		files := map[string]map[string]string{"sfids": s.sfids, "lock": s.lock, "row": s.row, "known": s.known}
+		files := map[string]map[string]string{"sfids": s.sfids, "lock": s.lock, "row": s.row, "pending": s.pending, "synced": s.synced, "known": s.known}
 		if c := t.external(); c != nil {
 			data["External"], files["remove"] = ident(c.Name), s.remove
+		}
+		if data["Pending"], err = render("pending.sql.tmpl", data); err != nil {
+			return s, err
 		}
 		for file, into := range files {
 			sql, err := render(file+".sql.tmpl", data)

@@ -3,10 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"hcbridge/internal/beat"
 )
@@ -61,23 +58,6 @@ func (w *Worker) tidyIfDue(ctx context.Context) error {
 		w.lastPurge = now
 	}
 	return nil
-}
-
-// archiveIdle archives entries that need no sync, and returns how many.
-func (w *Worker) archiveIdle(ctx context.Context) (n int, err error) {
-	rows, err := w.pool.Query(ctx, w.sql.tidyArchive, tidyBatch, w.writable, notMapped)
-	if err != nil {
-		return 0, err //nolint:wrapcheck // wrapped by tidyIfDue
-	}
-	var table, columns string
-	var all, left int
-	_, err = pgx.ForEachRow(rows, []any{&table, &all, &left, &columns}, func() error {
-		if n += all; left > 0 {
-			w.leave(table, strings.Split(columns, ", ")...)
-		}
-		return nil
-	})
-	return n, err //nolint:wrapcheck // wrapped by tidyIfDue
 }
 
 // ended is err, unless it came of a stop.

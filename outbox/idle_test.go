@@ -1,0 +1,82 @@
+package outbox
+
+import (
+	"strings"
+	"testing"
+)
+
+// What needs no sync leaves no row PENDING: an update of columns that are not mapped, or
+// of the bridge's own. A row for which something else is open, that is not in Salesforce,
+// or that the app holds locked is left alone, and a row that refuses it is in nobody's way.
+func TestPendingEnds(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	rows := func() string {
+		t.Helper()
+		return b.list(`SELECT name || '=' || _hc_lastop FROM salesforce.account ORDER BY id`)
+	}
+	b.exec(`INSERT INTO salesforce.account (name) VALUES ('a'), ('b'), ('c')`)
+	b.drain()
+	b.want("written", rows(), "a=INSERTED b=INSERTED c=INSERTED")
+
+	b.exec(`UPDATE salesforce.account SET unmapped = 'u' WHERE name <> 'b'; UPDATE salesforce.account SET sfid = 'acc000000000009AAA' WHERE name = 'b'`)
+	b.want("captured", rows(), "a=PENDING b=PENDING c=PENDING")
+	b.drain()
+	b.want("archived", rows(), "a=SYNCED b=SYNCED c=SYNCED")
+	b.want("log", b.live(), "")
+	b.want("archive", b.archived(), strings.Repeat("INSERT/SUCCESS ", 3)+"UPDATE/IGNORE UPDATE/IGNORE UPDATE/IGNORE")
+
+	b.exec(`UPDATE salesforce.account SET unmapped = 'v'`)
+	tx, err := b.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `UPDATE salesforce.account SET name = 'a2' WHERE name = 'a'`); err != nil {
+		t.Fatal(err)
+	}
+	b.drain()
+	b.want("while one is locked", rows(), "a=PENDING b=SYNCED c=SYNCED")
+	b.want("its entry", b.live(), "UPDATE/IGNORE")
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.worker.TidyUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.want("with another change", rows(), "a2=PENDING b=SYNCED c=SYNCED")
+	b.want("that is in the log", b.live(), "UPDATE/NEW")
+	b.drain()
+	b.want("which is sent", rows(), "a2=UPDATED b=SYNCED c=SYNCED")
+
+	b.hex(`INSERT INTO salesforce.account (name) VALUES ('new')`)
+	b.exec(`CREATE FUNCTION salesforce.refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+		IF NEW._hc_lastop = 'SYNCED' THEN RAISE EXCEPTION 'no'; END IF; RETURN NEW; END$$;
+		CREATE TRIGGER zz BEFORE UPDATE ON salesforce.account FOR EACH ROW WHEN (NEW.name = 'b') EXECUTE FUNCTION salesforce.refuse();
+		UPDATE salesforce.account SET unmapped = 'w'`)
+	b.drain()
+	b.want("one refuses, one is new", rows(), "a2=SYNCED b=PENDING c=SYNCED new=PENDING")
+	b.want("log in the end", b.live(), "")
+}
+
+// A table that is locked as a whole keeps its entries, and stops nothing.
+func TestPendingBehindLockedTable(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(`INSERT INTO salesforce.account (name) VALUES ('a')`)
+	b.drain()
+	b.exec(`UPDATE salesforce.account SET unmapped = 'u'`)
+	tx, err := b.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE salesforce.account`); err != nil {
+		t.Fatal(err)
+	}
+	b.drain()
+	b.want("while it is locked", b.live(), "UPDATE/IGNORE")
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "archived", func() bool { b.run(); return b.live() == "" })
+	b.want("row", b.one(`SELECT _hc_lastop FROM salesforce.account`), "SYNCED")
+}
