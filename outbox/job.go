@@ -149,7 +149,7 @@ func (w *Worker) startJob(ctx context.Context, c *call) (n int, err error) {
 // external id matters. Changes of frozen columns are kept when it is over.
 func (j *job) lighten(named, known map[string]bool) {
 	for _, i := range j.items {
-		i.jobKey, i.extra = i.bulkKey(), i.unknown(known)
+		i.jobKey, i.extra = i.bulkKey(), i.leftOut(known)
 		for _, e := range i.entries {
 			e.values, e.old = nil, nil
 		}

@@ -68,7 +68,7 @@ type item struct {
 	rekeyed int64    // the entry by which the row got the key
 	rests   []rest   // of refused updates before it, once it is accepted
 	jobKey  string   // tells its record apart in the results of a job
-	extra   []string // columns of values that are not mapped, where a job keeps no values
+	extra   *leftOut // columns of values that are not sent, where a job keeps no values
 	tried   int      // failed attempts before this one
 	spent   bool     // this is its last attempt, if Salesforce answers it with an internal error once more
 	twice   bool     // its last attempt was refused as a duplicate, too

@@ -40,7 +40,7 @@ type result struct {
 	vain     bool      // a delete that met no record
 	withheld *withheld // what of it is kept for later; nil = nothing
 
-	unmapped []string // columns that were changed and not sent, as they are not mapped
+	left leftOut // columns that were changed and not sent
 }
 
 // settlement is the results of one call. It is written in one transaction.
@@ -419,8 +419,8 @@ func (w *Worker) note(r *result) int {
 		if r.withheld != nil {
 			w.refuse(i.table.Object, CodeFrozen)
 		}
-		if len(r.unmapped) > 0 {
-			w.leave(i.key.table, r.unmapped...)
+		if len(r.left.unmapped) > 0 {
+			w.leave(i.key.table, r.left.unmapped...)
 		}
 		for _, e := range i.entries {
 			w.guard.note(i.key.table, e.action, e.id)

@@ -41,7 +41,7 @@ type logWrite struct {
 func (w *Worker) queueLog(batch *pgx.Batch, results []*result, attempt int64) {
 	b := &logWrite{upserted: map[string][]string{}, goneRows: map[string][]int64{}, goneSFIDs: map[string][]string{}}
 	for _, r := range results {
-		r.unmapped = w.unmappedIn(r)
+		r.left = w.leftOutOf(r)
 		b.add(r)
 	}
 	if len(b.done) > 0 {
@@ -134,8 +134,11 @@ func (r *result) remarks() string {
 	if r.withheld != nil {
 		list = append(list, r.withheld.remark)
 	}
-	if len(r.unmapped) > 0 {
-		list = append(list, strings.Join(r.unmapped, ", ")+notMapped)
+	if len(r.left.unmapped) > 0 {
+		list = append(list, strings.Join(r.left.unmapped, ", ")+notMapped)
+	}
+	if len(r.left.fixed) > 0 {
+		list = append(list, strings.Join(r.left.fixed, ", ")+r.item.op.fixed())
 	}
 	return strings.Join(list, "; ")
 }

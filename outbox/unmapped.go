@@ -1,6 +1,9 @@
 package outbox
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // notMapped follows the names of columns in what the archive says of a change.
 const notMapped = ": not mapped, not sent"
@@ -15,27 +18,51 @@ func (t *Table) known() map[string]bool {
 	return set
 }
 
-// unknown are the columns that an item has values for, but for those that are known. A
-// null says nothing of a record that is new.
-func (i *item) unknown(known map[string]bool) (columns []string) {
-	for c, v := range i.values {
-		if !known[c] && (v != nil || !i.op.creates()) {
-			columns = append(columns, c)
-		}
-	}
-	slices.Sort(columns)
-	return columns
+// leftOut are the columns that an item has values for and that are not sent, but for
+// frozen ones, of which withheld tells. A null says nothing of a record that is new.
+type leftOut struct {
+	unmapped []string
+	fixed    []string // Salesforce does not let the operation write them
 }
 
-// unmappedIn are the columns of a result that were not sent, as they are not mapped.
-func (w *Worker) unmappedIn(r *result) []string {
+// leftOut finds them; known are the columns of which none is unmapped.
+func (i *item) leftOut(known map[string]bool) *leftOut {
+	out := &leftOut{}
+	for c, v := range i.values {
+		if !known[c] && (v != nil || !i.op.creates()) {
+			out.unmapped = append(out.unmapped, c)
+		}
+	}
+	for _, c := range i.table.Columns {
+		v, changed := i.values[c.Name]
+		key := i.op == Upsert && strings.EqualFold(c.Field, i.table.ExternalID)
+		if changed && !c.system() && !c.Frozen && !key && !c.sendable(i.op) && (v != nil || !i.op.creates()) {
+			out.fixed = append(out.fixed, c.Name)
+		}
+	}
+	slices.Sort(out.unmapped)
+	slices.Sort(out.fixed)
+	return out
+}
+
+// fixed follows the names of columns that an operation may not write: formulas, what is
+// given to new records only, and what the user has no right to edit.
+func (o Op) fixed() string {
+	if o.creates() {
+		return ": not createable in Salesforce, not sent"
+	}
+	return ": not updateable in Salesforce, not sent"
+}
+
+// leftOutOf are the columns of a result that were not sent.
+func (w *Worker) leftOutOf(r *result) leftOut {
 	switch i := r.item; {
 	case r.outcome != accepted && r.outcome != ignored, i.op == Delete:
-		return nil
+		return leftOut{}
 	case i.extra != nil:
-		return i.extra
+		return *i.extra
 	default:
-		return i.unknown(w.columns[i.key.table])
+		return *i.leftOut(w.columns[i.key.table])
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// A change of a column that is not mapped is not sent, which archive and log tell: of
+// A change of a column that is not mapped, or not writeable, is not sent, which archive and log tell: of
 // an update with other columns or alone, and of an insert.
 func TestUnmapped(t *testing.T) {
 	t.Parallel()
@@ -32,6 +32,10 @@ func TestUnmapped(t *testing.T) {
 			step(`UPDATE salesforce.account SET unmapped = '", "x"=>"y", ', isdeleted = true`, "IGNORE|unmapped: not mapped, not sent")
 			step(`INSERT INTO salesforce.account (name, unmapped) VALUES ('d', 'u')`, "SUCCESS|unmapped: not mapped, not sent")
 			step(`DELETE FROM salesforce.account WHERE name = 'd'`, "SUCCESS")
+			// Nor is that of a column which Salesforce does not let it write.
+			step(`UPDATE salesforce.account SET score__c = 1, currencyisocode = 'EUR'`, "IGNORED|currencyisocode, score__c: not updateable in Salesforce, not sent")
+			step(`UPDATE salesforce.account SET name = 'e', score__c = 2, unmapped = 'w'`, "SUCCESS|unmapped: not mapped, not sent; score__c: not updateable in Salesforce, not sent")
+			step(`INSERT INTO salesforce.account (name, score__c, currencyisocode) VALUES ('f', 1, 'EUR')`, "SUCCESS|score__c: not createable in Salesforce, not sent")
 			if want := `{"level":"warn","component":"outbox","event":"unmapped_change","object":"Account","columns":["unmapped"]`; strings.Count(text.String(), "\n") != 1 || !strings.HasPrefix(text.String(), want) {
 				t.Errorf("the log says\n%swant once %s", text.String(), want)
 			}
@@ -41,10 +45,10 @@ func TestUnmapped(t *testing.T) {
 	t.Run("by a job", func(t *testing.T) {
 		t.Parallel()
 		b, _ := setupJobs(t)
-		b.exec(`INSERT INTO salesforce.account (name, unmapped, external_id__c) SELECT 'a', 'u', 'x' || n FROM generate_series(1, 2500) AS n`)
+		b.exec(`INSERT INTO salesforce.account (name, unmapped, external_id__c, score__c) SELECT 'a', 'u', 'x' || n, n FROM generate_series(1, 2500) AS n`)
 		b.run()
 		b.hurryJobs()
 		b.run()
-		b.want("archive", b.list(`SELECT concat_ws('|', state, sf_message, count(*)) FROM salesforce._trigger_log_archive GROUP BY state, sf_message`), "SUCCESS|unmapped: not mapped, not sent|2500")
+		b.want("archive", b.list(`SELECT concat_ws('|', state, sf_message, count(*)) FROM salesforce._trigger_log_archive GROUP BY state, sf_message`), "SUCCESS|unmapped: not mapped, not sent; score__c: not createable in Salesforce, not sent|2500")
 	})
 }

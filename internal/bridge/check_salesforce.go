@@ -213,7 +213,7 @@ func (c *checker) fieldRights(m *mapping, d *salesforce.Describe) {
 		}
 	}
 	if len(fixed) > 0 {
-		c.warn(m.cfg.Name, "the user may not write "+strings.Join(fixed, ", ")+": what the app changes there stays in Postgres", "grant the user Edit on the fields, unless Salesforce computes them")
+		c.warn(m.cfg.Name, "the user may not write "+strings.Join(fixed, ", ")+": what the app changes there is not sent, and Salesforce's value comes back into the row", "grant the user Edit on the fields, unless Salesforce computes them")
 	}
 	if len(missing) > 0 {
 		c.warn(m.cfg.Name, "required in Salesforce and not mapped: "+strings.Join(missing, ", ")+"; rows that the app inserts will be refused",

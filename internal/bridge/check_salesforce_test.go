@@ -98,7 +98,7 @@ func TestCheckSalesforce(t *testing.T) {
 			c.env["HC_OBJECT_CONTACT_FIELDS"] = "LastName,Title,External_Id__c"
 		}, func(c *checked) {
 			_ = c.sf.ChangeField("Contact", "Title", func(f *sobject.Field) { f.Createable, f.Updateable = false, false })
-		}, []string{"! Contact: the user may not write Title: what the app changes there stays in Postgres", "→ grant the user Edit on the fields"}},
+		}, []string{"! Contact: the user may not write Title: what the app changes there is not sent, and Salesforce's value comes back into the row", "→ grant the user Edit on the fields"}},
 		{"RequiredFieldNotMapped", func(c *checked) {
 			c.env["HC_OBJECT_CONTACT_FIELDS"] = "FirstName,External_Id__c"
 		}, nil, []string{"! Contact: required in Salesforce and not mapped: LastName", "→ add them to HC_OBJECT_CONTACT_FIELDS"}},
