@@ -1,6 +1,8 @@
 package poll
 
 import (
+	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -209,6 +211,47 @@ func TestArchived(t *testing.T) {
 			b.must(err)
 			if in.Total != 0 {
 				t.Errorf("%+v", in)
+			}
+		})
+	}
+}
+
+// Somebody has put ids into rows that can be no record's, or has changed the case of one.
+// Those rows stay and are reported, and keep no other record from being read.
+func TestStrangeIDs(t *testing.T) {
+	t.Parallel()
+	for _, fields := range [][]string{{"LastName"}, {"LastName", "Account.Name"}} { // by retrieve, and by query
+		t.Run(fields[len(fields)-1], func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.must(b.drop("contact"))
+			b.o = b.object("Contact", fields...)
+			id := b.insert("One")
+			b.load()
+			strange := []string{"abc", "003000000000001AAB", strings.ToLower(id)}
+			for _, s := range strange {
+				_, err := b.pool.Exec(t.Context(), "INSERT INTO salesforce.contact (sfid, lastname) VALUES ($1, 'Strange')", s)
+				b.must(err)
+			}
+			_, err := b.pool.Exec(t.Context(), "UPDATE salesforce.contact SET lastname = 'Other' WHERE sfid = $1", id)
+			b.must(err)
+			kinds := map[string]pgsink.DiffKind{}
+			for _, d := range b.verify(b.o) {
+				kinds[d.SFID] = d.Kind
+			}
+			want := map[string]pgsink.DiffKind{id: pgsink.DiffValues}
+			for _, s := range strange {
+				want[s] = pgsink.DiffNoRecord
+			}
+			if !maps.Equal(kinds, want) {
+				t.Errorf("verify reports %v, want %v", kinds, want)
+			}
+
+			b.compare()
+			b.must(b.r.mark(t.Context(), []pgsink.Mark{{Object: "Contact", SFID: strange[1], Reason: pgsink.ReasonGone}}))
+			b.hydrate()
+			if got := b.value("contact", "lastname", id); got != "One" || b.rows() != 4 {
+				t.Errorf("the row of the record shows %q, and there are %d rows, want 4", got, b.rows())
 			}
 		})
 	}

@@ -333,10 +333,11 @@ func (r *Reader) judge(ctx context.Context, o Object, p *reading) (b readings, e
 	var gone []string
 	for _, m := range p.marks {
 		done := true
+		_, valid := salesforce.CanonicalID(m.SFID)
 		switch s, asked := missing[m.SFID]; {
 		case found[m.SFID]:
 			done = !fresh[m.SFID]
-		case s.IsDeleted, !asked && m.Reason == pgsink.ReasonGone && !p.gaveBack(m):
+		case s.IsDeleted, !asked && valid && m.Reason == pgsink.ReasonGone && !p.gaveBack(m):
 			// Invariant 4 of the bridge: a positive sign, twice over.
 			deletion := pgsink.Row{SFID: m.SFID}
 			if !asked && !m.DeletedAt.IsZero() {
@@ -372,6 +373,9 @@ func (r *Reader) judge(ctx context.Context, o Object, p *reading) (b readings, e
 
 // fetch reads records by id, in any order, without those that are not there.
 func (r *Reader) fetch(ctx context.Context, o Object, ids []string) ([]json.RawMessage, error) {
+	if ids = askable(ids); len(ids) == 0 {
+		return nil, nil
+	}
 	if !o.dotted() {
 		return r.sf.Retrieve(ctx, o.Name, ids, o.readFields())
 	}
@@ -432,7 +436,7 @@ func (r *Reader) missing(ctx context.Context, o Object, ids []string, found map[
 // necessary, which travel together.
 func (r *Reader) byID(ctx context.Context, head string, ids []string, all bool) ([]json.RawMessage, error) {
 	perQuery := max(200, (maxQuery-len(head))/(len("%27%2C%27")+18))
-	lists := slices.Collect(slices.Chunk(ids, perQuery))
+	lists := slices.Collect(slices.Chunk(askable(ids), perQuery))
 	if len(lists) > 1 {
 		ctx = salesforce.Together(ctx)
 	}

@@ -158,6 +158,19 @@ func foreign(record json.RawMessage, me string) bool {
 	return json.Unmarshal(record, &by) == nil && by.CreatedByID != "" && salesforce.ID18(by.CreatedByID) != me
 }
 
+// askable are the ids that Salesforce can be asked for, as it writes them, each once. One
+// that somebody has put into a row and that can be no record's would have all of a query refused.
+func askable(ids []string) []string {
+	list := make([]string, 0, len(ids))
+	for _, id := range ids {
+		if id, ok := salesforce.CanonicalID(id); ok {
+			list = append(list, id)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
 // inList renders ids for an IN condition. Ids hold letters and digits only;
 // anything else is left out, so that no text from outside gets into a query.
 func inList(ids []string) string {

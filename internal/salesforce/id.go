@@ -1,5 +1,7 @@
 package salesforce
 
+import "strings"
+
 // idForm reports whether s can be a record id: 15 or 18 letters and digits.
 func idForm(s string) bool {
 	if len(s) != 15 && len(s) != 18 {
@@ -26,6 +28,32 @@ func nameForm(s string) bool {
 	return s != ""
 }
 
+// suffixes are the last characters of ids: of each five before, which are in upper case.
+const suffixes = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+
+// CanonicalID returns an id as Salesforce writes it: 18 characters, with the case that the
+// last three tell where somebody changed it. It is false for what can be the id of no record, and
+// of which Salesforce would refuse the whole query (MALFORMED_ID).
+func CanonicalID(s string) (id string, ok bool) {
+	if !idForm(s) {
+		return "", false
+	}
+	if len(s) == 15 {
+		return ID18(s), true
+	}
+	out := []byte(strings.ToLower(s[:15]) + strings.ToUpper(s[15:]))
+	for i := range 15 {
+		bits := strings.IndexByte(suffixes, out[15+i/5])
+		switch upper := bits>>(i%5)&1 == 1; {
+		case bits < 0, upper && out[i] < 'a': // a digit has no upper case
+			return "", false
+		case upper:
+			out[i] -= 'a' - 'A'
+		}
+	}
+	return string(out), true
+}
+
 // ID18 gives an id of 15 characters the three that make it safe to compare
 // without case; all others are returned as they are.
 //
@@ -34,7 +62,6 @@ func ID18(s string) string {
 	if len(s) != 15 {
 		return s
 	}
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 	out := []byte(s)
 	for group := 0; group < 15; group += 5 {
 		bits := 0
@@ -43,7 +70,7 @@ func ID18(s string) string {
 				bits |= 1 << i
 			}
 		}
-		out = append(out, alphabet[bits])
+		out = append(out, suffixes[bits])
 	}
 	return string(out)
 }

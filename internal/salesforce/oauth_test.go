@@ -230,6 +230,22 @@ func TestNewReportsWhatIsMissing(t *testing.T) {
 	}
 }
 
+// An id whose case somebody has changed is what its suffix tells, and one that cannot be
+// any record's is known as such.
+func TestCanonicalID(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"001D000000IqhSLIAZ": "001D000000IqhSLIAZ", "001D000000IqhSL": "001D000000IqhSLIAZ", "aBcDEfgHIJKLMNO025": "aBcDEfgHIJKLMNO025",
+		"001d000000iqhsliaz": "001D000000IqhSLIAZ", "001D000000IQHSLIAZ": "001D000000IqhSLIAZ", "003000000000001AAA": "003000000000001AAA",
+		"": "", "abc": "", "001D000000IqhSL'AZ": "", "001D000000IqhSLIA": "", "001D000000IqhSLIA6": "", "003000000000001AAB": "", "001000000000001IAZ": "",
+	} {
+		got, ok := CanonicalID(in)
+		if got != want || ok != (want != "") {
+			t.Errorf("%q: %q, %v, want %q", in, got, ok, want)
+		}
+	}
+}
+
 func TestID18(t *testing.T) {
 	t.Parallel()
 	for id, suffix := range map[string]string{
