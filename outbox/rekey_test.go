@@ -119,8 +119,7 @@ func TestRowHasAnotherKey(t *testing.T) {
 			b.drain()
 			b.want("calls", b.sf.sent(), "insert Account 1")
 			b.want("archive", b.archived(), "INSERT/SUCCESS UPDATE/IGNORE")
-			b.hex(`UPDATE salesforce.account SET _hc_lastop = 'UPDATED'`) // see tidy.go
-		}, "101:a:1:UPDATED", "a", 1},
+		}, "101:a:1:SYNCED", "a", 1},
 		{"of a record that exists", func(b *bundle) {
 			b.exec(insert)
 			b.drain()
