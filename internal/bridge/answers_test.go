@@ -57,6 +57,7 @@ func TestSilenceIsTold(t *testing.T) {
 			}
 		}
 	}
+	defer beside(ctx, func(ctx context.Context) { _ = b.sample(ctx) })()
 	held := server.Fault(org.Fault{Path: "/query", Verb: org.Hold, Before: true})
 	defer beside(ctx, func(ctx context.Context) { _ = s.runObject(ctx, s.objects[0]) })()
 	ready(false, "load: ")

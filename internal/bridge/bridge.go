@@ -116,10 +116,14 @@ func (b *Bridge) serve(ctx context.Context, g *errgroup.Group, sf *salesforce.Cl
 	})
 }
 
-// sample has the board add up the activity of each minute.
+// sample has the board add up the activity of each minute, and tells what has faltered
+// for too long.
 func (b *Bridge) sample(ctx context.Context) error {
 	for ctx.Err() == nil {
 		b.board.Sample(time.Now())
+		for _, s := range b.board.Outlasted() {
+			b.tellStop(s.Part, s.Reason)
+		}
 		sleep(ctx, time.Second)
 	}
 	return nil
@@ -167,7 +171,7 @@ func (b *Bridge) prepare(ctx context.Context, pool *pgxpool.Pool) error {
 		conn, err := pool.Acquire(ctx)
 		if err != nil {
 			b.board.Connection(func(c *status.Connection) { c.State = status.DBUnavailable })
-			b.stop("database", "no connection: "+err.Error())
+			b.falter("database", "no connection: "+err.Error(), err)
 			if isRefused(err) {
 				return &ConfigError{Variable: "DATABASE_URL", Text: err.Error()}
 			}
@@ -200,7 +204,7 @@ func (b *Bridge) stand(ctx context.Context, sf *salesforce.Client, l *lease) (*d
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case err != nil:
-			b.stop("database", err.Error())
+			b.falter("database", err.Error(), err)
 			b.board.Connection(func(c *status.Connection) { c.State = status.DBUnavailable })
 			shown = false
 		case ok:
@@ -250,10 +254,7 @@ func (w *worker) seen(until *time.Time, now time.Time) bool {
 // ready takes all stops back: a process that stands by is as ready as it can be,
 // so that two of them can be rolled out one after the other.
 func (b *Bridge) ready() {
-	_, stops := b.board.Ready()
-	for _, s := range stops {
-		b.board.Go(s.Part)
-	}
+	b.board.GoAll()
 }
 
 // hold runs sessions under the lease, a new one whenever the mappings change. The
@@ -337,8 +338,27 @@ func newSalesforce(cfg *config.Config, log zerolog.Logger, allow func() error, l
 
 func (b *Bridge) stop(part, reason string) {
 	if b.board.Stop(part, reason) {
-		b.log.Error().Str("component", "bridge").Str("event", "flow_stopped").Str("part", part).Str("reason", reason).Msg("stopped")
+		b.tellStop(part, reason)
 	}
+}
+
+// falter is stop for what heals by itself, unless err needs a person: it is a stop once
+// it has lasted.
+func (b *Bridge) falter(part, reason string, err error) {
+	if !heals(err) {
+		b.stop(part, reason)
+		return
+	}
+	switch begun, news := b.board.Falter(part, reason); {
+	case begun:
+		b.log.Warn().Str("component", "bridge").Str("event", "flow_falters").Str("part", part).Str("reason", reason).Msg("failed, and is tried again")
+	case news:
+		b.tellStop(part, reason)
+	}
+}
+
+func (b *Bridge) tellStop(part, reason string) {
+	b.log.Error().Str("component", "bridge").Str("event", "flow_stopped").Str("part", part).Str("reason", reason).Msg("stopped")
 }
 
 func (b *Bridge) resume(part string) {

@@ -64,7 +64,7 @@ func (s *session) hydrate(ctx context.Context) error {
 			}
 			failures++
 			wait = max(wait, retry.Delay(failures, time.Second, time.Minute))
-			s.stop("read back", "marked records cannot be read: "+err.Error())
+			s.falter("read back", "marked records cannot be read: "+err.Error(), err)
 			s.log.Warn().Str("component", "poll").Str("event", "read_back_failed").Err(err).Int("attempt", failures).Dur("wait_ms", wait).Msg("reading back failed")
 		}
 		timer.Reset(wait)

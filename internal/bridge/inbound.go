@@ -222,7 +222,7 @@ func (in *inbound) applyAll(ctx context.Context) {
 		err := retry.Forever(ctx, log, "apply", func(error) bool { return true }, func(ctx context.Context) error {
 			err := in.apply(ctx, w)
 			if err != nil && ctx.Err() == nil {
-				in.s.stop("inbound", "events cannot be stored: "+err.Error())
+				in.s.falter("inbound", "events cannot be stored: "+err.Error(), err)
 				in.s.doubtTables(err)
 			}
 			return err

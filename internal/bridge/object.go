@@ -108,7 +108,7 @@ func (s *session) firstLoad(ctx context.Context, o *object, log zerolog.Logger) 
 		patient = true
 		s.salesforce(err)
 		if err != nil && ctx.Err() == nil {
-			s.stop(o.cfg.Name, "load: "+err.Error())
+			s.falter(o.cfg.Name, "load: "+err.Error(), err)
 		}
 		return err
 	})
@@ -403,7 +403,7 @@ func (s *session) pollFailed(o *object, log zerolog.Logger, err error, attempt i
 	if salesforce.ClassOf(err) == salesforce.Permanent && !isDatabase(err) {
 		s.state(o, status.MappingError)
 	}
-	s.stop(o.cfg.Name, "poll: "+err.Error())
+	s.falter(o.cfg.Name, "poll: "+err.Error(), err)
 	log.Warn().Str("event", "poll_failed").Err(err).Int("attempt", attempt).Dur("wait_ms", wait).Msg("poll failed")
 }
 
@@ -438,10 +438,10 @@ func (o *object) shown(state string) string {
 }
 
 // heals reports whether waiting can help: everything but a refusal by
-// Salesforce that depends on the object or the user's rights.
+// Salesforce that depends on the object or the user's rights, and wrong settings.
 func heals(err error) bool {
 	var me *mappingError
-	if errors.As(err, &me) {
+	if errors.As(err, &me) || errors.As(err, new(*ConfigError)) {
 		return false
 	}
 	return isDatabase(err) || salesforce.ClassOf(err) != salesforce.Permanent

@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"errors"
 
 	"golang.org/x/sync/errgroup"
 
@@ -30,10 +29,9 @@ func (b *Bridge) offer(ctx context.Context) error {
 		Retry:  func(context.Context, []string) (int64, error) { return 0, nil },
 		Ignore: func(context.Context, []string) (int64, error) { return 0, nil },
 	})
+	g.Go(func() error { return b.sample(ctx) })
 	g.Go(func() error {
-		return ignoreEnd(ctx, retry.Forever(ctx, b.log.With().Str("component", "bridge").Logger(), "login", func(err error) bool {
-			return !errors.As(err, new(*ConfigError)) && heals(err)
-		}, func(ctx context.Context) error {
+		return ignoreEnd(ctx, retry.Forever(ctx, b.log.With().Str("component", "bridge").Logger(), "login", heals, func(ctx context.Context) error {
 			_, err := b.introduce(ctx, sf)
 			return err
 		}))
@@ -50,7 +48,7 @@ func (b *Bridge) introduce(ctx context.Context, sf *salesforce.Client) (sess sal
 			state, err = status.Unauthorized, ce
 		}
 		b.board.Connection(func(c *status.Connection) { c.State = state })
-		b.stop("salesforce", err.Error())
+		b.falter("salesforce", err.Error(), err)
 		return sess, err
 	}
 	b.resume("salesforce")

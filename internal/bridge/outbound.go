@@ -33,8 +33,10 @@ func (d sender) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 		case f.Code == salesforce.CodeRequestLimit && !passes(err):
 			d.s.stop("outbound", "the org's API limit is used up")
 		case f.Code == outbox.CodeInternal && len(call.Records) == 1: // most likely of what is in that record
-		case f.Class == outbox.Transient && f.Code != salesforce.CodeLocked, f.Class == outbox.Limit:
+		case f.Class == outbox.Limit && !passes(err):
 			d.s.stop("outbound", f.Error())
+		case f.Class == outbox.Transient && f.Code != salesforce.CodeLocked, f.Class == outbox.Limit:
+			d.s.falter("outbound", f.Error(), err)
 		}
 		return nil, f
 	}

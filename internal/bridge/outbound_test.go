@@ -153,15 +153,15 @@ func TestInternalErrorOfOneRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := sender{newSession(New(scheduleConfig(), "test", zerolog.Nop()), nil, client)}
+	var log bytes.Buffer
+	d := sender{newSession(New(scheduleConfig(), "test", zerolog.New(&log)), nil, client)}
 	sf.Fault(org.Fault{Path: "/composite", Verb: org.Reject, Status: 500, Body: `[{"message":"An unexpected error occurred.","errorCode":"UNKNOWN_EXCEPTION"}]`})
 	call := outbox.Call{Object: "Account", Op: outbox.Insert}
 	for n := range 2 {
 		call.Records = append(call.Records, outbox.Record{Fields: map[string]any{"Name": "n"}})
 		_, err := d.Send(t.Context(), call)
-		ready, stops := d.s.board.Ready()
-		if stopped := slices.ContainsFunc(stops, func(s status.Stop) bool { return s.Part == "outbound" }); err == nil || stopped != (n > 0) {
-			t.Errorf("%d records: %v, ready %t, stops %+v", n+1, err, ready, stops)
+		if falters := strings.Contains(log.String(), `"event":"flow_falters","part":"outbound"`); err == nil || falters != (n > 0) {
+			t.Errorf("%d records: %v, told %s", n+1, err, log.String())
 		}
 	}
 }

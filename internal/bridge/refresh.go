@@ -44,7 +44,7 @@ func (s *session) refresh(ctx context.Context, listener *outbox.Listener) error 
 		case ctx.Err() != nil:
 			return nil // it failed because it was to end
 		case err != nil:
-			s.stop("database", err.Error())
+			s.falter("database", err.Error(), err)
 		default:
 			s.resume("database")
 		}

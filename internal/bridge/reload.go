@@ -43,7 +43,7 @@ func (s *session) reloads(ctx context.Context) error {
 	for ctx.Err() == nil {
 		names, err := s.reloadRequests(ctx)
 		if err != nil && ctx.Err() == nil {
-			s.stop("database", err.Error())
+			s.falter("database", err.Error(), err)
 		}
 		for _, o := range s.objects {
 			if busy[o] || !slices.Contains(names, o.cfg.Name) {

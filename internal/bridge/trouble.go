@@ -45,7 +45,7 @@ func (s *session) stalled(err error) {
 		s.resume("outbound")
 	case errors.As(err, &f) && f.Code != outbox.CodeInternal:
 	default:
-		s.stop("outbound", stallReason(err))
+		s.falter("outbound", stallReason(err), err)
 	}
 }
 

@@ -31,10 +31,15 @@ type Stop struct {
 // stopped is a stop, and what was last told of it.
 type stopped struct {
 	Stop
+	from   time.Time // it counts from then on
 	told   string
 	toldAt time.Time
 	times  int
 }
+
+// Grace is how long a part that heals by itself, as a rule, may falter before that is
+// a stop.
+const Grace = 5 * time.Second
 
 // Errors that name a port or a time differ each time, so that after the first few
 // another reason of a stop is not news for a while.
@@ -86,27 +91,70 @@ func (b *Board) Object(name string, fn func(*Object)) {
 // for the log: the stop is, and a few other reasons, then one a minute. Whoever halts says so
 // again at each attempt, so the last reason is told in the end.
 func (b *Board) Stop(part, reason string) (news bool) {
+	_, news = b.halt(part, reason, 0)
+	return news
+}
+
+// Falter is Stop for what heals by itself as a rule: it is a stop only once it has
+// lasted for [Grace]. It reports whether it has just begun, and else whether it is news
+// as a stop; see [Board.Outlasted].
+func (b *Board) Falter(part, reason string) (begun, news bool) {
+	return b.halt(part, reason, Grace)
+}
+
+func (b *Board) halt(part, reason string, grace time.Duration) (begun, news bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
 	key := strings.ToLower(part)
 	s, ok := b.stops[key]
 	if !ok {
-		s = stopped{Stop: Stop{Part: part, Since: now}}
+		s = stopped{Stop: Stop{Part: part, Since: now}, from: now.Add(grace)}
+	}
+	if grace == 0 && s.from.After(now) {
+		s.from = now
 	}
 	if s.Reason != reason {
 		s.Reason = reason
 		b.wake()
 	}
-	if !ok || s.told != reason && (s.times < firstFew || now.Sub(s.toldAt) >= quiet) {
-		s.told, s.toldAt, news = reason, now, true
-		s.times++
-	}
+	news = s.news(now)
 	b.stops[key] = s
-	return news
+	return !ok, news
 }
 
-// Go takes a stop back and reports whether there was one, and for how long.
+// news reports whether the stop is to be told now, with the reason that it has.
+func (s *stopped) news(now time.Time) bool {
+	known := s.times > 0 && (s.told == s.Reason || s.times >= firstFew && now.Sub(s.toldAt) < quiet)
+	if known || s.from.After(now) {
+		return false
+	}
+	s.told, s.toldAt = s.Reason, now
+	s.times++
+	return true
+}
+
+// Outlasted returns the stops that have become such since the last call, as nobody took
+// them back in time: whoever falters may say nothing more for minutes. Whoever runs the
+// process tells them, and asks every second or so.
+func (b *Board) Outlasted() (stops []Stop) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	for key, s := range b.stops {
+		if s.times == 0 && s.news(now) {
+			b.stops[key] = s
+			stops = append(stops, s.Stop)
+		}
+	}
+	if len(stops) > 0 {
+		b.wake()
+	}
+	return stops
+}
+
+// Go takes a stop back and reports whether there was one, and for how long. What has
+// only faltered was none.
 func (b *Board) Go(part string) (was bool, after time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -117,7 +165,15 @@ func (b *Board) Go(part string) (was bool, after time.Duration) {
 	}
 	delete(b.stops, key)
 	b.wake()
-	return true, time.Since(s.Since)
+	return s.times > 0, time.Since(s.Since)
+}
+
+// GoAll takes all stops back.
+func (b *Board) GoAll() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.stops)
+	b.wake()
 }
 
 // Ready reports whether both directions flow, and what has stopped otherwise,
@@ -125,9 +181,12 @@ func (b *Board) Go(part string) (was bool, after time.Duration) {
 func (b *Board) Ready() (bool, []Stop) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	now := time.Now()
 	stops := make([]Stop, 0, len(b.stops))
 	for _, s := range b.stops {
-		stops = append(stops, s.Stop)
+		if !s.from.After(now) {
+			stops = append(stops, s.Stop)
+		}
 	}
 	slices.SortFunc(stops, func(x, y Stop) int { return strings.Compare(x.Part, y.Part) })
 	return len(stops) == 0, stops

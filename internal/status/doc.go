@@ -13,6 +13,8 @@
 // [Board.Stop] and takes it back with [Board.Go]. A board without stops is
 // ready; [Board.Ready] gives the reasons otherwise. Nothing else decides
 // readiness, so /readyz, the status command and the log cannot disagree.
+// What heals by itself as a rule, such as a request that was not answered, says so with
+// [Board.Falter] instead, and is a stop only once it has lasted for [Grace].
 //
 // # Activity
 //

@@ -26,7 +26,7 @@ func TestPartsAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := regexp.MustCompile(`(?:\b[sS]top\(|part := )"([a-z ]+)"`)
+	stop := regexp.MustCompile(`(?:\b(?:[sS]top|falter)\(|part := )"([a-z ]+)"`)
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
