@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/rs/zerolog"
 )
 
 //go:embed sql/park.sql
@@ -170,7 +171,8 @@ func (s *Sink) attempt(ctx context.Context, tx pgx.Tx, records set) (Result, err
 // park records a refusal, and has the record read again later: what a
 // constraint refused may be fine once another row has changed, and what a
 // column refused once the column has. A parent that is missing is usually on
-// its way, and a row that has the record's key about to go or to get another.
+// its way, and a row that has the record's key about to go or to get another. So
+// the first refusal may heal by itself.
 func (s *Sink) park(ctx context.Context, tx pgx.Tx, object, sfid, code, message string) error {
 	wait := parkedFor
 	if code == codeForeignKey || code == codeUnique {
@@ -179,10 +181,15 @@ func (s *Sink) park(ctx context.Context, tx pgx.Tx, object, sfid, code, message 
 	if _, err := tx.Exec(ctx, parkMarkSQL, s.schema, object, sfid, ReasonParked, wait.Seconds()); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, parkSQL, s.schema, object, sfid, code, message); err != nil {
+	var attempts int
+	if err := tx.QueryRow(ctx, parkSQL, s.schema, object, sfid, code, message).Scan(&attempts); err != nil {
 		return err
 	}
-	s.log.Error().Str("event", "read_parked").Str("object", object).Str("sfid", sfid).Str("code", code).
+	level := zerolog.WarnLevel
+	if attempts > 1 {
+		level = zerolog.ErrorLevel
+	}
+	s.log.WithLevel(level).Str("event", "read_parked").Str("object", object).Str("sfid", sfid).Str("code", code).
 		Msg("Postgres refuses the record")
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/rs/zerolog"
 )
 
 func TestApplyParks(t *testing.T) {
@@ -14,6 +15,15 @@ func TestApplyParks(t *testing.T) {
 	t.Run("OneRecordAmongMany", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, account())
+		var log strings.Builder
+		b.sink.log = zerolog.New(&log)
+		told := func(warnings, errors int) {
+			t.Helper()
+			text := log.String()
+			if w, e := strings.Count(text, `"level":"warn","event":"read_parked"`), strings.Count(text, `"level":"error","event":"read_parked"`); w != warnings || e != errors {
+				t.Errorf("%d warnings and %d errors, want %d and %d", w, e, warnings, errors)
+			}
+		}
 		secret := strings.Repeat("secret", 20)
 		var changes []Change
 		for i := range 50 {
@@ -26,6 +36,7 @@ func TestApplyParks(t *testing.T) {
 			Changes: changes, Marks: []Mark{{Object: "Account", SFID: id(99), Reason: "x"}},
 			Positions: []Position{{Channel: "c", ReplayID: 5}},
 		})
+		told(3, 0)
 		b.want("5", `SELECT replay_id FROM hcbridge.position`)
 		b.want("22001,22021,22P02", `SELECT string_agg(code, ',' ORDER BY sfid) FROM hcbridge.read_error`)
 		b.want("0", `SELECT count(*) FROM hcbridge.read_error WHERE message LIKE '%secret%' OR message = ''`)
@@ -33,6 +44,7 @@ func TestApplyParks(t *testing.T) {
 
 		b.applyChanges(Result{Parked: 1}, b.change(Event, 13, at(2), "Name", secret))
 		b.want("2", `SELECT attempts FROM hcbridge.read_error WHERE sfid = $1`, id(13))
+		told(3, 1)
 		b.applyChanges(Result{Inserted: 1, Unchanged: 1}, b.change(Event, 13, at(3), "Name", "short"), b.remove(14))
 		b.want("1", `SELECT count(*) FROM hcbridge.read_error`)
 	})

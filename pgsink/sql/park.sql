@@ -8,3 +8,4 @@ SET code = excluded.code,
     ignored = e.ignored AND (e.code, e.message) IS NOT DISTINCT FROM (excluded.code, excluded.message),
     at = now(),
     attempts = e.attempts + 1
+RETURNING e.attempts
