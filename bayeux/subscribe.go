@@ -7,6 +7,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"github.com/rs/zerolog"
 )
 
 const (
@@ -179,7 +181,11 @@ func (s *session) answered(reply *meta, t *turn) {
 func (s *session) accepted(m *member, t *turn) {
 	m.state, m.failures, m.again = live, 0, 0
 	s.showChannels()
-	s.log.Info().Str("event", "subscribed").Str("channel", m.Channel).Msg("subscribed")
+	level := zerolog.InfoLevel
+	if m.Quiet {
+		level = zerolog.DebugLevel
+	}
+	s.log.WithLevel(level).Str("event", "subscribed").Str("channel", m.Channel).Msg("subscribed")
 	if m.Confirmed != nil {
 		t.hooks = append(t.hooks, m.Confirmed)
 	}

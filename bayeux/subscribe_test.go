@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rs/zerolog"
 )
 
 func TestSubscribe(t *testing.T) {
@@ -40,6 +42,25 @@ func TestSubscribe(t *testing.T) {
 				t.Errorf("%d handshakes, want the session kept", n)
 			}
 		})
+	})
+
+	t.Run("TellsOfAChannelAskedForAgainAndAgainOnce", func(t *testing.T) {
+		t.Parallel()
+		var log strings.Builder
+		bubble(t, func(b *bundle) {
+			b.subscribe()
+			b.run(time.Second)
+			for range 3 {
+				b.client.Subscribe(Subscription{Channel: topic, From: b.from, Quiet: true})
+				b.pass(time.Second)
+			}
+			level := func(name string) int {
+				return strings.Count(log.String(), fmt.Sprintf(`"level":%q,"component":"bayeux","event":"subscribed"`, name))
+			}
+			if info, debug := level("info"), level("debug"); info != 1 || debug != 3 {
+				t.Errorf("%d times at info and %d at debug, want 1 and 3:\n%s", info, debug, log.String())
+			}
+		}, WithLogger(zerolog.New(&log)))
 	})
 
 	t.Run("DropsOneChannelAndKeepsTheOthers", func(t *testing.T) {

@@ -40,6 +40,10 @@ type Subscription struct {
 	// before the first event of the channel is delivered. Its context has at
 	// most 30 s. May be nil.
 	Confirmed func(ctx context.Context)
+
+	// Quiet says that the channel is subscribed again and again, so that it is
+	// no news when it is.
+	Quiet bool
 }
 
 // Verdict is what to do about a refused subscription.

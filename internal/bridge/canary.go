@@ -30,7 +30,7 @@ func (st *stream) canary(ctx context.Context) error {
 	switch {
 	case err == nil:
 		st.canaryID = id
-		st.sing()
+		st.sing(false)
 		st.dog.useCanary(true, time.Now())
 	case salesforce.ClassOf(err) == salesforce.Permanent:
 		st.caged = true
@@ -60,12 +60,14 @@ func (st *stream) noCanary(err error) {
 		Msg("no permission for StreamingChannel: a mute stream is noticed by writes and polls only")
 }
 
-// sing asks for the canary. A subscription that replaces another is served from
-// its beginning.
-func (st *stream) sing() {
+// sing asks for the canary, again or for the first time. A subscription that replaces
+// another is served from its beginning: from now on it would bring nothing, unless a
+// canary were made for each, by an API call.
+func (st *stream) sing(again bool) {
 	st.client.Subscribe(bayeux.Subscription{
 		Channel: canaryChannel,
 		From:    func() int64 { return bayeux.FromAll },
+		Quiet:   again,
 		Refused: func(_ context.Context, err *bayeux.Error) bayeux.Verdict {
 			if err.Busy() || err.LimitExceeded() || err.TooLarge() || err.NoReply() {
 				return bayeux.Retry

@@ -94,7 +94,7 @@ func (st *stream) watch(ctx context.Context) {
 	}
 	todo := st.dog.tick(time.Now(), connected)
 	if todo.probe {
-		st.sing()
+		st.sing(true)
 	}
 	if todo.push {
 		st.push(ctx)
