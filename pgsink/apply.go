@@ -182,6 +182,11 @@ func (s *Sink) after(p *plan) []step {
 	if _, last := p.marksInOrder(); len(last) > 0 {
 		steps = append(steps, step{sql: markSQL, args: s.markArgs(last)})
 	}
+	for _, g := range p.groups {
+		if ids := g.deletions(); len(ids) > 0 {
+			steps = append(steps, step{sql: visibleSQL, args: []any{s.schema, g.table.Object, ids}})
+		}
+	}
 	if len(p.echoes) > 0 {
 		steps = append(steps, step{sql: fmt.Sprintf(echoSQL, quote(s.schema, "_trigger_log_echo")), args: []any{p.echoes}})
 	}
@@ -327,6 +332,16 @@ func (g *group) statement() (string, []any) {
 		first = append(first, has)
 	}
 	return g.text(), slices.Concat(first, arrays[1:])
+}
+
+// deletions are the ids of the records that the group deletes.
+func (g *group) deletions() (sfids []string) {
+	for _, it := range g.items {
+		if it.kind == Delete {
+			sfids = append(sfids, it.row.SFID)
+		}
+	}
+	return sfids
 }
 
 // arrays are the ids of a group's records and their values, one array per

@@ -186,6 +186,22 @@ func TestApply(t *testing.T) {
 		b.applyChanges(Result{Inserted: 1}, b.change(Event, 2, at(1)))
 	})
 
+	// What is deleted is no record that cannot be seen any more.
+	t.Run("ForgetsThatWhatItDeletesWasInvisible", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, account())
+		b.applyChanges(Result{Inserted: 3}, b.change(Event, 1, at(1)), b.change(Event, 2, at(1)), b.change(Event, 3, at(1)))
+		if err := b.sink.NoteInvisible(t.Context(), "Account", []string{id(1), id(2), id(3), id(4)}, at(2)); err != nil {
+			t.Fatal(err)
+		}
+		b.applyChanges(Result{Deleted: 1, Updated: 1}, b.remove(1), b.change(Event, 2, at(2), "Name", "x"))
+		b.want(id(2)+" "+id(3)+" "+id(4), `SELECT string_agg(sfid, ' ' ORDER BY sfid) FROM hcbridge.invisible`)
+		if err := b.sink.Bury(t.Context(), "Account", []string{id(4)}); err != nil {
+			t.Fatal(err)
+		}
+		b.want(id(2)+" "+id(3), `SELECT string_agg(sfid, ' ' ORDER BY sfid) FROM hcbridge.invisible`)
+	})
+
 	// Fault 40: what the app refers to by the row's id is found again.
 	t.Run("GivesARecordThatComesBackTheIDThatItsRowHad", func(t *testing.T) {
 		t.Parallel()

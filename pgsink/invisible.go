@@ -12,6 +12,10 @@ import (
 //go:embed sql/reappeared.sql
 var reappearedSQL string
 
+// visibleSQL takes back what is noted of records that were seen, or are known to be
+// deleted.
+const visibleSQL = `DELETE FROM hcbridge.invisible WHERE schema = $1 AND object = $2 AND sfid = ANY ($3::text[])`
+
 // Invisible is the rows of an object whose record Salesforce neither shows nor
 // calls deleted.
 type Invisible struct {
@@ -77,7 +81,7 @@ func (s *Sink) Visible(ctx context.Context, object string, sfids []string) error
 	if len(sfids) == 0 {
 		return nil
 	}
-	if _, err := s.pool.Exec(ctx, `DELETE FROM hcbridge.invisible WHERE schema = $1 AND object = $2 AND sfid = ANY ($3::text[])`, s.schema, object, sfids); err != nil {
+	if _, err := s.pool.Exec(ctx, visibleSQL, s.schema, object, sfids); err != nil {
 		return fmt.Errorf("pgsink: invisible records of %s: %w", object, err)
 	}
 	return nil
