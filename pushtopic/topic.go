@@ -208,11 +208,12 @@ func (s Spec) topic(bridge string) Topic {
 	}
 }
 
-// matches reports whether t is as want says, but for its id, its description and
-// the spaces in its query.
+// matches reports whether t is as want says, but for its id, its description, and
+// the spaces and the order of the fields in its query: a describe may list them in
+// another order after a release.
 func (t Topic) matches(want Topic) bool {
 	t.ID, t.Description = want.ID, want.Description
-	if compact(t.Query) == compact(want.Query) {
+	if sorted(t.Query) == sorted(want.Query) {
 		t.Query = want.Query
 	}
 	return t == want
@@ -224,6 +225,18 @@ func (t Topic) tellsAll(object string) bool {
 	_, from, _ := strings.Cut(strings.ToLower(compact(t.Query)), " from ")
 	return from == strings.ToLower(object) && t.IsActive && t.NotifyForFields == "All" &&
 		t.NotifyForOperationCreate && t.NotifyForOperationUpdate && t.NotifyForOperationDelete && t.NotifyForOperationUndelete
+}
+
+// sorted is a query with its fields in alphabetical order.
+func sorted(query string) string {
+	query = compact(query)
+	list, rest, ok := strings.Cut(strings.TrimPrefix(query, "SELECT "), " FROM ")
+	if !ok {
+		return query
+	}
+	fields := strings.Split(list, ",")
+	slices.Sort(fields)
+	return "SELECT " + strings.Join(fields, ",") + " FROM " + rest
 }
 
 func compact(query string) string {

@@ -117,6 +117,12 @@ func TestEnsure(t *testing.T) {
 		if action != Kept || topic.ID != want.ID || fmt.Sprint(o.calls) != "[find create find]" {
 			t.Errorf("%s %+v, calls %v", action, topic, o.calls)
 		}
+		// A describe may list the fields in another order.
+		o.topics[0].Query = "SELECT Gone__c, Id, Name, SystemModstamp FROM Account"
+		topic, _, action = ensure(t, o)
+		if action != Kept || topic != o.topics[0] || fmt.Sprint(o.calls) != "[find create find find]" {
+			t.Errorf("%s %+v, calls %v", action, topic, o.calls)
+		}
 		text, err := json.Marshal(o.topics[0])
 		if err != nil || !strings.Contains(string(text), `"ApiVersion":64,"IsActive":true,"NotifyForFields":"All","NotifyForOperationCreate":true`) {
 			t.Errorf("JSON form is %s, %v", text, err)
@@ -128,6 +134,8 @@ func TestEnsure(t *testing.T) {
 		for i, change := range []func(*Topic){
 			func(t *Topic) { t.IsActive = false },
 			func(t *Topic) { t.Query = "SELECT Id FROM Account" },
+			func(t *Topic) { t.Query = strings.Replace(t.Query, "Name", "Id", 1) },
+			func(t *Topic) { t.Query += " WHERE Name = 'a,b'" },
 			func(t *Topic) { t.NotifyForFields = "Referenced" },
 			func(t *Topic) { t.NotifyForOperationCreate = false },
 			func(t *Topic) { t.NotifyForOperationUpdate = false },
