@@ -32,7 +32,7 @@ func TestPollFalters(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				var log strings.Builder
-				b := New(scheduleConfig(), "test", zerolog.New(&log))
+				b := New(scheduleConfig(), "test", zerolog.New(zerolog.SyncWriter(&log)))
 				b.board.Go("start")
 				s := &session{Bridge: b}
 				o := &object{mapping: &mapping{cfg: config.Object{Name: "Account"}}}
