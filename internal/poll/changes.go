@@ -71,9 +71,12 @@ func (r *Reader) Poll(ctx context.Context, o Object, p Pace, ask Ask) (found Fou
 	var first *salesforce.Page
 	var gone *deletes
 	var updated *salesforce.UpdatedRecords
-	g, gctx := errgroup.WithContext(salesforce.Together(ctx))
+	// One that fails does not end the others: where requests are kept back, one of them may be
+	// that which finds out whether Salesforce takes them again.
+	var g errgroup.Group
+	gctx := salesforce.Together(ctx)
 	if ask.Alone {
-		g, gctx = errgroup.WithContext(ctx)
+		gctx = ctx
 	}
 	g.Go(func() (err error) {
 		first, err = r.sf.Query(gctx, o.window("SystemModstamp >= "+soqlTime(w.from[w.deepest])), salesforce.QueryOpts{All: o.Deletes})

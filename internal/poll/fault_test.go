@@ -376,3 +376,29 @@ func TestLateChangeInASecond(t *testing.T) {
 		})
 	}
 }
+
+// A request of a poll that fails does not end the others: while requests are kept back, one of
+// them may be the only one in ten minutes that finds out whether Salesforce takes them again.
+func TestPollEndsNoOtherRequest(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.load()
+	held := b.sf.Fault(org.Fault{Path: "/query", Verb: org.Hold})
+	refused := b.sf.Fault(org.Fault{Path: "/deleted", Verb: org.Reject, Status: 403, Body: `[{"message":"no","errorCode":"REQUEST_LIMIT_EXCEEDED"}]`})
+	over := make(chan error, 1)
+	go func() {
+		_, _, err := b.r.Poll(t.Context(), b.o, Pace{Stretch: 1, Deep: true}, Ask{Wanted: true, Alone: true})
+		over <- err
+	}()
+	b.must(held.Wait(t.Context(), 1))
+	b.must(refused.Wait(t.Context(), 1))
+	select {
+	case err := <-over:
+		t.Fatalf("the poll is over, with a request unanswered: %v", err)
+	case <-time.After(300 * time.Millisecond):
+	}
+	held.Release()
+	if err := <-over; salesforce.CodeOf(err) != salesforce.CodeRequestLimit {
+		t.Errorf("failed with %v", err)
+	}
+}

@@ -1,6 +1,8 @@
 package salesforce
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -58,6 +60,14 @@ func (h *halt) probed(answered bool) {
 	}
 }
 
+// giveUp ends a probe that whoever made it did not wait for. Another is made soon, but no
+// request for each that is given up.
+func (h *halt) giveUp() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.probing, h.until = false, time.Now().Add(h.every/60)
+}
+
 // used reports that the calls of the day are used up.
 func (e *Error) used() bool { return e.Class == Limit && e.Code == CodeRequestLimit && !e.Brief }
 
@@ -75,7 +85,7 @@ func (c *Client) guarded(r request, send func() (*answer, error)) (*answer, erro
 		probe, refused := h.pass(r.op)
 		if refused != nil {
 			for _, p := range probes {
-				p.probed(false)
+				p.giveUp()
 			}
 			return nil, refused
 		}
@@ -87,6 +97,10 @@ func (c *Client) guarded(r request, send func() (*answer, error)) (*answer, erro
 	e, _ := err.(*Error) //nolint:errorlint // it is never wrapped
 	again := e != nil && c.refusedAll(e)
 	for _, h := range probes {
+		if errors.Is(err, context.Canceled) {
+			h.giveUp()
+			continue
+		}
 		h.probed(err == nil || !again && e != nil && e.Code != "" && e.Class != Auth)
 	}
 	return a, err

@@ -1,6 +1,7 @@
 package salesforce
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"sync"
@@ -167,6 +168,31 @@ func TestHaltProbeLost(t *testing.T) {
 	if _, refused := h.pass("query"); refused == nil || time.Until(h.until) < 59*time.Minute {
 		t.Error("not kept back after a lost probe")
 	}
+}
+
+// A probe that its maker gives up does not use up the ten minutes.
+func TestHaltProbeGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t, "http://127.0.0.1:9")
+		c.spent.begin(&Error{Class: Limit, Code: CodeRequestLimit})
+		time.Sleep(probeEvery)
+		sent := 0
+		ask := func(err error) {
+			_, _ = c.guarded(request{op: "query"}, func() (*answer, error) { sent++; return &answer{}, err })
+		}
+		ask(&Error{Class: Transient, Err: context.Canceled})
+		ask(nil)
+		if sent != 1 {
+			t.Errorf("%d requests, want none right after the one that was given up", sent)
+		}
+		time.Sleep(10 * time.Second)
+		ask(nil)
+		ask(nil)
+		if sent != 3 {
+			t.Errorf("%d requests, want the next probe after 10 s, and all after it", sent)
+		}
+	})
 }
 
 // Six hours at the limit cost a request in ten minutes, and what asks each second
