@@ -82,6 +82,21 @@ func Ignore(ctx context.Context, db DB, schema string, ids []int64) (int64, erro
 	return change(ctx, db, schema, "admin_ignore", ids)
 }
 
+// Inherit says that whatever is on its way now was sent by another program, as a user of its
+// own: its creations cannot be looked for as the bridge's are, and a person must, but for
+// those that can be repeated. It returns how many there are. No Worker must have run.
+func Inherit(ctx context.Context, db DB, schema string) (int64, error) {
+	sql, err := adminSQL(schema, "admin_inherit")
+	if err != nil {
+		return 0, err
+	}
+	tag, err := db.Exec(ctx, sql)
+	if err != nil {
+		return 0, fmt.Errorf("outbox: inherit: %w", err)
+	}
+	return tag.RowsAffected(), nil
+}
+
 // adminTexts are the texts that adminSQL has made: the bridge counts each second.
 var adminTexts sync.Map
 

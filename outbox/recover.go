@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,7 +17,7 @@ const recoverPage = 500
 // those requests took effect: deletes are repeatable and become NEW; updates are in
 // doubt, and creations too, unless the answer is in the log, or the row has got a
 // Salesforce id. What is in doubt is looked up by the next runs; without
-// [Config.Finder] plain inserts are parked as FAILED with [CodeInDoubt], and all else
+// [Config.Finder], and where another program had sent them, plain inserts are parked as FAILED with [CodeInDoubt], and all else
 // becomes NEW.
 //
 // Run does this first. It must not run while another process works the log.
@@ -135,6 +136,8 @@ func (w *Worker) orphaned(ctx context.Context, bundles [][]*entry) ([]*result, e
 			i.mark(lost)
 		case e.sfid != "":
 			r.outcome, r.op, r.sfid = accepted, i.op, e.sfid
+		case i.op == Insert && e.inherited():
+			r.outcome, r.op, r.failure = inDoubt, i.op, parked(&Failure{Message: "another program had sent it, as a user of its own"})
 		case w.cfg.Finder != nil:
 			r.outcome, r.op, r.failure = unknown, i.op, lost
 		case i.op == Insert:
@@ -146,6 +149,9 @@ func (w *Worker) orphaned(ctx context.Context, bundles [][]*entry) ([]*result, e
 	}
 	return list, nil
 }
+
+// inherited reports whether another program had sent the entry, see [Inherit].
+func (e *entry) inherited() bool { return strings.HasPrefix(e.message, "INHERITED") }
 
 // mark notes at all entries of an item that it may have taken effect.
 func (i *item) mark(f *Failure) {

@@ -73,3 +73,32 @@ func TestTakenOverDuringAStop(t *testing.T) {
 		t.Errorf("tried %d times", pool.begun)
 	}
 }
+
+// What another program had sent cannot be looked for: nothing of it is sent again before
+// a person says so, but what can be repeated.
+func TestInherited(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(`INSERT INTO salesforce.account (name) VALUES ('plain'); INSERT INTO salesforce.account (name, external_id__c) VALUES ('keyed', 'k')`)
+	b.exec(`UPDATE salesforce._trigger_log SET state = 'PENDING', processed_at = now()`)
+	if n, err := Inherit(t.Context(), b.pool, testSchema); n != 2 || err != nil {
+		t.Fatal(n, err)
+	}
+	b.restart(b.finding(time.Millisecond), withExternalID)
+	if err := b.worker.Recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the other is sent", func() bool { b.tryRun(); return b.live() == "INSERT/FAILED" })
+	b.want("calls", b.sf.sent(), "upsert Account 1")
+	b.want("row", b.one(`SELECT _hc_lastop || (_hc_err::json->>'code') FROM salesforce.account WHERE name = 'plain'`), "FAILED"+CodeInDoubt)
+	if _, err := Retry(t.Context(), b.pool, testSchema, nil); err != nil {
+		t.Fatal(err)
+	}
+	b.drain()
+	b.want("with all", b.live(), "INSERT/FAILED")
+	if _, err := Retry(t.Context(), b.pool, testSchema, []int64{1}); err != nil {
+		t.Fatal(err)
+	}
+	b.done()
+	b.want("calls", b.sf.sent(), "upsert Account 1, insert Account 1")
+}

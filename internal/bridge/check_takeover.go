@@ -105,7 +105,7 @@ func (c *checker) plan(ctx context.Context, conn *pgx.Conn) error {
 	}
 	if pending > 0 {
 		c.warn(takeOver, fmt.Sprintf("%d writes were on their way (PENDING) when they were last seen", pending),
-			"let it finish, if it can; else creations among them are looked for in Salesforce before they are sent again")
+			"let it finish, if it can; else creations among them without an external id are FAILED, IN_DOUBT, and a person must look whether Salesforce has them")
 	}
 	if quiet != nil && time.Duration(*quiet*float64(time.Second)) < atWork {
 		c.warn(takeOver, "something was sent from this log within the last ten minutes: "+from+" seems to be at work on it", "pause or disconnect it: two senders send everything twice")

@@ -19,6 +19,7 @@ import (
 
 	"hcbridge/config"
 	"hcbridge/internal/salesforce"
+	"hcbridge/outbox"
 	"hcbridge/pushtopic"
 )
 
@@ -259,6 +260,11 @@ func Adopt(ctx context.Context, pool *pgxpool.Pool, schema string, dismiss bool)
 				return err
 			}
 			return tx.QueryRow(ctx, fmt.Sprintf(dismissAllSQL, log, archive)).Scan(&a.Dismissed)
+		}
+		if a.Reason == fromHeroku {
+			if _, err := outbox.Inherit(ctx, tx, schema); err != nil {
+				return err
+			}
 		}
 		return tx.QueryRow(ctx, "SELECT count(*) FROM "+log+" WHERE state IN ('NEW', 'PENDING')").Scan(&a.Waiting)
 	})

@@ -34,10 +34,13 @@ func belongs(ctx context.Context, pool pgPool, schema, orgID string) (unsafe str
 	case m.Ours:
 		return "the rows of this schema come from a bridge whose own schema, hcbridge, is not here: this is a copy, or was restored in part", nil
 	case m.Exists:
-		return "the rows of this schema come from Heroku Connect, which may still be at work on it", nil
+		return fromHeroku, nil
 	}
 	return "", nil
 }
+
+// fromHeroku is why nothing is sent of a log that Heroku Connect has kept.
+const fromHeroku = "the rows of this schema come from Heroku Connect, which may still be at work on it"
 
 func otherOrg(schema, has, wants string) *ConfigError {
 	return &ConfigError{Variable: "HC_SCHEMA", Text: fmt.Sprintf("schema %s belongs to org %s, but the user logs in to org %s: use another schema or the other org's user", schema, has, wants)}

@@ -43,6 +43,11 @@ func TestTakeOver(t *testing.T) {
 	if n := r.Count(`SELECT count(*) FROM salesforce._trigger_log WHERE state = 'NEW'`); n != 50 {
 		t.Fatalf("%d unsent entries, want 50", n)
 	}
+	// It was on its way when Heroku Connect was stopped, and took effect.
+	r.Exec(`INSERT INTO salesforce.contact (lastname) VALUES ('New on its way')`)
+	r.Exec(`UPDATE salesforce._trigger_log SET state = 'PENDING' WHERE id = (SELECT max(id) FROM salesforce._trigger_log)`)
+	_, err := r.SF.As(org.DefaultOther).Insert("Contact", map[string]any{"LastName": "New on its way"})
+	r.Must(err)
 	dump := filepath.Join(t.TempDir(), "before.dump")
 	r.tool("pg_dump", "--dbname="+r.URL, "--format=custom", "--schema-only", "--schema=salesforce", "--file="+dump)
 	before, contacts, catalog := r.rows("account"), r.rows("contact"), r.catalog()
@@ -93,11 +98,17 @@ func TestTakeOver(t *testing.T) {
 
 	// A change while it waits is captured by our triggers.
 	r.Exec(`UPDATE salesforce.account SET phone = 'while' WHERE external_id__c = 'a-50'`)
-	r.ran(0, []string{"adopt"}, "Heroku Connect", "51 entries are sent")
-	r.is("sent", 3, `SELECT count(*) FROM salesforce._trigger_log`)
+	r.ran(0, []string{"adopt"}, "Heroku Connect", "52 entries are sent")
+	r.is("sent", 4, `SELECT count(*) FROM salesforce._trigger_log`)
 	r.ran(0, []string{"errors"}, "Required fields are missing", "SELECT \"salesforce\".\"hc_capture_insert_from_row\"(hstore(t.*), 'contact')")
-	if n := r.Count(`SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED'`); n != 3 {
-		t.Errorf("%d entries are FAILED, want 3", n)
+	if n := r.Count(`SELECT count(*) FROM salesforce._trigger_log WHERE state = 'FAILED'`); n != 4 {
+		t.Errorf("%d entries are FAILED, want 4", n)
+	}
+	if n := r.having("Contact", "LastName", "New on its way"); n != 1 {
+		t.Errorf("what was on its way: %d records", n)
+	}
+	if n := r.Count(`SELECT count(*) FROM salesforce.contact WHERE lastname = 'New on its way' AND (sfid IS NULL) = (_hc_lastop = 'FAILED' AND _hc_err::json->>'code' = 'IN_DOUBT')`); n != 2 {
+		t.Errorf("what was on its way: %d rows tell what became of it", n)
 	}
 	for n := 1; n <= 20; n++ {
 		if c := r.having("Account", "Name", fmt.Sprintf("New %d", n)); c != 1 {
@@ -107,7 +118,7 @@ func TestTakeOver(t *testing.T) {
 	if n := r.having("Contact", "Title", "refused"); n != 0 {
 		t.Errorf("%d of what had failed was sent", n)
 	}
-	if n := len(r.SF.Records("Contact")); n != 1000-5+10-3 { // three went with their accounts
+	if n := len(r.SF.Records("Contact")); n != 1000-5+10-3+1 { // three went with their accounts
 		t.Errorf("%d contacts", n)
 	}
 	if record, _ := r.SF.Get("Account", accounts[1].ID); !strings.HasPrefix(fmt.Sprint(r.value("Account", record, "Phone")), "555-") {
@@ -132,7 +143,7 @@ func TestTakeOver(t *testing.T) {
 	r.sent("Title", "at Renamed there")
 	r.Exec(`UPDATE salesforce.account SET name = 'Renamed here' WHERE external_id__c = 'a-8'`)
 	r.sent("Title", "at Renamed here")
-	if r.Count(`SELECT count(*) FROM public.big_accounts`) == 0 || r.Count(`SELECT count(*) FROM public.failures`) != 3 {
+	if r.Count(`SELECT count(*) FROM public.big_accounts`) == 0 || r.Count(`SELECT count(*) FROM public.failures`) != 4 {
 		t.Error("a view is empty")
 	}
 	if n := r.Count(`SELECT count(*) FROM pg_indexes WHERE indexname = 'my_account_name'`); n != 1 {
