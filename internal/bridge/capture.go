@@ -173,9 +173,7 @@ func (st *stream) listen(o *object, positions map[string]pgsink.Position) {
 	ch := st.channel(name)
 	if ch == nil {
 		ch = &channel{name: name, obj: o, kind: changeKind, accepted: positions[name].ReplayID}
-		st.mu.Lock()
-		st.channels[name] = ch
-		st.mu.Unlock()
+		st.add(ch, positions[name])
 	}
 	if !ch.want(true) {
 		st.subscribe(ch)

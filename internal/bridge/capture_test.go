@@ -11,6 +11,7 @@ import (
 	"hcbridge/bayeux"
 	"hcbridge/config"
 	"hcbridge/internal/salesforce"
+	"hcbridge/internal/status"
 	"hcbridge/pgsink"
 )
 
@@ -149,6 +150,37 @@ func TestDecideChange(t *testing.T) {
 			t.Errorf("%v, %v", events, err)
 		}
 	})
+}
+
+// Before anything comes after a start, the last event is that of before.
+func TestLastEventOfBefore(t *testing.T) {
+	t.Parallel()
+	s := &session{Bridge: New(&config.Config{}, "test", zerolog.Nop())}
+	st := &stream{s: s, channels: map[string]*channel{}}
+	before := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	last := func(object string) *time.Time {
+		for _, o := range s.board.Snapshot().Objects {
+			if o.Object == object {
+				return o.LastEventAt
+			}
+		}
+		return nil
+	}
+	add := func(object string, at time.Time) {
+		ch := &channel{name: "/topic/hc_" + object, obj: newObject(&mapping{cfg: config.Object{Name: object}})}
+		st.add(ch, pgsink.Position{Channel: ch.name, ReplayID: 5, EventAt: at})
+	}
+	add("Account", before)
+	add("Contact", time.Time{})
+	if at := last("Account"); at == nil || !at.Equal(before) || last("Contact") != nil {
+		t.Errorf("last events %v and %v", at, last("Contact"))
+	}
+	now := before.Add(time.Hour)
+	s.board.Object("Account", func(o *status.Object) { o.LastEventAt = &now })
+	add("Account", before) // in the next session
+	if at := last("Account"); at == nil || !at.Equal(now) {
+		t.Errorf("last event %v, want the newest", at)
+	}
 }
 
 // A message of several records stays in one delivery, and what comes again is

@@ -17,6 +17,7 @@ import (
 	"hcbridge/config"
 	"hcbridge/internal/beat"
 	"hcbridge/internal/retry"
+	"hcbridge/internal/status"
 	"hcbridge/pgsink"
 )
 
@@ -182,6 +183,21 @@ func (st *stream) channel(name string) *channel {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return st.channels[name]
+}
+
+// add takes up a channel, and shows of when the last event is that was stored before.
+func (st *stream) add(ch *channel, p pgsink.Position) {
+	st.mu.Lock()
+	st.channels[ch.name] = ch
+	st.mu.Unlock()
+	if p.EventAt.IsZero() {
+		return
+	}
+	st.s.board.Object(ch.obj.cfg.Name, func(b *status.Object) {
+		if b.LastEventAt == nil {
+			b.LastEventAt = &p.EventAt
+		}
+	})
 }
 
 func (st *stream) all() []*channel {

@@ -170,9 +170,7 @@ func (st *stream) ensure(ctx context.Context, api pushtopic.API, o *object, posi
 		if p, ok := positions[name]; ok {
 			ch.topicID, ch.accepted = p.TopicID, p.ReplayID
 		}
-		st.mu.Lock()
-		st.channels[name] = ch
-		st.mu.Unlock()
+		st.add(ch, positions[name])
 	}
 	wanted := ch.want(true)
 	if action != pushtopic.Kept && !(action == pushtopic.Shared && wanted) {
