@@ -113,6 +113,26 @@ func TestHelpHasExamples(t *testing.T) {
 	}
 }
 
+// What the image's health check runs is a command like the others.
+func TestHelpListsEveryCommand(t *testing.T) {
+	t.Parallel()
+	_, stdout, _ := command(t, nil, "--help")
+	for _, c := range (&program{}).root().Commands() {
+		if !strings.Contains(stdout, "\n  "+c.Name()+" ") {
+			t.Errorf("the help does not list %s", c.Name())
+		}
+	}
+}
+
+func TestMany(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]string{0: "0 entries are", 1: "1 entry is", 2: "2 entries are"} {
+		if got := many(n, "entry is", "entries are"); got != want {
+			t.Errorf("%d: %s", n, got)
+		}
+	}
+}
+
 // Without a terminal nothing is coloured, and no bar is drawn.
 func TestNoTerminalNoColours(t *testing.T) {
 	t.Parallel()

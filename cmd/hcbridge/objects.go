@@ -80,7 +80,7 @@ func (p *program) objectTable(list []web.OrgObject) error {
 	p.table([]column{
 		{name: "OBJECT"}, {name: "LABEL", drop: 2, cut: 12}, {name: "TABLE", drop: 1, cut: 16}, {name: "WRITEABLE", drop: 3}, {name: "PUSHTOPIC"}, {name: "MAPPED"},
 	}, rows)
-	p.printf("\n%d objects; hcbridge objects %s shows the fields of one\n", len(list), example(list))
+	p.printf("\n%s; hcbridge objects %s shows the fields of one\n", many(len(list), "object", "objects"), example(list))
 	return nil
 }
 

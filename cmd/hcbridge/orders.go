@@ -82,7 +82,7 @@ func (p *program) approveCommand() *cobra.Command {
 					p.printf("Nothing is held.\n")
 				}
 				for _, a := range list {
-					p.printf("%s: %d entries are released (%s)\n", a.Table, a.Entries, a.Reason)
+					p.printf("%s: %s released (%s)\n", a.Table, many(a.Entries, "entry is", "entries are"), a.Reason)
 				}
 				return nil
 			})
@@ -114,9 +114,9 @@ func (p *program) adoptCommand() *cobra.Command {
 				case a.Reason == "":
 					p.printf("There is nothing to confirm: this database writes to Salesforce.\n")
 				case dismiss:
-					p.printf("Adopted, although %s. %d entries are dismissed.\n", a.Reason, a.Dismissed)
+					p.printf("Adopted, although %s. %s dismissed.\n", a.Reason, many(a.Dismissed, "entry is", "entries are"))
 				default:
-					p.printf("Adopted, although %s. %d entries are sent.\n", a.Reason, a.Waiting)
+					p.printf("Adopted, although %s. %s sent.\n", a.Reason, many(a.Waiting, "entry is", "entries are"))
 				}
 				return nil
 			})

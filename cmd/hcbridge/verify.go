@@ -15,7 +15,7 @@ import (
 	"hcbridge/pgsink"
 )
 
-// finding is one difference as verify --json prints it, one a line.
+// finding is a record or row that differs, as verify --json prints it, one a line.
 type finding struct {
 	Object string         `json:"object"`
 	Kind   string         `json:"kind"`
@@ -53,7 +53,7 @@ func (p *program) verifyCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line for each difference")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object a line for each record or row that differs")
 	return cmd
 }
 
@@ -92,7 +92,7 @@ func (p *program) verify(ctx context.Context, cfg *config.Config, pool *pgxpool.
 			continue
 		}
 		if !asJSON {
-			p.printf("%s: %s\n", name, map[bool]string{true: p.paint(green, "both sides are equal"), false: p.paint(red, differences(n))}[n == 0])
+			p.printf("%s: %s\n", name, map[bool]string{true: p.paint(green, "both sides are equal"), false: p.paint(red, many(n, "record or row differs", "records or rows differ"))}[n == 0])
 		}
 	}
 	if total > 0 && len(errs) == 0 {
@@ -131,13 +131,6 @@ func (p *program) difference(object string, d pgsink.Difference) {
 			p.printf("%s %s: %s is %s in Salesforce, %s in Postgres\n", object, d.SFID, f.Field, shown(f.Salesforce), shown(f.Postgres))
 		}
 	}
-}
-
-func differences(n int) string {
-	if n == 1 {
-		return "1 difference"
-	}
-	return fmt.Sprintf("%d differences", n)
 }
 
 func shown(v *string) string {

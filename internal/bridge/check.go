@@ -61,7 +61,7 @@ func Check(ctx context.Context, cfg *config.Config, report func(Finding)) {
 		f.Text = strings.Join(strings.Fields(f.Text), " ") // errors of connections have several lines
 		report(f)
 	}}
-	c.good("Configuration", "%d objects", len(cfg.Objects))
+	c.good("Configuration", "%s", plural(len(cfg.Objects), "object"))
 	if len(cfg.Objects) == 0 {
 		c.bad("Configuration", "no object is mapped", "set HC_OBJECTS or HC_MAPPING_FILE")
 	}
@@ -294,7 +294,7 @@ func (c *checker) object(ctx context.Context, sf describer, o config.Object, str
 		c.bad(o.Name, "cannot be described: "+err.Error(), refusedObject(err))
 		return
 	}
-	c.good(o.Name, "%d fields to %s.%s, %s, %s", len(m.fields), c.cfg.Schema, m.table.Name, o.Mode, o.Access)
+	c.good(o.Name, "%s to %s.%s, %s, %s", plural(len(m.fields), "field"), c.cfg.Schema, m.table.Name, o.Mode, o.Access)
 	if len(m.frozen) > 0 {
 		c.warn(o.Name, "fields that were mapped are not to be seen any more: "+strings.Join(m.frozen, ", ")+"; their columns keep what they hold", "grant the user Read on the fields, or drop the columns once the fields are gone for good")
 	}

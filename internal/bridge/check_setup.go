@@ -214,7 +214,7 @@ func metadata(v any, indent string) (string, error) {
 	return indent + `<?xml version="1.0" encoding="UTF-8"?>` + "\n" + string(text), err
 }
 
-func plural(n int, what string) string {
+func plural[N int | int64](n N, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}

@@ -98,13 +98,13 @@ func (c *checker) plan(ctx context.Context, conn *pgx.Conn) error {
 		from = "a bridge whose own schema, hcbridge, is not here"
 	}
 	c.good(takeOver, "schema %s comes from %s: rows, ids, views, indexes and grants stay; its triggers are replaced", c.cfg.Schema, from)
-	c.warn(takeOver, fmt.Sprintf("%d writes wait in the log, and are sent when you have run `hcbridge adopt`; until then the bridge only receives", unsent),
+	c.warn(takeOver, plural(unsent, "unsent write")+" in the log, for which `hcbridge adopt` is waited; until then the bridge only receives",
 		"pause or disconnect what kept the schema before, start the bridge, look at `hcbridge status`, then run `hcbridge adopt`")
 	if failed > 0 {
-		c.good(takeOver, "%d failed writes stay FAILED: `hcbridge errors` shows them, `hcbridge retry` sends them again", failed)
+		c.good(takeOver, "%s: the state stays FAILED, `hcbridge errors` shows what failed, `hcbridge retry` sends it again", plural(failed, "failed write"))
 	}
 	if pending > 0 {
-		c.warn(takeOver, fmt.Sprintf("%d writes were on their way (PENDING) when they were last seen", pending),
+		c.warn(takeOver, plural(pending, "write")+" on the way (PENDING) when last seen",
 			"let it finish, if it can; else creations among them without an external id are FAILED, IN_DOUBT, and a person must look whether Salesforce has them")
 	}
 	if quiet != nil && time.Duration(*quiet*float64(time.Second)) < atWork {
@@ -236,7 +236,7 @@ func (c *checker) table(ctx context.Context, m *mapping) {
 		}
 		whole := "takes over " + table
 		if counted {
-			whole += fmt.Sprintf(" with its %d rows", rows)
+			whole += " with its " + plural(rows, "row")
 		}
 		c.good(name, "%s", strings.Join(append([]string{whole}, does...), "; "))
 	} else if len(does) > 0 {
@@ -247,7 +247,7 @@ func (c *checker) table(ctx context.Context, m *mapping) {
 			fmt.Sprintf("look for those that are wanted in Salesforce and not there: SELECT * FROM %s WHERE sfid IS NULL", table))
 	}
 	if unreached > 0 && m.cfg.Access == accessReadWrite {
-		c.warn(name, fmt.Sprintf("%d rows have no Salesforce id, and nothing in the trigger log would send them", unreached),
+		c.warn(name, plural(unreached, "row")+" without a Salesforce id, which nothing in the trigger log would send",
 			fmt.Sprintf("if they are wanted there: SELECT %s.hc_capture_insert_from_row(hstore(t.*), '%s') FROM %s AS t WHERE sfid IS NULL", c.cfg.Schema, m.table.Name, table))
 	}
 }

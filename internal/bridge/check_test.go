@@ -287,7 +287,7 @@ func TestCheckCountsForAWhile(t *testing.T) {
 		CREATE TABLE salesforce.account (name varchar(255), systemmodstamp timestamp, isdeleted boolean, sfid varchar(18), id serial PRIMARY KEY, _hc_lastop varchar(32), _hc_err text);
 		CREATE UNIQUE INDEX hcu_idx_account_sfid ON salesforce.account (sfid);
 		INSERT INTO salesforce.account (name) VALUES ('a'), ('b')`)
-	if out := x.run(); !strings.Contains(out, "✓ Account: takes over salesforce.account with its 2 rows; ") || !strings.Contains(out, "! Account: 2 rows have no Salesforce id") {
+	if out := x.run(); !strings.Contains(out, "✓ Account: takes over salesforce.account with its 2 rows; ") || !strings.Contains(out, "! Account: 2 rows without a Salesforce id") {
 		t.Errorf("said:\n%s", out)
 	}
 	conn, err := pgx.Connect(t.Context(), x.url)

@@ -378,7 +378,7 @@ func (s *session) comparing(o *object, begins bool) {
 	})
 }
 
-const invisibleRemedy = "they stay; `hcbridge verify` lists them"
+const invisibleRemedy = "such rows stay; `hcbridge verify` lists them"
 
 // invisibleMessage tells of rows whose records cannot be seen, empty if there
 // are none.
@@ -386,7 +386,7 @@ func invisibleMessage(in pgsink.Invisible) string {
 	if in.Total == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d rows have a record that Salesforce does not show, of which %d for more than an hour: hidden from this user, or deleted for good more than 15 days ago; %s", in.Total, in.Confirmed, invisibleRemedy)
+	return fmt.Sprintf("%s whose record Salesforce does not show, of which %d for more than an hour: hidden from this user, or deleted for good more than 15 days ago; %s", plural(in.Total, "row"), in.Confirmed, invisibleRemedy)
 }
 
 // bulkProgress shows a poll that reads many changes.

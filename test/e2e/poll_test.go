@@ -56,6 +56,9 @@ func TestVerifyCommand(t *testing.T) {
 		}
 	}
 	check("beside a bridge")
+	if code, stdout, _ := r.Command("verify", "contact"); code != 1 || !strings.HasSuffix(stdout, ": 2 records or rows differ\n") {
+		t.Errorf("for people: exit %d\n%s", code, stdout)
+	}
 	r.SF.DenyObject("Account", true)
 	if code, stdout, stderr := r.Command("verify", "--json"); code != 1 || strings.Count(stdout, `"object":"Contact"`) != 2 || !strings.Contains(stderr, "no object Account") {
 		t.Errorf("with an object that cannot be compared: exit %d\n%s\n%s", code, stdout, stderr)

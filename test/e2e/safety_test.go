@@ -158,7 +158,7 @@ func TestClone(t *testing.T) {
 	if n := r.named("of the copy"); n != 0 {
 		t.Error("a copy writes to Salesforce")
 	}
-	r.ran("1 entries are sent", "adopt")
+	r.ran("1 entry is sent", "adopt")
 	r.written("of the copy")
 	r.ran("nothing to confirm", "adopt")
 }
@@ -207,7 +207,7 @@ func TestCopiedFiles(t *testing.T) {
 			if runs {
 				return
 			}
-			r.ran("1 entries are sent", "adopt")
+			r.ran("1 entry is sent", "adopt")
 			r.written("of the copy")
 			b.End(15)
 			u, err := url.Parse(r.URL)

@@ -1,0 +1,18 @@
+package bridge
+
+import (
+	"strings"
+	"testing"
+
+	"hcbridge/pgsink"
+)
+
+func TestInvisibleMessage(t *testing.T) {
+	t.Parallel()
+	for total, want := range map[int64]string{0: "", 1: "1 row whose record ", 2: "2 rows whose record "} {
+		got := invisibleMessage(pgsink.Invisible{Total: total})
+		if !strings.HasPrefix(got, want) || (got == "") != (want == "") || want != "" && !strings.HasSuffix(got, invisibleRemedy) {
+			t.Errorf("%d: %q", total, got)
+		}
+	}
+}
