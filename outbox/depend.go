@@ -78,6 +78,7 @@ func (d *dependencies) sameExternal(i *item) {
 		r := reference{i.table.Name, strings.ToLower(*v)}
 		if before := d.ofKey[r]; before != nil && before.key != i.key {
 			i.hard = append(i.hard, before)
+			i.findTwin(before, c)
 		}
 		d.ofKey[r] = i
 	}

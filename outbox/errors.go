@@ -10,13 +10,14 @@ import (
 
 // Codes that the outbox itself writes to _hc_err, beside those of Salesforce.
 const (
-	CodeInDoubt  = "IN_DOUBT"       // the answer to an insert was lost; the record may exist in Salesforce
-	CodeNoSFID   = "NO_SFID"        // an update of a row that Salesforce does not know
-	CodeBadValue = "INVALID_VALUE"  // a captured value has no form that Salesforce takes
-	CodePingPong = "PING_PONG"      // the value was changed back again and again
-	CodeFrozen   = "FIELD_FROZEN"   // the field cannot be seen in Salesforce now
-	CodeParent   = "PARENT_REFUSED" // a record that it names was refused, and is waited for
-	CodeTaken    = "DUPLICATE_SFID" // Salesforce answered with an id that another row holds
+	CodeInDoubt  = "IN_DOUBT"              // the answer to an insert was lost; the record may exist in Salesforce
+	CodeNoSFID   = "NO_SFID"               // an update of a row that Salesforce does not know
+	CodeBadValue = "INVALID_VALUE"         // a captured value has no form that Salesforce takes
+	CodePingPong = "PING_PONG"             // the value was changed back again and again
+	CodeFrozen   = "FIELD_FROZEN"          // the field cannot be seen in Salesforce now
+	CodeParent   = "PARENT_REFUSED"        // a record that it names was refused, and is waited for
+	CodeTaken    = "DUPLICATE_SFID"        // Salesforce answered with an id that another row holds
+	CodeTwin     = "DUPLICATE_EXTERNAL_ID" // another row whose change goes before has the same external id
 )
 
 // ErrOtherOrg reports that the schema belongs to another Salesforce org than

@@ -60,6 +60,7 @@ type item struct {
 	soft    []*item // go first if they go in this run
 	waiting bool
 	behind  parent // a refused one that it waits for
+	twin    *item  // another row's, goes before and has the same external id; see twin.go
 	level   int
 	visit   int // 0 not yet, 1 on the stack, 2 done
 
@@ -127,6 +128,7 @@ func (p planner) plan(b backlog) plan {
 		// A record may be mentioned by changes that are not read yet.
 		i.waiting = i.waiting || i.op == Delete && (b.cut > 0 && i.position() > b.cut || b.mentions(i)) || b.blind > 0 && i.position() > b.blind && i.depends()
 	}
+	out.drops = append(out.drops, twins(items, b.cut)...)
 	p.behindFlight(items, b.flight)
 	for _, i := range items {
 		if i.visit == 0 {
@@ -147,7 +149,9 @@ func (p planner) plan(b backlog) plan {
 func stuckOf(items []*item) map[key][]*item {
 	stuck := map[key][]*item{}
 	for _, i := range items {
-		stuck[i.key] = append(stuck[i.key], i)
+		if i.status != failed {
+			stuck[i.key] = append(stuck[i.key], i)
+		}
 	}
 	for _, i := range items {
 		if !i.waiting {

@@ -25,6 +25,7 @@ type Column struct {
 	Updateable bool     // may be sent on update
 	References []string // of a reference, the objects that it may refer to; nil = any
 	Frozen     bool     // Salesforce does not show the field now: changes of it wait, see frozen.go
+	Cased      bool     // of an external id: Salesforce tells values apart that differ in case only
 
 	Relationship   string // "Account__r"; "" for an ordinary column
 	RelationObject string // the parent's object, "Account"; "" = one of several

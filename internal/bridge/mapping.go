@@ -339,7 +339,7 @@ func outboxTable(t *pgsink.Table, spec pgsink.Spec, fields []field) outbox.Table
 				Createable:   f.Createable && f.Type != "encryptedstring", // its mask must never be written back
 				Updateable:   f.Updateable && f.Type != "encryptedstring",
 				Relationship: f.relationship, RelationObject: f.parentObject, RelationField: f.parentField,
-				References: f.ReferenceTo,
+				References: f.ReferenceTo, Cased: f.CaseSensitive,
 			})
 		}
 	}
