@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Two rows may have one external id, as theirs need not be unique in Postgres, or differ
-// in case where Salesforce does not care. Then the upsert of the second would write over
-// the record of the first, which the answer alone would tell. So it is refused where both
-// are planned together.
+// The external ids of two rows may differ in case where Salesforce does not care, or be one,
+// in a table without the unique index. Then the upsert of the second would write over the
+// record of the first, which the answer alone would tell. So it is refused where both are
+// planned together.
 
 // findTwin notes that the upsert i would write over the record of before, whose external
 // id is in the column c.
