@@ -308,7 +308,7 @@ func (r *recorder) drop(e *entry, f *Failure) {
 // bundle is an item of entries, carried by the last.
 func (r *recorder) bundle(entries []*entry) *item {
 	e := entries[len(entries)-1]
-	return &item{key: r.key, table: r.table, op: Update, entries: entries, carrier: e, values: e.values, old: e.old, sfid: cmp.Or(e.sfid, r.sfid)}
+	return &item{key: r.key, table: r.table, op: Update, entries: entries, carrier: e, values: e.values, old: e.old, sfid: cmp.Or(e.sfid, r.sfid), rowless: r.missing}
 }
 
 // overlay returns base with the pairs of top put over it.

@@ -66,6 +66,7 @@ type item struct {
 
 	status  status
 	gone    bool     // the row did not exist when the result was written
+	rowless bool     // the row did not exist when it was planned
 	rekeyed int64    // the entry by which the row got the key
 	rests   []rest   // of refused updates before it, once it is accepted
 	jobKey  string   // tells its record apart in the results of a job

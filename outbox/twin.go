@@ -11,13 +11,14 @@ import (
 // planned together.
 
 // findTwin notes that the upsert i would write over the record of before, whose external
-// id is in the column c.
+// id is in the column c. One of which the row is gone, as a request of it is in doubt, has
+// no record to lose.
 func (i *item) findTwin(before *item, c *Column) {
 	own, there := i.values[c.Name], before.old[c.Name]
 	if v, changed := before.values[c.Name]; changed {
 		there = v
 	}
-	if i.op != Upsert || before.op == Delete || !set(own) || !set(there) {
+	if i.op != Upsert || before.op == Delete || before.rowless || !set(own) || !set(there) {
 		return
 	}
 	if *own == *there || !c.Cased && strings.EqualFold(*own, *there) {

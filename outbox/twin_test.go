@@ -51,6 +51,14 @@ func TestPlanOfTwins(t *testing.T) {
 			want: "upsert account 1; upsert account 2",
 			with: func(_ *Column, b *backlog) { b.entries[1].message = CodeInDoubt },
 		},
+		"of a row that is gone": {
+			log:  []string{"INSERT account/1 - : external_id__c=>abc", "ignore-DELETE account/1 - :  | external_id__c=>abc", "INSERT account/2 - : external_id__c=>ABC"},
+			want: "upsert account 1; upsert account 3",
+			with: func(_ *Column, b *backlog) {
+				b.entries[0].message = CodeInDoubt
+				delete(b.rows, key{"account", 1})
+			},
+		},
 		"behind changes that are not read": {
 			log:  []string{"INSERT account/1 - : external_id__c=>abc", "INSERT account/2 - : external_id__c=>ABC"},
 			want: "upsert account 1",
