@@ -44,9 +44,12 @@ func logSQL(schema, hstore string) (string, error) {
 	})
 }
 
+// switchBody is the body of get_xmlbinary.
+const switchBody = " BEGIN RETURN pg_catalog.current_setting('xmlbinary'); END "
+
 // switchSQL makes get_xmlbinary under the given qualified name. Pure.
 func switchSQL(name string) (string, error) {
-	return render("switch.sql.tmpl", map[string]any{"Switch": name})
+	return render("switch.sql.tmpl", map[string]any{"Switch": name, "Body": switchBody})
 }
 
 // tableSQL makes the functions of one table. The state its changes get is part

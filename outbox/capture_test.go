@@ -413,6 +413,41 @@ func TestInstall(t *testing.T) {
 		b.exec(`REVOKE ALL ON SCHEMA salesforce FROM hcb_bridge; DROP OWNED BY hcb_bridge CASCADE`)
 	})
 
+	t.Run("public is closed to its role after a first start", func(t *testing.T) {
+		t.Parallel()
+		b := &bundle{TB: t, pool: pgtest.New(t), sf: newFakeOrg()}
+		b.exec(`DO $$ BEGIN CREATE ROLE hcb_shut_out NOLOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$`)
+		b.exec(`DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO hcb_shut_out', current_database()); END $$; GRANT CREATE ON SCHEMA public TO hcb_shut_out`)
+		start := func(before string) {
+			t.Helper()
+			err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
+				if _, err := tx.Exec(t.Context(), `SET LOCAL ROLE hcb_shut_out; `+before, pgx.QueryExecModeSimpleProtocol); err != nil {
+					return err
+				}
+				return Install(t.Context(), tx, testSchema, testTables(), nil, "")
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		asks := func(schema string) {
+			t.Helper()
+			b.want("triggers that ask "+schema, b.one(`SELECT count(*) FROM pg_depend WHERE classid = 'pg_trigger'::regclass AND refobjid = '`+schema+`.get_xmlbinary()'::regprocedure`), "11")
+		}
+		start(testDDL)
+		b.exec(`REVOKE CREATE ON SCHEMA public FROM hcb_shut_out`)
+		start(``)
+		asks("public")
+		// One of an earlier version cannot be put right there.
+		b.exec(`CREATE OR REPLACE FUNCTION public.get_xmlbinary() RETURNS varchar LANGUAGE plpgsql AS $$ BEGIN RETURN 'base64'; END $$`)
+		start(``)
+		asks("salesforce")
+		b.exec(`INSERT INTO salesforce.account (name) VALUES ('a')`)
+		b.hex(`INSERT INTO salesforce.account (name) VALUES ('b')`)
+		b.want("log", b.live(), "INSERT/NEW")
+		b.exec(`DROP OWNED BY hcb_shut_out CASCADE`)
+	})
+
 	t.Run("hostile and long names", func(t *testing.T) {
 		t.Parallel()
 		long := strings.Repeat("verylongname_", 4) + "abcde__c" // 60 bytes

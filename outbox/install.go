@@ -147,19 +147,24 @@ func (i *installer) makeLog(ctx context.Context) error {
 // makeSwitch creates get_xmlbinary in public. Where there is one that is not
 // ours it is left alone, for users' triggers, but not used: Heroku Connect's
 // takes longer than all the rest of a small transaction. Then, and where public
-// is closed to us, ours is in the mapped schema.
+// is closed to us, ours is in the mapped schema. One that is right stays as it is:
+// public may have been closed since it was made.
 func (i *installer) makeSwitch(ctx context.Context) error {
-	var exists, ours, may bool
+	var exists, ours, right, may bool
 	err := i.QueryRow(ctx, `SELECT f.oid IS NOT NULL,
 			COALESCE(obj_description(f.oid, 'pg_proc') = 'hcbridge' AND pg_has_role(p.proowner, 'USAGE'), false),
+			COALESCE(p.prosrc = $1 AND p.provolatile = 's' AND p.proparallel = 's' AND NOT p.prosecdef AND p.proconfig IS NULL, false),
 			COALESCE(has_schema_privilege(to_regnamespace('public')::oid, 'CREATE'), false)
 		FROM (SELECT to_regprocedure('public.get_xmlbinary()')::oid AS oid) AS f
-		LEFT JOIN pg_proc AS p ON p.oid = f.oid`).Scan(&exists, &ours, &may)
+		LEFT JOIN pg_proc AS p ON p.oid = f.oid`, switchBody).Scan(&exists, &ours, &right, &may)
 	if err != nil {
 		return fmt.Errorf("function get_xmlbinary: %w", err)
 	}
 	i.flip = ident("public", "get_xmlbinary")
-	if exists && !ours || !exists && !may {
+	switch {
+	case ours && right:
+		return nil
+	case exists && !ours, !may:
 		i.flip = ident(i.schema, "get_xmlbinary")
 	}
 	sql, err := switchSQL(i.flip)
