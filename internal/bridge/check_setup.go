@@ -183,7 +183,7 @@ func setupFields(ctx context.Context, o config.Object, sf *salesforce.Client) (l
 		}
 	}
 	for _, name := range names {
-		if rel, parentField, dotted := strings.Cut(name, "."); dotted {
+		if rel, parentField, ok := setupParent(d, name); ok {
 			notes = append(notes, "grant Read on "+parentField+" of the object that "+o.Name+"."+rel+" refers to, and on that object.")
 			if base, custom := customBase(rel); custom {
 				name = base + "__c"
@@ -207,6 +207,26 @@ func setupFields(ctx context.Context, o config.Object, sf *salesforce.Client) (l
 		}
 	}
 	return list, notes
+}
+
+// standardLookups are relationships that Salesforce itself has. No package's namespace is
+// called so.
+var standardLookups = []string{"Account", "Asset", "Campaign", "Case", "Contact", "Contract", "Lead", "Opportunity", "Order", "Owner", "Parent", "Product2", "Quote", "ReportsTo"}
+
+// setupParent takes the name of a parent's field apart. An export joins it, and then only
+// the org tells Account__Code__c from a field of a package; without the org, d is nil.
+func setupParent(d *salesforce.Describe, name string) (rel, parentField string, ok bool) {
+	if rel, parentField, ok = strings.Cut(name, "."); ok {
+		return rel, parentField, true
+	}
+	if d != nil {
+		if d.Field(name) != nil {
+			return "", "", false
+		}
+		return joined(d, name)
+	}
+	rel, parentField, ok = strings.Cut(name, "__")
+	return rel, parentField, ok && containsFold(standardLookups, rel)
 }
 
 func metadata(v any, indent string) (string, error) {

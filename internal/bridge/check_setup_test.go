@@ -83,3 +83,44 @@ func TestSetupIsAsKept(t *testing.T) {
 		})
 	}
 }
+
+// An export joins the relationship and the field of a parent. What is to be granted is
+// the lookup.
+func TestSetupOfAnExport(t *testing.T) {
+	t.Parallel()
+	sf := org.New(org.Options{}).Start()
+	t.Cleanup(sf.Close)
+	export := filepath.Join(t.TempDir(), "export.json")
+	text := `{"version": 1, "mappings": [{"object_name": "Contact", "config": {"access": "read_write",
+		"fields": {"LastName": {}, "Account__External_Id__c": {}, "pkg__Code__c": {}}}}]}`
+	if err := os.WriteFile(export, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, login := range map[string][]string{
+		"by the org": {
+			"HC_SALESFORCE_CLIENT_ID=" + org.DefaultClientID, "HC_SALESFORCE_CLIENT_SECRET=" + org.DefaultClientSecret, "HC_SALESFORCE_USERNAME=" + org.DefaultUsername,
+			"HC_SALESFORCE_PASSWORD=" + org.DefaultPassword, "HC_SALESFORCE_LOGIN_URL=" + sf.URL(),
+		},
+		"before it can log in": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg, err := config.LoadSetup(append(login, "HC_MAPPING_FILE="+export))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := SalesforceSetup(t.Context(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{"<field>Contact.AccountId</field>", "<field>Contact.pkg__Code__c</field>", "grant Read on External_Id__c of the object that Contact.Account refers to"} {
+				if !strings.Contains(got, want) {
+					t.Errorf("no %s in:\n%s", want, got)
+				}
+			}
+			if strings.Contains(got, "Account__External_Id__c") {
+				t.Errorf("the parent's field is granted on Contact:\n%s", got)
+			}
+		})
+	}
+}
