@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
@@ -71,18 +72,27 @@ func (p *program) approveCommand() *cobra.Command {
 				if len(args) == 1 {
 					object = args[0]
 				}
-				list, err := bridge.Approve(ctx, pool, cfg.Schema, object)
+				list, err := bridge.Approve(ctx, pool, cfg, object)
 				if err != nil {
 					return err
 				}
 				if asJSON {
 					return p.json(list)
 				}
-				if len(list) == 0 {
-					p.printf("Nothing is held.\n")
-				}
 				for _, a := range list {
 					p.printf("%s: %s released (%s)\n", a.Table, many(a.Entries, "entry is", "entries are"), a.Reason)
+				}
+				if len(list) > 0 {
+					return nil
+				}
+				others, err := bridge.Held(ctx, pool, cfg.Schema)
+				switch {
+				case err != nil:
+					return err
+				case len(others) == 0:
+					p.printf("Nothing is held.\n")
+				default:
+					p.printf("Nothing of %s is held. Held are: %s\n", object, strings.Join(others, ", "))
 				}
 				return nil
 			})

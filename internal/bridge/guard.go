@@ -5,12 +5,14 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"hcbridge/config"
 	"hcbridge/internal/status"
 	"hcbridge/outbox"
 	"hcbridge/pgsink"
@@ -70,18 +72,58 @@ type Approved struct {
 }
 
 // Approve releases what is held now: of object, or of all if it is "". What is
-// captured later is judged anew.
-func Approve(ctx context.Context, pool *pgxpool.Pool, schema, object string) ([]Approved, error) {
+// captured later is judged anew. An object of which nothing is held must be mapped,
+// or it is an error: it is more likely misspelt than meant.
+func Approve(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, object string) ([]Approved, error) {
 	table := ""
 	if object != "" {
 		table = pgsink.TableName(object)
 	}
-	log := pgx.Identifier{schema, "_trigger_log"}.Sanitize()
-	rows, err := pool.Query(ctx, strings.ReplaceAll(approveSQL, "{log}", log), schema, table)
+	log := pgx.Identifier{cfg.Schema, "_trigger_log"}.Sanitize()
+	rows, err := pool.Query(ctx, strings.ReplaceAll(approveSQL, "{log}", log), cfg.Schema, table)
 	if err != nil {
 		return nil, commandError("approve", err)
 	}
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Approved])
+	if err != nil {
+		return nil, commandError("approve", err)
+	}
+	if len(list) > 0 || object == "" {
+		return list, nil
+	}
+	known, err := knownObjects(ctx, pool, cfg)
+	if err != nil {
+		return nil, commandError("approve", err)
+	}
+	if !slices.ContainsFunc(known, func(name string) bool { return pgsink.TableName(name) == table }) {
+		return nil, fmt.Errorf("%s is not mapped: mapped are %s", object, strings.Join(known, ", "))
+	}
+	return list, nil
+}
+
+// knownObjects are the objects that are mapped: by the settings, or where these name
+// none, those that a bridge has mapped.
+func knownObjects(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config) (known []string, err error) {
+	for _, o := range cfg.Objects {
+		known = append(known, o.Name)
+	}
+	if len(known) > 0 {
+		return known, nil
+	}
+	rows, err := pool.Query(ctx, `SELECT object FROM hcbridge.object WHERE schema = $1 ORDER BY object`, cfg.Schema)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// Held lists of which tables something is held.
+func Held(ctx context.Context, pool *pgxpool.Pool, schema string) ([]string, error) {
+	rows, err := pool.Query(ctx, `SELECT table_name FROM hcbridge.hold WHERE schema = $1 AND held ORDER BY table_name`, schema)
+	if err != nil {
+		return nil, commandError("approve", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, commandError("approve", err)
 	}

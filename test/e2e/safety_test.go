@@ -291,7 +291,7 @@ func TestSetBack(t *testing.T) {
 // A mass delete waits for a person, and says so (fault 98).
 func TestHeldDelete(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_FIELDS=Name,Industry")
+	r := newRig(t, "HC_OBJECTS=Account,Contact", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_FIELDS=Name,Industry", "HC_OBJECT_CONTACT_FIELDS=LastName")
 	_, err := r.SF.InsertMany("Account", func(yield func(map[string]any) bool) {
 		for i := range 700 {
 			if !yield(map[string]any{"Name": fmt.Sprintf("a%d", i)}) {
@@ -320,7 +320,12 @@ func TestHeldDelete(t *testing.T) {
 			return nil
 		})
 	}
+	if code, out, stderr := r.Command("approve", "Acount"); code != 1 || !strings.Contains(stderr, "Acount is not mapped: mapped are Account") {
+		t.Errorf("a misspelt object: %d %s%s", code, out, stderr)
+	}
+	r.ran("Nothing of Contact is held. Held are: account", "approve", "Contact")
 	r.ran("account: 600 entries are released", "approve", "Account")
+	r.ran("Nothing is held.", "approve", "Contact")
 	r.Equal("Account")
 	if n := r.Count("SELECT count(*) FROM salesforce.account"); n != 100 {
 		t.Errorf("%d rows", n)
