@@ -413,6 +413,52 @@ func TestInstall(t *testing.T) {
 		b.exec(`REVOKE ALL ON SCHEMA salesforce FROM hcb_bridge; DROP OWNED BY hcb_bridge CASCADE`)
 	})
 
+	t.Run("the owner of the log may read all of the schema", func(t *testing.T) {
+		t.Parallel()
+		b := &bundle{TB: t, pool: pgtest.New(t), sf: newFakeOrg()}
+		heroku, err := os.ReadFile("testdata/heroku.sql")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.exec(`DO $$ BEGIN CREATE ROLE hcb_landlord NOLOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$`)
+		b.exec(`DO $$ BEGIN CREATE ROLE hcb_lodger NOLOGIN IN ROLE hcb_landlord; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$`)
+		b.exec(`DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO hcb_landlord', current_database()); END $$; GRANT CREATE ON SCHEMA public TO hcb_landlord`)
+		as := func(role string, do func(tx pgx.Tx) error) {
+			t.Helper()
+			err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
+				if _, err := tx.Exec(t.Context(), `SET LOCAL ROLE `+role); err != nil {
+					return err
+				}
+				return do(tx)
+			})
+			if err != nil {
+				t.Fatalf("%s: %v", role, err)
+			}
+		}
+		as("hcb_landlord", func(tx pgx.Tx) error {
+			_, err := tx.Exec(t.Context(), testDDL+string(heroku), pgx.QueryExecModeSimpleProtocol)
+			return err
+		})
+		acl := func() string {
+			return b.list(`SELECT relname || '=' || COALESCE(relacl::text, '') FROM pg_class WHERE relnamespace = 'salesforce'::regnamespace ORDER BY 1`)
+		}
+		install := func(tx pgx.Tx) error { return Install(t.Context(), tx, testSchema, testTables(), nil, "") }
+		as("hcb_lodger", install)
+		b.want("theirs", b.list(`SELECT relname || ':' || relowner::regrole FROM pg_class WHERE oid IN ('salesforce._trigger_log'::regclass, 'salesforce._trigger_log_echo'::regclass) ORDER BY 1`),
+			"_trigger_log:hcb_landlord _trigger_log_echo:hcb_lodger")
+		as("hcb_landlord", func(tx pgx.Tx) error { // as pg_dump does
+			_, err := tx.Exec(t.Context(), `DO $$ DECLARE t regclass; BEGIN
+				FOR t IN SELECT oid FROM pg_class WHERE relnamespace = 'salesforce'::regnamespace AND relkind = 'r' LOOP
+					EXECUTE format('LOCK TABLE %s IN ACCESS SHARE MODE', t);
+				END LOOP; END $$`)
+			return err
+		})
+		before := acl()
+		as("hcb_lodger", install)
+		b.want("rights", acl(), before)
+		b.exec(`DROP OWNED BY hcb_lodger, hcb_landlord CASCADE`)
+	})
+
 	t.Run("public is closed to its role after a first start", func(t *testing.T) {
 		t.Parallel()
 		b := &bundle{TB: t, pool: pgtest.New(t), sf: newFakeOrg()}

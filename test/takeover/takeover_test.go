@@ -17,6 +17,7 @@ import (
 
 	"hcbridge/internal/status"
 	"hcbridge/test/org"
+	"hcbridge/test/rig"
 )
 
 // A schema of Heroku Connect's is taken over in place: no id changes and no row is
@@ -163,6 +164,7 @@ func TestTakeOver(t *testing.T) {
 
 	// And back.
 	b.End(syscall.SIGTERM)
+	r.withoutTopics().End(syscall.SIGTERM)
 	r.back(dump)
 }
 
@@ -217,6 +219,26 @@ func (r old) tool(name string, args ...string) string {
 	return string(out)
 }
 
+// withoutTopics starts a bridge that polls all objects, which the way back begins with,
+// and waits until no PushTopic is left.
+func (r old) withoutTopics() *rig.Bridge {
+	r.T.Helper()
+	if len(r.SF.Records("PushTopic")) == 0 {
+		r.T.Error("there was no PushTopic")
+	}
+	for name := range strings.SplitSeq(r.Env["HC_OBJECTS"], ",") {
+		r.Env["HC_OBJECT_"+strings.ToUpper(name)+"_MODE"] = "polling"
+	}
+	b := r.Start()
+	r.Eventually("PushTopics to go", 20*time.Second, func() error {
+		if list := r.SF.Records("PushTopic"); len(list) > 0 {
+			return fmt.Errorf("%d are left", len(list))
+		}
+		return nil
+	})
+	return b
+}
+
 // back takes the schema back as docs/take-over.md says, from a dump of before.
 // Capture works as before, and nothing of ours is left.
 func (r old) back(dump string) {
@@ -231,6 +253,7 @@ func (r old) back(dump string) {
 	r.Exec("-- " + sql)
 	ours := r.Count(`SELECT (SELECT count(*) FROM pg_trigger WHERE obj_description(oid, 'pg_trigger') LIKE 'hcbridge%')
 		+ (SELECT count(*) FROM pg_proc WHERE obj_description(oid, 'pg_proc') = 'hcbridge') + (SELECT count(*) FROM pg_namespace WHERE nspname = 'hcbridge')
+		+ (SELECT count(*) FROM pg_class WHERE oid IN (to_regclass('salesforce._trigger_log_attempt'), to_regclass('salesforce._trigger_log_echo')))
 		+ (SELECT count(*) FROM pg_proc WHERE pronamespace = 'salesforce'::regnamespace)`)
 	if ours != 0 {
 		r.T.Errorf("%d things of ours are left", ours)
