@@ -40,7 +40,7 @@ func Reference() []Variable {
 
 		{"HC_OBJECTS", "", "API names, comma separated: `Account,Contact,Invoice__c`. Where set, only these objects of the mapping file are synced.", false},
 		{"HC_OBJECT_<NAME>_MODE", "streaming", "`streaming` (PushTopic), `cdc` (Change Data Capture, which an administrator selects the object for) or `polling`. `<NAME>` is the API name in capitals: `HC_OBJECT_INVOICE__C_MODE`.", false},
-		{"HC_OBJECT_<NAME>_ACCESS", "read_only", "`read_only` or `read_write`.", false},
+		{"HC_OBJECT_<NAME>_ACCESS", "read_only", "`read_only` or `read_write`. Changes that wait when it becomes `read_only` are not sent: they go on waiting, and `status` says so.", false},
 		{"HC_OBJECT_<NAME>_FIELDS", "", "API names, comma separated; a parent's external id as `Account__r.External_Id__c`. Every mappable field if not set.", false},
 		{"HC_OBJECT_<NAME>_EXTERNAL_ID", "", "Unique external id field: inserts become upserts on it.", false},
 		{"HC_OBJECT_<NAME>_INDEXES", "", "Fields to index, comma separated.", false},

@@ -105,6 +105,7 @@ type rights struct {
 	Role            string
 	Others          int // connections of the role that are not the bridge's
 	TempFileLimit   string
+	Triggers        []string // of others, that run with its rights when it writes
 }
 
 func (c *checker) rights(ctx context.Context, conn *pgx.Conn) {
@@ -148,6 +149,10 @@ func (c *checker) rights(ctx context.Context, conn *pgx.Conn) {
 	}
 	if r.Others > 0 {
 		c.good(part, "%d other connections are those of %s too; with roles of their own the app cannot touch the bridge's tables, nor the bridge the app's", r.Others, r.Role)
+	}
+	if len(r.Triggers) > 0 {
+		c.warn(part, "triggers of others run with the rights of "+r.Role+" when it writes what comes from Salesforce: "+some(r.Triggers),
+			"GRANT it what they read and write, or make their functions SECURITY DEFINER")
 	}
 	if r.TempFileLimit != "-1" && c.writes() {
 		c.warn(part, "temp_file_limit is "+r.TempFileLimit+": an UPDATE of a read_write table keeps its rows, old and new, in temporary files, and fails beyond that", "raise it, or update in parts")

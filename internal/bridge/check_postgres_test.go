@@ -30,6 +30,15 @@ func TestCheckPostgres(t *testing.T) {
 			c.exec("CREATE SCHEMA salesforce; CREATE TABLE salesforce.account (id int); CREATE TABLE salesforce.their_own (id int)")
 			c.as("CREATE SCHEMA hcbridge AUTHORIZATION @; GRANT ALL ON SCHEMA salesforce TO @")
 		}, nil, []string{"✗ Postgres: 1 tables belong to others, so that columns and triggers cannot be added: salesforce.account", "→ ALTER TABLE … OWNER TO"}},
+		{"TriggersOfOthers", func(c *checked) {
+			c.as("CREATE SCHEMA hcbridge AUTHORIZATION @; CREATE SCHEMA salesforce AUTHORIZATION @")
+			c.exec(`CREATE TABLE salesforce.account (id int);
+				CREATE FUNCTION public.audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+				CREATE FUNCTION public.own_rights() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN RETURN NULL; END';
+				CREATE TRIGGER audit AFTER INSERT ON salesforce.account FOR EACH ROW EXECUTE FUNCTION public.audit();
+				CREATE TRIGGER own_rights AFTER INSERT ON salesforce.account FOR EACH ROW EXECUTE FUNCTION public.own_rights();
+				CREATE TRIGGER system BEFORE INSERT ON salesforce.account FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()`)
+		}, nil, []string{"! Postgres: triggers of others run with the rights of role_", "when it writes what comes from Salesforce: audit of account → GRANT it what they read and write, or make their functions SECURITY DEFINER"}},
 		{"NoHStore", func(c *checked) {
 			c.exec("DROP EXTENSION hstore")
 			c.as("CREATE SCHEMA hcbridge AUTHORIZATION @; CREATE SCHEMA salesforce AUTHORIZATION @")

@@ -16,4 +16,10 @@ SELECT has_database_privilege(current_database(), 'CREATE') AS create_schemas,
     current_user::text AS role,
     (SELECT count(DISTINCT pid)::int FROM pg_stat_activity
      WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid() AND application_name NOT LIKE 'hcbridge%') AS others,
-    current_setting('temp_file_limit') AS temp_file_limit
+    current_setting('temp_file_limit') AS temp_file_limit,
+    -- They fire at what we write as well, with our rights where they do not have their own.
+    (SELECT array_agg(t.tgname || ' of ' || c.relname ORDER BY 1) FROM pg_trigger AS t
+     JOIN pg_class AS c ON c.oid = t.tgrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_proc AS p ON p.oid = t.tgfoid
+     WHERE n.nspname = $1 AND c.relname = ANY ($2::text[]) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+        AND NOT p.prosecdef AND p.pronamespace <> 'pg_catalog'::regnamespace AND NOT pg_has_role(p.proowner, 'USAGE')
+        AND t.tgname NOT LIKE 'hc\_%\_status\_trigger' AND t.tgname NOT LIKE 'hc\_%\_logtrigger') AS triggers
