@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
@@ -104,7 +105,8 @@ func (p *program) verify(ctx context.Context, cfg *config.Config, pool *pgxpool.
 // concernsAll reports whether an error of comparing one object is one of every other, too.
 func concernsAll(err error) bool {
 	var ce *bridge.ConfigError
-	return errors.As(err, &ce) || errors.Is(err, bridge.ErrLogin) || errors.Is(err, bridge.ErrNeverRan)
+	var unreachable *pgconn.ConnectError
+	return errors.As(err, &ce) || errors.As(err, &unreachable) || errors.Is(err, bridge.ErrLogin) || errors.Is(err, bridge.ErrNeverRan)
 }
 
 func newFinding(object string, d pgsink.Difference) finding {

@@ -3,13 +3,13 @@ package bridge
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"hcbridge/internal/web"
 	"hcbridge/outbox"
 )
 
@@ -21,7 +21,7 @@ var (
 )
 
 // ErrFailureID reports an id that no failure can have.
-var ErrFailureID = errors.New("not an id of a failed write or read")
+var ErrFailureID = web.ErrFailureID
 
 // Retry sends failed writes and reads refused records again, and returns how
 // many. A write is named by its id in the trigger log, a read by the record's

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -10,6 +11,9 @@ import (
 
 // maxForm bounds the body of an action.
 const maxForm = 64 << 10
+
+// ErrFailureID reports an id that no failure can have.
+var ErrFailureID = errors.New("not an id of a failed write or read")
 
 // Settle retries or dismisses failures, named by log id or Salesforce id; no ids
 // means all. It returns how many.
@@ -35,6 +39,8 @@ func (s *Server) act(done string, settle Settle) http.HandlerFunc {
 		}
 		n, err := settle(r.Context(), ids)
 		switch {
+		case errors.Is(err, ErrFailureID):
+			answer(w, http.StatusBadRequest, map[string]string{"message": "an id is none that a failed write or read can have"})
 		case err != nil:
 			answer(w, http.StatusServiceUnavailable, map[string]string{"message": "That did not work: the database could not be asked, or there is no such id."})
 		case strings.Contains(r.Header.Get("Accept"), "text/html"):

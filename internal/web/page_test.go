@@ -38,6 +38,9 @@ func (f *failing) retry(_ context.Context, ids []string) (int64, error) {
 	if slices.Contains(ids, "none") {
 		return 0, errors.New("secret dsn")
 	}
+	if slices.Contains(ids, "abc") {
+		return 0, fmt.Errorf("%w: secret dsn", web.ErrFailureID)
+	}
 	f.retried = append(f.retried, ids...)
 	n := int64(len(f.list))
 	f.list = nil
@@ -172,6 +175,7 @@ func TestActions(t *testing.T) {
 		{"", token, http.StatusBadRequest},
 		{one + "&all=1", token, http.StatusBadRequest},
 		{"id=none", token, http.StatusServiceUnavailable},
+		{"id=abc", token, http.StatusBadRequest},
 	} {
 		if code, body := post(s, c.body, c.header...); code != c.want || strings.Contains(body, "secret dsn") {
 			t.Errorf("%d: code %d, want %d: %s", i, code, c.want, body)

@@ -165,6 +165,10 @@ func TestUsage(t *testing.T) {
 	if code, _, stderr := r.Command("status"); code != 1 || !strings.Contains(stderr, "no bridge has run") {
 		t.Errorf("status without a bridge exits with %d and says %q", code, stderr)
 	}
+	r.Env["DATABASE_URL"] = "postgres://nobody@127.0.0.1:1/none"
+	if code, _, stderr := r.Command("verify"); code != 1 || strings.Count(stderr, "failed to connect") != 1 {
+		t.Errorf("verify without Postgres exits with %d and says %q", code, stderr)
+	}
 }
 
 // An object that cannot be described for a while goes on being captured, and
