@@ -53,7 +53,9 @@
 // images of the row tell the order of changes. Across records
 // only what depends on each other is ordered: a parent's insert goes before the
 // children that name it by external id, a delete goes after the earlier changes
-// that mention the record.
+// that mention the record. A row is named by its primary key: where an app changes that,
+// what is open of the row gets the new one before it is planned (rekey.go). Of two rows
+// with one external id the second is refused before it is sent (twin.go).
 //
 // That an entry is about to be sent is committed before its request leaves, and no
 // transaction is open while it travels. Entries become PENDING. Where a backlog goes by

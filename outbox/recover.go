@@ -17,8 +17,8 @@ const recoverPage = 500
 // those requests took effect: deletes are repeatable and become NEW; updates are in
 // doubt, and creations too, unless the answer is in the log, or the row has got a
 // Salesforce id. What is in doubt is looked up by the next runs; without
-// [Config.Finder], and where another program had sent them, plain inserts are parked as FAILED with [CodeInDoubt], and all else
-// becomes NEW.
+// [Config.Finder], and where another program had sent them, plain inserts are parked
+// as FAILED with [CodeInDoubt], and all else becomes NEW.
 //
 // Run does this first. It must not run while another process works the log.
 func (w *Worker) Recover(ctx context.Context) error {
