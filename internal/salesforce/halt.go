@@ -23,6 +23,19 @@ type halt struct {
 	failure *Error    // with which the org refused; nil = nothing is kept back
 	until   time.Time // when the next may be tried
 	probing bool
+	over    chan struct{} // closed when it is over; nil if nobody has asked
+}
+
+// Lifted returns a channel that is closed once the org, which had no calls of the day left,
+// takes requests again. Whoever asks before the request that is refused misses nothing.
+func (c *Client) Lifted() <-chan struct{} {
+	h := &c.spent
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over == nil {
+		h.over = make(chan struct{})
+	}
+	return h.over
 }
 
 // pass reports whether a request may go, and whether all others wait for what
@@ -55,8 +68,12 @@ func (h *halt) begin(e *Error) {
 func (h *halt) probed(answered bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.probing = false; answered {
-		h.failure = nil
+	if h.probing = false; !answered {
+		return
+	}
+	if h.failure = nil; h.over != nil {
+		close(h.over)
+		h.over = nil
 	}
 }
 
