@@ -238,6 +238,9 @@ func (c *checker) org(ctx context.Context, sf *salesforce.Client) (streaming, ok
 		c.allowances(limits)
 	}
 	streaming = c.streaming(ctx, sf)
+	if streaming {
+		c.history(ctx, sf)
+	}
 	c.stream(ctx, sf, streaming)
 	return streaming, true
 }

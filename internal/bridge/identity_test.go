@@ -120,6 +120,9 @@ func TestPlaceTellsACopy(t *testing.T) {
 		if _, err := pool.Exec(t.Context(), "UPDATE hcbridge.instance SET "+c.was); err != nil {
 			t.Fatal(err)
 		}
+		if unsafe, _, err := placed(t.Context(), pool, s.cfg, placeSQL); err != nil || (unsafe == "") != c.safe {
+			t.Errorf("%s: asked without noting it, %q: %v", c.name, unsafe, err)
+		}
 		for range 2 {
 			unsafe, now := look()
 			if (unsafe == "") != c.safe || (now == place) != c.safe {
