@@ -26,6 +26,9 @@ type halt struct {
 	over    chan struct{} // closed when it is over; nil if nobody has asked
 }
 
+// ErrNotSent is in the chain of an error of a request that was kept back.
+var ErrNotSent = errors.New("not sent")
+
 // Lifted returns a channel that is closed once the org, which had no calls of the day left,
 // takes requests again. Whoever asks before the request that is refused misses nothing.
 func (c *Client) Lifted() <-chan struct{} {
@@ -49,7 +52,7 @@ func (h *halt) pass(op string) (probe bool, refused *Error) {
 	if h.probing || time.Now().Before(h.until) {
 		e := *h.failure
 		e.Op, e.Status, e.InDoubt = op, 0, false
-		e.Err = fmt.Errorf("not sent: tried again at %s", h.until.UTC().Format(time.TimeOnly))
+		e.Err = fmt.Errorf("%w: tried again at %s", ErrNotSent, h.until.UTC().Format(time.TimeOnly))
 		return false, &e
 	}
 	h.probing, h.until = true, time.Now().Add(h.every)
