@@ -83,7 +83,7 @@ func New(cfg Config) *Server {
 	mux.Handle("GET /api/errors", s.guard(s.errors))
 	mux.Handle("GET /api/objects", s.guard(s.objects))
 	mux.Handle("GET /api/objects/{name}", s.guard(s.object))
-	s.handler = secure(mux)
+	s.handler = secure(routed(mux))
 	return s
 }
 
