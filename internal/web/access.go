@@ -13,11 +13,11 @@ func (s *Server) guard(next http.HandlerFunc) http.Handler {
 		case s.loopback && s.cfg.Token == "":
 			// A name other than the loopback's can only come from a page that had
 			// its own name resolve to us.
-			if !isLoopback(r.Host) {
+			if !IsLoopback(r.Host) {
 				refuse(w, r, "this address answers under localhost only", http.StatusForbidden)
 				return
 			}
-		case s.loopback && isLoopback(r.Host):
+		case s.loopback && IsLoopback(r.Host):
 		case s.cfg.Token == "":
 			refuse(w, r, "set HC_HTTP_TOKEN to see this page on an address that is not loopback", http.StatusForbidden)
 			return
