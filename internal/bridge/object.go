@@ -414,6 +414,7 @@ func (s *session) pollFailed(o *object, log zerolog.Logger, err error, attempt i
 
 // mappingFailed shows that an object is put aside.
 func (s *session) mappingFailed(cfg config.Object, err error) {
+	err = remedied(err)
 	s.board.Object(cfg.Name, func(b *status.Object) {
 		b.Mode, b.Access, b.State, b.Message = cfg.Mode, cfg.Access, status.MappingError, err.Error()
 	})
