@@ -259,6 +259,7 @@ func (s *session) beginEpoch(ctx context.Context) error {
 type Adopted struct {
 	Reason    string `json:"reason"`    // why nothing was sent, "" if it was
 	Waiting   int64  `json:"waiting"`   // entries that are sent now
+	Inherited int64  `json:"inherited"` // creations that Heroku Connect had sent: repeated with an external id, else for a person
 	Dismissed int64  `json:"dismissed"` // entries that are not
 }
 
@@ -267,7 +268,7 @@ type Adopted struct {
 // after which everything is compared and what differs taken from Salesforce.
 func Adopt(ctx context.Context, pool *pgxpool.Pool, schema string, dismiss bool) (a Adopted, err error) {
 	log, archive := pgx.Identifier{schema, "_trigger_log"}.Sanitize(), pgx.Identifier{schema, "_trigger_log_archive"}.Sanitize()
-	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
 		if err := tx.QueryRow(ctx, adoptSQL, schema).Scan(&a.Reason); err != nil {
 			return err
 		}
@@ -281,11 +282,11 @@ func Adopt(ctx context.Context, pool *pgxpool.Pool, schema string, dismiss bool)
 			return tx.QueryRow(ctx, fmt.Sprintf(dismissAllSQL, log, archive)).Scan(&a.Dismissed)
 		}
 		if a.Reason == fromHeroku {
-			if _, err := outbox.Inherit(ctx, tx, schema); err != nil {
+			if a.Inherited, err = outbox.Inherit(ctx, tx, schema); err != nil {
 				return err
 			}
 		}
-		return tx.QueryRow(ctx, "SELECT count(*) FROM "+log+" WHERE state IN ('NEW', 'PENDING')").Scan(&a.Waiting)
+		return tx.QueryRow(ctx, "SELECT count(*) - $1 FROM "+log+" WHERE state IN ('NEW', 'PENDING')", a.Inherited).Scan(&a.Waiting)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return a, ErrNeverRan
