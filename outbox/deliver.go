@@ -229,6 +229,9 @@ func (w *Worker) send(ctx context.Context, f *flight) {
 		if f.whole.Class == Limit {
 			w.limited.Store(true)
 		}
+		if f.whole.Unsent {
+			return
+		}
 	}
 	w.log.WithLevel(level).AnErr("error", cause(f.whole)).Str("event", "sent").Str("object", f.request.Object).Stringer("op", f.request.Op).Int("rows", len(f.ready)).Dur("took_ms", f.took).Msg("call")
 }

@@ -29,6 +29,7 @@ type doubt struct {
 	late    time.Time // until when the last request may run on
 	unclear time.Time // since when it is known that only an event can tell
 	looked  time.Time // when it was looked for last
+	said    time.Time // when the log told last that it is still in doubt
 	due     time.Time // when it is looked for next
 	looks   int
 	ended   bool     // it is not running any more
@@ -241,7 +242,8 @@ func (w *Worker) lookFor(ctx context.Context, list []*doubt) (n int, err error) 
 	return w.conclude(ctx, list, results, began, "looked for records whose answer was lost; the others are looked for again")
 }
 
-// conclude settles what a look at list has decided, and tells of it.
+// conclude settles what a look at list has decided, and tells of it. A look that has decided
+// nothing is no news until it has been quiet about one for long.
 func (w *Worker) conclude(ctx context.Context, list []*doubt, results []*result, began time.Time, message string) (int, error) {
 	decided := map[outcome]int{}
 	for _, r := range results {
@@ -249,8 +251,15 @@ func (w *Worker) conclude(ctx context.Context, list []*doubt, results []*result,
 		decided[r.outcome]++
 	}
 	level := zerolog.InfoLevel
-	if len(results) < len(list) {
+	switch {
+	case len(results) == len(list):
+	case len(results) > 0 || slices.ContainsFunc(list, func(d *doubt) bool { return time.Since(d.said) >= quiet }):
 		level = zerolog.WarnLevel
+		for _, d := range list {
+			d.said = time.Now()
+		}
+	default:
+		level = zerolog.DebugLevel
 	}
 	w.log.WithLevel(level).Str("event", "in_doubt").Str("object", list[0].item.table.Object).Stringer("op", list[0].op).Int("rows", len(list)).Int("found", decided[accepted]).
 		Int("sent_again", decided[again]).Int("parked", decided[inDoubt]).Dur("took_ms", time.Since(began)).Msg(message)

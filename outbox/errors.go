@@ -55,6 +55,7 @@ type Failure struct {
 	Class   Class
 	InDoubt bool   // the request may have taken effect all the same
 	Ended   bool   // with InDoubt: but it does not run any more
+	Unsent  bool   // the Sender has kept the request back, as it would be refused like the last
 	Code    string // Salesforce's, "REQUIRED_FIELD_MISSING"
 	Message string // Salesforce's, which may quote values of a record
 	Reason  string // the same for logs, where a Sender has another text for them

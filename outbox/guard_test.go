@@ -239,6 +239,14 @@ func TestPingPong(t *testing.T) {
 	for range 10 { // nobody has told them
 		turn()
 	}
+	for n, entry := range strings.Fields(b.list("SELECT replace(substring(sf_message FROM '\\d+ times within \\d+ seconds?'), ' ', '_') FROM salesforce._trigger_log WHERE state = 'FAILED' ORDER BY id")) {
+		if !strings.HasPrefix(entry, fmt.Sprint(n+6, "_times_within_")) {
+			t.Errorf("refusal %d says %q", n, entry)
+		}
+	}
+	for d, want := range map[time.Duration]string{0: "1 second", 119 * time.Second: "119 seconds", turnsWithin: "10 minutes"} {
+		b.want("in words", inWords(d), want)
+	}
 	b.wantDone("no more of them", 6, sentUpdates)
 	b.exec("UPDATE salesforce.account SET industry = 'else' WHERE name = 'other'")
 	b.drain()

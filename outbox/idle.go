@@ -11,7 +11,8 @@ import (
 
 // An update of columns that are not mapped needs no sync, but has its row PENDING, as
 // capture decides that before the columns are compared. Nothing is sent that would end it,
-// so it ends when the entry is archived.
+// so it ends when the entry is archived: a row of which an earlier change stands refused is
+// FAILED again, any other SYNCED.
 
 // idle is an entry that needs no sync.
 type idle struct {
@@ -67,7 +68,7 @@ func (w *Worker) idleRows(list []idle) map[string][]int64 {
 	return rows
 }
 
-// endPending ends the PENDING of rows of which nothing is to be sent. It returns those
+// endPending ends the PENDING of rows of which nothing is to be sent, see synced.sql.tmpl. It returns those
 // that an app holds locked: it may be changing them.
 func (w *Worker) endPending(ctx context.Context, tx pgx.Tx, rows map[string][]int64) (held map[key]bool, err error) {
 	held = map[key]bool{}

@@ -80,3 +80,43 @@ func TestPendingBehindLockedTable(t *testing.T) {
 	eventually(t, "archived", func() bool { b.run(); return b.live() == "" })
 	b.want("row", b.one(`SELECT _hc_lastop FROM salesforce.account`), "SYNCED")
 }
+
+// A row of which something stands refused says so again, whatever is changed of it that is
+// not mapped, until that is dismissed.
+func TestRefusalOutlastsAnUnmappedChange(t *testing.T) {
+	t.Parallel()
+	for _, algorithm := range []string{Ordered, Merged} {
+		t.Run(algorithm, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.restart(func(c *Config) { c.Algorithm = algorithm })
+			rows := func() string {
+				t.Helper()
+				return b.list(`SELECT concat_ws('|', name, _hc_lastop, _hc_err::json ->> 'code', _hc_err::json ->> 'message', (_hc_err::json ->> 'at')::timestamptz > now() - interval '1 hour')
+					FROM salesforce.account ORDER BY id`)
+			}
+			b.exec(`INSERT INTO salesforce.account (name) VALUES ('a')`)
+			b.drain()
+			b.sf.script(refuse(1, Failure{Class: Permanent, Code: "SOME_CODE", Message: "Who is it?"}, any1))
+			b.exec(`UPDATE salesforce.account SET name = 'a2'`)
+			b.drain()
+			b.sf.script(refuse(1, Failure{Class: Permanent, Code: "SOME_CODE"}, any1))
+			b.exec(`INSERT INTO salesforce.account (name) VALUES ('b')`)
+			b.drain()
+			b.want("refused", rows(), "a2|FAILED|SOME_CODE|Who is it?|t b|FAILED|SOME_CODE||t")
+
+			b.exec(`UPDATE salesforce.account SET unmapped = 'u'`)
+			b.want("captured", rows(), "a2|PENDING b|PENDING")
+			b.drain()
+			b.want("archived", rows(), "a2|FAILED||Who is it?|t b|FAILED|SOME_CODE|SOME_CODE|t")
+			b.want("log", b.live(), "UPDATE/FAILED INSERT/FAILED")
+
+			if _, err := Ignore(t.Context(), b.pool, "salesforce", nil); err != nil {
+				t.Fatal(err)
+			}
+			b.exec(`UPDATE salesforce.account SET unmapped = 'v'`)
+			b.drain()
+			b.want("dismissed", rows(), "a2|SYNCED b|PENDING")
+		})
+	}
+}

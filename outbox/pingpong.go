@@ -35,8 +35,9 @@ type fieldKey struct {
 type turn struct {
 	sent      uint64 // hash of our last value
 	at, began time.Time
-	turns     int
-	refused   int64 // the last entry that was one turn too many, 0 = none yet
+	first     time.Time // since when turns are counted; began moves on with each refusal
+	turns     int       // the refused ones included
+	refused   int64     // the last entry that was one turn too many, 0 = none yet
 }
 
 // refuse says why an update is not sent: it would be one turn too many. So is each that
@@ -57,15 +58,12 @@ func (t *turns) refuse(i *item) *Failure {
 			}
 			return nil
 		}
-		took := time.Since(f.began).Round(time.Second)
-		if f.refused != 0 {
-			took = turnsWithin
-		}
+		f.turns++
 		f.refused, f.began, f.at = i.carrier.id, time.Now(), time.Now()
 		return &Failure{
 			Class: Permanent, Code: CodePingPong, Fields: []string{i.table.field(column)},
 			Message: fmt.Sprintf("%s: an automation in Salesforce and one in Postgres keep changing %s back, %d times within %s. "+
-				"Stop one of them, then retry this entry.", CodePingPong, i.table.field(column), f.turns+1, took),
+				"Stop one of them, then retry this entry.", CodePingPong, i.table.field(column), f.turns, inWords(time.Since(f.first))),
 		}
 	}
 	return nil
@@ -103,16 +101,28 @@ func (t *turns) note(i *item) {
 		case f == nil && len(t.fields) >= turnsKept:
 			continue
 		case f == nil:
-			t.fields[k] = &turn{sent: sent, at: now, began: now}
+			t.fields[k] = &turn{sent: sent, at: now, began: now, first: now}
 			continue
 		case now.Sub(f.began) > turnsWithin:
-			f.began, f.turns = now, 0
+			f.began, f.first, f.turns = now, now, 0
 		}
 		if t.turned(f, i, column) {
 			f.turns++
 		}
 		f.sent, f.at = sent, now
 	}
+}
+
+// inWords is a time of seconds or minutes for people, and no less than a second.
+func inWords(d time.Duration) string {
+	n, unit := max(1, int(d.Round(time.Second).Seconds())), "second"
+	if n >= 120 {
+		n, unit = int(d.Round(time.Minute).Minutes()), "minute"
+	}
+	if n > 1 {
+		unit += "s"
+	}
+	return fmt.Sprint(n, " ", unit)
 }
 
 func (t *turns) prune(now time.Time) {

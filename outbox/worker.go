@@ -264,8 +264,11 @@ type runner struct {
 	woke      bool        // this look follows one
 	recovered bool
 	failures  int
-	told      bool // Config.Stalled
-	locked    int  // looks in a row after which answers wait for rows that an app holds locked
+	longest   time.Duration // wait after one of them
+	event     string        // by which the log has told of them
+	said      time.Time     // and when
+	told      bool          // Config.Stalled
+	locked    int           // looks in a row after which answers wait for rows that an app holds locked
 	since     time.Time
 	sweeper   sweeper
 }
@@ -334,10 +337,14 @@ func (r *runner) step(ctx context.Context) {
 	}
 }
 
-// stalled says once, and again with every growing wait, that nothing moves.
+// quiet is how often the log tells again that nothing moves.
+const quiet = 5 * time.Minute
+
+// stalled says once that nothing moves, and again with every growing wait, which at a limit
+// says nothing new, or when it has been quiet for long.
 func (r *runner) stalled(err error) {
 	if r.failures == 0 {
-		r.since = time.Now()
+		r.since, r.event, r.longest = time.Now(), "", 0
 	}
 	r.failures++
 	if since := time.Since(r.since); r.cfg.Stalled != nil && (r.failures >= stalledFrom || since >= stalledFor) {
@@ -349,7 +356,14 @@ func (r *runner) stalled(err error) {
 	if f, ok := errors.AsType[*Failure](err); ok && f.Class == Limit {
 		event = "limit_reached"
 	}
-	r.log.Warn().Err(err).Str("event", event).Int("attempt", r.failures).Dur("wait_ms", wait).Msg("nothing can be written for now")
+	level := zerolog.WarnLevel
+	if event == r.event && time.Since(r.said) < quiet && (event == "limit_reached" || wait <= r.longest) {
+		level = zerolog.DebugLevel
+	} else {
+		r.event, r.said = event, time.Now()
+	}
+	r.longest = max(r.longest, wait)
+	r.log.WithLevel(level).Err(err).Str("event", event).Int("attempt", r.failures).Dur("wait_ms", wait).Msg("nothing can be written for now")
 	r.held = true
 	r.timer.Reset(wait)
 }

@@ -110,7 +110,7 @@ func (p *program) adoptCommand() *cobra.Command {
 		Long: "A database that was copied, moved, upgraded, set back to an earlier time or kept by Heroku Connect before only receives from\n" +
 			"Salesforce, because what waits in it may be old, or another's to send. This confirms that it is the one to write from.\n" +
 			"Never adopt a copy beside the original.\n" +
-			"--json prints {\"reason\", \"waiting\", \"dismissed\"}.",
+			"--json prints {\"reason\", \"waiting\", \"inherited\", \"dismissed\"}.",
 		Example: "  hcbridge adopt             # send what waits in it\n  hcbridge adopt --dismiss   # send nothing of it",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -127,6 +127,9 @@ func (p *program) adoptCommand() *cobra.Command {
 					p.printf("Adopted, although %s. %s dismissed.\n", a.Reason, many(a.Dismissed, "entry is", "entries are"))
 				default:
 					p.printf("Adopted, although %s. %s sent.\n", a.Reason, many(a.Waiting, "entry is", "entries are"))
+				}
+				if a.Inherited > 0 {
+					p.printf("Heroku Connect had sent %s and not noted an answer: with an external id that is sent again, and the rest is in doubt, see hcbridge errors.\n", many(a.Inherited, "creation", "creations"))
 				}
 				return nil
 			})

@@ -69,7 +69,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	if len(b.cfg.Objects) == 0 {
 		run = b.offer
 	}
-	err := run(ctx)
+	err := remedied(run(ctx))
 	level := zerolog.InfoLevel
 	if err != nil {
 		level = zerolog.ErrorLevel

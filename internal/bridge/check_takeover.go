@@ -15,6 +15,7 @@ import (
 	"hcbridge/internal/salesforce"
 	"hcbridge/outbox"
 	"hcbridge/pgsink"
+	"hcbridge/pushtopic"
 )
 
 var (
@@ -47,6 +48,7 @@ type heritage struct {
 	fresh  bool   // no bridge has been here
 	orgID  string // that a bridge has noted
 	unsafe string // why nothing is sent
+	epoch  int64  // that the database has come to
 }
 
 // takeover tells what becomes of a schema that somebody else has kept.
@@ -75,8 +77,47 @@ func (c *checker) takeover(ctx context.Context, conn *pgx.Conn) error {
 		c.warn(takeOver, h.unsafe+": it only receives from Salesforce", "when nobody else writes to Salesforce from these rows, run `hcbridge adopt`: it sends what waits")
 	case h.fresh && h.marker.Exists:
 		return c.plan(ctx, conn)
+	case !h.fresh && c.writes():
+		return c.place(ctx)
 	}
 	return nil
+}
+
+// place tells that a start would find the database to be a copy, or moved.
+func (c *checker) place(ctx context.Context) (err error) {
+	h := &c.heritage
+	h.unsafe, h.epoch, err = placed(ctx, c.pool, c.cfg, placeSQL)
+	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) && pg.Code == "42703" {
+		return nil // an older version has made the table, and a start brings it up to date
+	}
+	if err == nil && h.unsafe != "" {
+		c.adopt()
+	}
+	return err
+}
+
+// adopt tells what a start would do that finds nothing safe to be sent.
+func (c *checker) adopt() {
+	c.warn(takeOver, c.heritage.unsafe+": after a start it only receives from Salesforce",
+		"start the bridge, and when nobody else writes to Salesforce from these rows, run `hcbridge adopt`: it sends what waits")
+}
+
+// history tells that a start would find the database to be set back, by what Salesforce
+// knows of it.
+func (c *checker) history(ctx context.Context, sf *salesforce.Client) {
+	h := &c.heritage
+	if c.pool == nil || h.fresh || h.unsafe != "" || !c.writes() {
+		return
+	}
+	var name string
+	if err := c.pool.QueryRow(ctx, bridgeNameSQL, c.cfg.Schema).Scan(&name); err != nil {
+		return // then there is no database to speak of any more
+	}
+	noted, topic, err := pushtopic.Epoch(ctx, topics{sf}, name)
+	if err == nil && noted > h.epoch { // that topics cannot be read is told by streaming
+		h.unsafe = setBack(topic)
+		c.adopt()
+	}
 }
 
 // inSchema fills in the names of the log.

@@ -249,6 +249,27 @@ func TestCheckAllGood(t *testing.T) {
 	}
 }
 
+// An address that others can reach is told where there is no token, which shuts the pages.
+func TestCheckAddressOfThePages(t *testing.T) {
+	t.Parallel()
+	for addr, told := range map[string]bool{"": false, "127.0.0.1:8080": false, "[::1]:8080": false, "localhost:8080": false, ":8080": true, "0.0.0.0:8080": true, "10.0.0.7:8080": true} {
+		for _, token := range []string{"", "s3cret"} {
+			var got []Finding
+			c := checker{cfg: &config.Config{HTTPAddr: addr, HTTPToken: config.Secret(token)}, report: func(f Finding) { got = append(got, f) }}
+			c.pages()
+			if want := told && token == ""; (len(got) == 1) != want || want && (got[0].Level != Warn || !strings.Contains(got[0].Text, addr+" see health and metrics") || !strings.Contains(got[0].Remedy, "HC_HTTP_TOKEN")) {
+				t.Errorf("%q with token %q: %+v", addr, token, got)
+			}
+		}
+	}
+	x := newChecked(t, "postgres://nobody@127.0.0.1:1/none")
+	x.env["HC_HTTP_ADDR"] = ":8080"
+	x.start()
+	if out := x.run(); !strings.Contains(out, "! HC_HTTP_ADDR: ") {
+		t.Errorf("it says:\n%s", out)
+	}
+}
+
 // An object that takes long takes none of the others' time.
 func TestCheckObjectsApart(t *testing.T) {
 	t.Parallel()

@@ -25,7 +25,12 @@ import (
 
 var (
 	//go:embed sql/identity.sql
-	identitySQL string
+	identityTemplate string
+	//go:embed sql/place.sql
+	placeSQL string
+	// identitySQL notes what placeSQL only asks.
+	identitySQL = strings.Replace(identityTemplate, "{place}", placeSQL, 1)
+
 	//go:embed sql/unsafe.sql
 	unsafeSQL string
 	//go:embed sql/epoch.sql
@@ -103,21 +108,9 @@ func (b *begun) lost(epoch int64) bool {
 // checkIdentity compares the database with what it was and what Salesforce remembers of
 // it, and returns why nothing may be sent, "" if it may.
 func (s *session) checkIdentity(ctx context.Context) (unsafe string, err error) {
-	system, err := askServer(ctx, s.pool, "SELECT system_identifier::text FROM pg_control_system()")
+	unsafe, epoch, err := placed(ctx, s.pool, s.cfg, identitySQL)
 	if err != nil {
 		return "", err
-	}
-	line, err := askServer(ctx, s.pool, "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)")
-	if err != nil {
-		return "", err
-	}
-	address, err := addressOf(s.cfg.DatabaseURL.Reveal())
-	if err != nil {
-		return "", err
-	}
-	var epoch int64
-	if err := s.pool.QueryRow(ctx, identitySQL, s.cfg.Schema, system, address, line).Scan(&unsafe, &epoch); err != nil {
-		return "", fmt.Errorf("identity of the database: %w", err)
 	}
 	noted, name, err := s.notedEpoch(ctx)
 	switch {
@@ -129,13 +122,39 @@ func (s *session) checkIdentity(ctx context.Context) (unsafe string, err error) 
 			s.log.Warn().Str("component", "bridge").Str("event", "epoch_lost").Int64("epoch", noted).Int64("database", epoch).
 				Msg("Postgres has lost the number of this hour, which this process began; writes go on")
 		} else {
-			reason = new(fmt.Sprintf("topic %s in Salesforce knows a later state of this database than the database itself: it was set back, or a copy of it was at work", name))
+			reason = new(setBack(name))
 		}
 		if err := s.pool.QueryRow(ctx, unsafeSQL, s.cfg.Schema, noted, reason).Scan(&unsafe); err != nil {
 			return "", fmt.Errorf("identity of the database: %w", err)
 		}
 	}
 	return unsafe, nil
+}
+
+// placed asks placeSQL, or identitySQL, why nothing may be sent from here, and for the epoch.
+func placed(ctx context.Context, pool pgPool, cfg *config.Config, sql string) (unsafe string, epoch int64, err error) {
+	system, err := askServer(ctx, pool, "SELECT system_identifier::text FROM pg_control_system()")
+	if err != nil {
+		return "", 0, err
+	}
+	line, err := askServer(ctx, pool, "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)")
+	if err != nil {
+		return "", 0, err
+	}
+	address, err := addressOf(cfg.DatabaseURL.Reveal())
+	if err != nil {
+		return "", 0, err
+	}
+	if err := pool.QueryRow(ctx, sql, cfg.Schema, system, address, line).Scan(&unsafe, &epoch); err != nil {
+		return "", 0, fmt.Errorf("identity of the database: %w", err)
+	}
+	return unsafe, epoch, nil
+}
+
+// setBack says why nothing may be sent from a database that does not know an epoch which is
+// noted in a topic.
+func setBack(topic string) string {
+	return fmt.Sprintf("topic %s in Salesforce knows a later state of this database than the database itself: it was set back, or a copy of it was at work", topic)
 }
 
 // askServer asks the server about itself, and returns nil where the role may not, or
@@ -240,6 +259,7 @@ func (s *session) beginEpoch(ctx context.Context) error {
 type Adopted struct {
 	Reason    string `json:"reason"`    // why nothing was sent, "" if it was
 	Waiting   int64  `json:"waiting"`   // entries that are sent now
+	Inherited int64  `json:"inherited"` // creations that Heroku Connect had sent: repeated with an external id, else for a person
 	Dismissed int64  `json:"dismissed"` // entries that are not
 }
 
@@ -248,7 +268,7 @@ type Adopted struct {
 // after which everything is compared and what differs taken from Salesforce.
 func Adopt(ctx context.Context, pool *pgxpool.Pool, schema string, dismiss bool) (a Adopted, err error) {
 	log, archive := pgx.Identifier{schema, "_trigger_log"}.Sanitize(), pgx.Identifier{schema, "_trigger_log_archive"}.Sanitize()
-	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) (err error) {
 		if err := tx.QueryRow(ctx, adoptSQL, schema).Scan(&a.Reason); err != nil {
 			return err
 		}
@@ -262,11 +282,11 @@ func Adopt(ctx context.Context, pool *pgxpool.Pool, schema string, dismiss bool)
 			return tx.QueryRow(ctx, fmt.Sprintf(dismissAllSQL, log, archive)).Scan(&a.Dismissed)
 		}
 		if a.Reason == fromHeroku {
-			if _, err := outbox.Inherit(ctx, tx, schema); err != nil {
+			if a.Inherited, err = outbox.Inherit(ctx, tx, schema); err != nil {
 				return err
 			}
 		}
-		return tx.QueryRow(ctx, "SELECT count(*) FROM "+log+" WHERE state IN ('NEW', 'PENDING')").Scan(&a.Waiting)
+		return tx.QueryRow(ctx, "SELECT count(*) - $1 FROM "+log+" WHERE state IN ('NEW', 'PENDING')", a.Inherited).Scan(&a.Waiting)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return a, ErrNeverRan

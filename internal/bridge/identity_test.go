@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -33,6 +35,25 @@ func TestPinAfterAStatus(t *testing.T) {
 		if _, err := pool.Exec(t.Context(), "UPDATE hcbridge.instance SET unsafe = NULL"); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A schema whose table says later that it is another org's ends a start, as it does at first.
+func TestOrgOfTheSchemaIsEdited(t *testing.T) {
+	t.Parallel()
+	s := newSession(New(scheduleConfig(), "test", zerolog.Nop()), migrated(t), nil)
+	s.orgID = "00D000000000001EAA"
+	if err := errors.Join(s.pin(t.Context()), s.installAll(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.pool.Exec(t.Context(), "UPDATE salesforce._hcmeta SET org_id = '00D000000000002EAA'"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	err := s.forever(ctx, "set up", s.installAll)
+	if ce, ok := errors.AsType[*ConfigError](err); !ok || !strings.Contains(ce.Text, "schema salesforce belongs to org 00D000000000002EAA by its table _hcmeta, but the user logs in to org 00D000000000001EAA") {
+		t.Error(err)
 	}
 }
 
@@ -119,6 +140,9 @@ func TestPlaceTellsACopy(t *testing.T) {
 	} {
 		if _, err := pool.Exec(t.Context(), "UPDATE hcbridge.instance SET "+c.was); err != nil {
 			t.Fatal(err)
+		}
+		if unsafe, _, err := placed(t.Context(), pool, s.cfg, placeSQL); err != nil || (unsafe == "") != c.safe {
+			t.Errorf("%s: asked without noting it, %q: %v", c.name, unsafe, err)
 		}
 		for range 2 {
 			unsafe, now := look()

@@ -114,18 +114,22 @@ func (s *session) firstLoad(ctx context.Context, o *object, log zerolog.Logger) 
 	})
 }
 
-// pollObject polls o whenever a layer is due, and when somebody wants it.
+// pollObject polls o whenever a layer is due, and when somebody wants it. After a failure
+// it waits ever longer, but not beyond the time when the org has calls left again.
 func (s *session) pollObject(ctx context.Context, o *object, log zerolog.Logger) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	ask := poll.Ask{Wanted: true} // nobody knows what happened before
 	var last counted
 	var next time.Time
+	var lifted <-chan struct{}
 	patient := false
 	for failures := 0; ; {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-lifted:
+			failures = 0
 		case <-timer.C:
 			if rest := time.Until(next); rest > 0 && s.resting(o) {
 				timer.Reset(min(rest, restCheck))
@@ -135,6 +139,7 @@ func (s *session) pollObject(ctx context.Context, o *object, log zerolog.Logger)
 			ask.Wanted = true
 		}
 		began := time.Now()
+		lifted = s.sf.Lifted()
 		wait, err := s.pollOnce(s.asking(ctx, patient), o, ask, &last)
 		s.salesforce(err)
 		patient = err != nil || time.Since(began) > s.answers // an org that is slow is not told again and again
@@ -149,7 +154,7 @@ func (s *session) pollObject(ctx context.Context, o *object, log zerolog.Logger)
 			// the polls of the other objects.
 			ask.Alone = true
 		default:
-			failures, ask = 0, poll.Ask{}
+			failures, ask, lifted = 0, poll.Ask{}, nil
 			s.resume(o.cfg.Name)
 		}
 		wait = max(wait, time.Millisecond)
@@ -409,6 +414,7 @@ func (s *session) pollFailed(o *object, log zerolog.Logger, err error, attempt i
 
 // mappingFailed shows that an object is put aside.
 func (s *session) mappingFailed(cfg config.Object, err error) {
+	err = remedied(err)
 	s.board.Object(cfg.Name, func(b *status.Object) {
 		b.Mode, b.Access, b.State, b.Message = cfg.Mode, cfg.Access, status.MappingError, err.Error()
 	})

@@ -120,7 +120,7 @@ func failure(err error) *outbox.Failure {
 	if !errors.As(err, &se) {
 		return &outbox.Failure{Class: outbox.Transient, Code: "UNAVAILABLE", Message: err.Error()}
 	}
-	f := &outbox.Failure{Code: se.Code, Message: se.Message, Reason: err.Error(), Fields: se.Fields, InDoubt: se.InDoubt, Ended: se.Ended, Class: outbox.Permanent}
+	f := &outbox.Failure{Code: se.Code, Message: se.Message, Reason: err.Error(), Fields: se.Fields, InDoubt: se.InDoubt, Ended: se.Ended, Unsent: errors.Is(err, salesforce.ErrNotSent), Class: outbox.Permanent}
 	switch se.Class {
 	case salesforce.Transient, salesforce.Auth:
 		f.Class = outbox.Transient

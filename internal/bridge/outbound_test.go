@@ -54,6 +54,32 @@ func TestLimitsOfRecords(t *testing.T) {
 	}
 }
 
+// A call that is refused for want of calls was sent, and the next one is kept back.
+func TestCallsKeptBack(t *testing.T) {
+	t.Parallel()
+	sf := org.New(org.Options{}).Start()
+	t.Cleanup(sf.Close)
+	client, err := salesforce.New(salesforce.Config{
+		LoginURL: sf.URL(), Auth: salesforce.AuthPassword, ClientID: org.DefaultClientID, ClientSecret: org.DefaultClientSecret,
+		Username: org.DefaultUsername, Password: org.DefaultPassword,
+	})
+	if err == nil {
+		_, err = client.Login(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	used, _ := sf.Usage()
+	sf.DailyLimit(used)
+	d := sender{newSession(New(scheduleConfig(), "test", zerolog.Nop()), nil, client)}
+	for _, unsent := range []bool{false, true} {
+		_, err := d.Send(t.Context(), outbox.Call{Object: "Account", Op: outbox.Insert, Records: []outbox.Record{{Fields: map[string]any{"Name": "n"}}}})
+		if f, ok := errors.AsType[*outbox.Failure](err); !ok || f.Class != outbox.Limit || f.Unsent != unsent {
+			t.Errorf("%+v, want unsent %v", err, unsent)
+		}
+	}
+}
+
 // While Salesforce refuses every call for what is not in it, nothing is given up: all
 // waits, which shows, until it lets us in again. What an object or a record is refused
 // for is.

@@ -224,7 +224,15 @@ func (s *session) install(ctx context.Context, more ...outbox.Table) (capture ou
 		if err := makeSchema(ctx, tx, s.cfg.Schema); err != nil { // no table may have been made in it yet
 			return err
 		}
-		if err := outbox.Install(ctx, tx, s.cfg.Schema, append(s.outboxTables(), more...), s.unresolved(), s.orgID); err != nil {
+		err := outbox.Install(ctx, tx, s.cfg.Schema, append(s.outboxTables(), more...), s.unresolved(), s.orgID)
+		if errors.Is(err, outbox.ErrOtherOrg) { // somebody has edited it since the schema was bound
+			m, err := outbox.ReadMarker(ctx, tx, s.cfg.Schema)
+			if err != nil {
+				return err
+			}
+			return otherOrg(s.cfg.Schema, m.OrgID+" by its table _hcmeta", s.orgID)
+		}
+		if err != nil {
 			return err
 		}
 		capture, err = outbox.Inspect(ctx, tx, s.cfg.Schema)

@@ -113,3 +113,11 @@ func isRefused(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code[:2] == "28" || pg.Code == "3D000")
 }
+
+// remedied adds to what Postgres says of rights that are missing who tells which they are.
+func remedied(err error) error {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "42501" {
+		return fmt.Errorf("%w: `hcbridge check` says what to GRANT", err)
+	}
+	return err
+}

@@ -3,6 +3,8 @@ package bridge
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +12,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"hcbridge/config"
+	"hcbridge/internal/status"
+	"hcbridge/test/pgtest"
 )
 
 // One object that is not read is its own trouble; where none is, nothing comes in.
@@ -79,4 +83,47 @@ func TestTellStart(t *testing.T) {
 			t.Errorf("once it has begun: %v", stops)
 		}
 	})
+}
+
+// Where rights are missing in Postgres, a start names what says which.
+func TestMissingRightsHaveARemedy(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ before, grants, want string }{
+		"schemas": {"", "", "permission denied for database"},
+		"hstore":  {"DROP EXTENSION hstore", "CREATE SCHEMA hcbridge AUTHORIZATION @; CREATE SCHEMA salesforce AUTHORIZATION @", "permission denied to create extension"},
+		"table":   {"CREATE SCHEMA salesforce; CREATE TABLE salesforce.account (id serial PRIMARY KEY, sfid varchar(18), systemmodstamp timestamp, isdeleted boolean, _hc_lastop varchar(32), _hc_err text)", "CREATE SCHEMA hcbridge AUTHORIZATION @; GRANT ALL ON SCHEMA salesforce TO @; GRANT ALL ON ALL TABLES IN SCHEMA salesforce TO @", "must be owner of table account"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := newChecked(t, pgtest.URL(t))
+			x.exec(c.before)
+			x.as(c.grants)
+			x.start()
+			x.env["HC_HTTP_ADDR"] = ""
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			b := New(x.load(), "test", zerolog.Nop())
+			end := make(chan error, 1)
+			go func() { end <- b.Run(ctx) }()
+			told := func(text string) bool {
+				return strings.Contains(text, c.want) && strings.Contains(text, "`hcbridge check` says what to GRANT")
+			}
+			for {
+				changed := b.board.Changed()
+				if slices.ContainsFunc(b.board.Snapshot().Objects, func(o status.Object) bool { return told(o.Message) }) {
+					cancel()
+					<-end
+					return
+				}
+				select {
+				case <-changed:
+				case err := <-end:
+					if err == nil || !told(err.Error()) {
+						t.Error(err, b.board.Snapshot().Objects)
+					}
+					return
+				}
+			}
+		})
+	}
 }

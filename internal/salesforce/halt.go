@@ -23,6 +23,22 @@ type halt struct {
 	failure *Error    // with which the org refused; nil = nothing is kept back
 	until   time.Time // when the next may be tried
 	probing bool
+	over    chan struct{} // closed when it is over; nil if nobody has asked
+}
+
+// ErrNotSent is in the chain of an error of a request that was kept back.
+var ErrNotSent = errors.New("not sent")
+
+// Lifted returns a channel that is closed once the org, which had no calls of the day left,
+// takes requests again. Whoever asks before the request that is refused misses nothing.
+func (c *Client) Lifted() <-chan struct{} {
+	h := &c.spent
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over == nil {
+		h.over = make(chan struct{})
+	}
+	return h.over
 }
 
 // pass reports whether a request may go, and whether all others wait for what
@@ -36,7 +52,7 @@ func (h *halt) pass(op string) (probe bool, refused *Error) {
 	if h.probing || time.Now().Before(h.until) {
 		e := *h.failure
 		e.Op, e.Status, e.InDoubt = op, 0, false
-		e.Err = fmt.Errorf("not sent: tried again at %s", h.until.UTC().Format(time.TimeOnly))
+		e.Err = fmt.Errorf("%w: tried again at %s", ErrNotSent, h.until.UTC().Format(time.TimeOnly))
 		return false, &e
 	}
 	h.probing, h.until = true, time.Now().Add(h.every)
@@ -55,8 +71,12 @@ func (h *halt) begin(e *Error) {
 func (h *halt) probed(answered bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.probing = false; answered {
-		h.failure = nil
+	if h.probing = false; !answered {
+		return
+	}
+	if h.failure = nil; h.over != nil {
+		close(h.over)
+		h.over = nil
 	}
 }
 

@@ -228,8 +228,18 @@ func TestSixHoursAtTheLimit(t *testing.T) {
 			t.Errorf("%d requests in six hours", requests)
 		}
 		limited = false
-		over := time.Now()
+		over, lifted := time.Now(), c.Lifted()
 		for ask() != nil {
+			select {
+			case <-lifted:
+				t.Error("told that it is over while it is not")
+			default:
+			}
+		}
+		select {
+		case <-lifted:
+		default:
+			t.Error("not told that it is over")
 		}
 		if took := time.Since(over); took > 10*time.Minute+time.Second {
 			t.Errorf("known after %s", took)

@@ -58,7 +58,7 @@ type Server struct {
 
 // New returns a server. It does no I/O.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, loopback: isLoopback(cfg.Addr), began: time.Now()}
+	s := &Server{cfg: cfg, loopback: IsLoopback(cfg.Addr), began: time.Now()}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewGoCollector(),
@@ -83,7 +83,7 @@ func New(cfg Config) *Server {
 	mux.Handle("GET /api/errors", s.guard(s.errors))
 	mux.Handle("GET /api/objects", s.guard(s.objects))
 	mux.Handle("GET /api/objects/{name}", s.guard(s.object))
-	s.handler = secure(mux)
+	s.handler = secure(routed(mux))
 	return s
 }
 
@@ -113,7 +113,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-func isLoopback(addr string) bool {
+// IsLoopback reports whether an address, with or without a port, is of this machine only.
+func IsLoopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		host = addr

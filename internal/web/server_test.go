@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -97,6 +98,49 @@ func TestServer(t *testing.T) {
 		shut, _ := setup("0.0.0.0:8080", "")
 		if code, body := get(t, shut, "http://bridge/"); code != http.StatusForbidden || !strings.Contains(body, "HC_HTTP_TOKEN") {
 			t.Errorf("code %d, body %q; want 403 naming the variable", code, body)
+		}
+	})
+
+	t.Run("AllOfTheAPIIsJSON", func(t *testing.T) {
+		t.Parallel()
+		open, _ := setup("127.0.0.1:0", "")
+		shut, _ := setup("0.0.0.0:8080", "")
+		token, _ := setup("0.0.0.0:8080", "s3cret")
+		for _, c := range []struct {
+			s           *web.Server
+			method, url string
+			header      string // Sec-Fetch-Site
+			code        int
+			key         string
+		}{
+			{open, http.MethodGet, "http://localhost/api/nothing", "", 404, "error"},
+			{open, http.MethodGet, "http://localhost/api/objects/Nothing", "", 404, "error"},
+			{open, http.MethodDelete, "http://localhost/api/status", "", 405, "error"},
+			{open, http.MethodPost, "http://localhost/api/status", "", 405, "message"},
+			{open, http.MethodGet, "http://localhost/api/errors", "", 503, "error"},
+			{open, http.MethodGet, "http://evil.example/api/status", "", 403, "error"},
+			{open, http.MethodPost, "http://localhost/api/errors/retry", "cross-site", 403, "message"},
+			{open, http.MethodPost, "http://localhost/api/errors/retry", "", 403, "message"},
+			{shut, http.MethodGet, "http://bridge/api/status", "", 403, "error"},
+			{token, http.MethodGet, "http://bridge/api/status", "", 401, "error"},
+			{token, http.MethodPost, "http://bridge/api/errors/ignore", "", 401, "message"},
+		} {
+			r := httptest.NewRequestWithContext(t.Context(), c.method, c.url, http.NoBody)
+			r.Header.Set("Sec-Fetch-Site", c.header)
+			w := httptest.NewRecorder()
+			c.s.ServeHTTP(w, r)
+			body := map[string]string{}
+			err := json.Unmarshal(w.Body.Bytes(), &body)
+			kind := w.Result().Header.Get("Content-Type")
+			if err != nil || w.Code != c.code || body[c.key] == "" || !strings.HasPrefix(kind, "application/json") {
+				t.Errorf("%s %s: %d, %s, %q, want %d and JSON", c.method, c.url, w.Code, kind, w.Body, c.code)
+			}
+			if (w.Code == 405) != (w.Result().Header.Get("Allow") != "") || (w.Code == 401) != (w.Result().Header.Get("WWW-Authenticate") != "") {
+				t.Errorf("%s %s: %v", c.method, c.url, w.Result().Header)
+			}
+		}
+		if _, body := get(t, open, "http://localhost/nothing"); body != "404 page not found\n" {
+			t.Errorf("of a page: %q", body)
 		}
 	})
 

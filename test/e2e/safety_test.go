@@ -141,6 +141,9 @@ func TestClone(t *testing.T) {
 	b := r.Start()
 	r.Synced()
 	b.End(15)
+	if _, out, _ := r.Command("check"); strings.Contains(out, "Take-over") {
+		t.Errorf("of the original it says\n%s", out)
+	}
 	r.Pool.Close()
 	u, err := url.Parse(r.URL)
 	r.Must(err)
@@ -150,6 +153,7 @@ func TestClone(t *testing.T) {
 	t.Cleanup(func() { r.Pool.Close() })
 	r.URL, r.Env["DATABASE_URL"] = u.String(), u.String()
 	r.Pool = pgtest.Open(t, r.URL)
+	r.ran("another database: this is a copy, or it was restored or moved: after a start it only receives", "check")
 	r.Start()
 	r.says("", "another database")
 	r.Exec("INSERT INTO salesforce.account (name) VALUES ('of the copy')")
@@ -271,6 +275,7 @@ func TestSetBack(t *testing.T) {
 	r.Exec(`UPDATE salesforce.account SET industry = 'Finance' WHERE name <> 'is asked for'`)
 	r.Exec(`UPDATE salesforce._trigger_log SET state = 'PENDING', processed_at = now() WHERE sfid = (SELECT sfid FROM salesforce.account WHERE name = 'is on its way')`)
 	r.Exec(`UPDATE salesforce._trigger_log_archive SET state = 'REQUEUE' WHERE sfid = (SELECT sfid FROM salesforce.account WHERE name = 'is asked for')`)
+	r.ran("it was set back, or a copy of it was at work: after a start it only receives", "check")
 	b = r.Start()
 	r.says("", "set back")
 	time.Sleep(2 * time.Second) // for what must not happen
