@@ -87,6 +87,30 @@ func TestRefusalStays(t *testing.T) {
 	}
 }
 
+// Two fields that must be set together, saved one after the other, are refused each by
+// itself and get through together, where each change is sent by itself.
+func TestRefusedTogether(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "HC_OBJECTS=Account", "HC_OBJECT_ACCOUNT_ACCESS=read_write", "HC_OBJECT_ACCOUNT_EXTERNAL_ID=External_Id__c",
+		"HC_OBJECT_ACCOUNT_FIELDS=Name,Phone,Industry,External_Id__c", "HC_WRITE_ALGORITHM=ordered")
+	r.SF.Trigger(func(d *sobject.Draft) error {
+		if (d.Get("Phone") == nil) != (d.Get("Industry") == nil) {
+			return sobject.ErrValidation("Set both", "Phone", "Industry")
+		}
+		return nil
+	})
+	r.Start()
+	r.Synced()
+	r.Exec(`INSERT INTO salesforce.account (name, external_id__c) VALUES ('a', 'a')`)
+	shown := `concat_ws('|', phone, industry, _hc_lastop, _hc_err::json->>'message')`
+	r.rowsAre("account", shown, map[string]string{"a": "SYNCED"})
+	r.Exec(`UPDATE salesforce.account SET phone = '1'`)
+	r.rowsAre("account", "_hc_lastop", map[string]string{"a": "FAILED"})
+	r.Exec(`UPDATE salesforce.account SET industry = 'Energy'`)
+	r.rowsAre("account", shown, map[string]string{"a": "1|Energy|SYNCED"})
+	r.Equal("Account")
+}
+
 // entry is the failed entry of the row with an external id.
 func (r *rig) entry(key string) int {
 	r.T.Helper()
