@@ -77,7 +77,8 @@ func Retry(ctx context.Context, db DB, schema string, ids []int64) (int64, error
 }
 
 // Ignore dismisses failed entries and returns how many; nil means all, those in
-// doubt included. Archived FAILED entries can be named too.
+// doubt included. Archived FAILED entries can be named too. A Worker has rows read back of
+// which nothing else is open.
 func Ignore(ctx context.Context, db DB, schema string, ids []int64) (int64, error) {
 	return change(ctx, db, schema, "admin_ignore", ids)
 }

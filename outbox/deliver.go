@@ -63,10 +63,12 @@ func hold(parent context.Context, limit, grace time.Duration) (context.Context, 
 }
 
 // blocked reports whether something the item depends on was not done in this
-// run. It takes over the Salesforce id that an insert before it brought.
+// run, or an update of the same record was refused, as what is left of that is known to
+// the next plan only. It takes over the Salesforce id that an insert before it brought.
 func (i *item) blocked() bool {
 	for _, d := range i.hard {
-		if d.holds() && d.level < i.level {
+		refused := d.key == i.key && d.op == Update && i.op == Update && d.status == failed
+		if (d.holds() || refused) && d.level < i.level {
 			return true
 		}
 		if d.key == i.key && d.sfid != "" && d.op != Delete {
@@ -306,6 +308,8 @@ func (w *Worker) judge(i *item, op Op, o Outcome) *result {
 		r.outcome, r.free = again, true
 	case f.Class == Transient, f.Class == Permanent && i.tried < f.Retries:
 		r.outcome = again
+	case i.rejoins && !f.gone():
+		r.outcome, r.free, r.together = again, true, true
 	default:
 		r.outcome = refused
 	}

@@ -117,6 +117,10 @@
 // while and counts as no attempt; Permanent and Conflict are written to the log (sf_message) and the row
 // (_hc_err). Errors that RunOnce returns are about the database or the link.
 //
+// In ordered mode the newest change of a record, when it is refused, goes once more in one
+// update with those that were refused before (together.go), as these may need each other.
+// Until then it is NEW.
+//
 // What the app writes to a field that Salesforce does not show any more is kept in an
 // entry that is FAILED with [CodeFrozen] (frozen.go). [Thaw] sends it once the field can
 // be seen again.

@@ -32,6 +32,7 @@ func (p planner) record(t *Table, entries []*entry, b backlog) (items []*item, d
 	if p.merged {
 		entries = r.withFailed(entries)
 	}
+	r.newest = entries[len(entries)-1]
 	for _, e := range entries {
 		r.add(e)
 	}
@@ -47,6 +48,7 @@ type recorder struct {
 	missing bool     // the row is gone
 	deleted *entry   // its delete, captured while it had no sfid
 	failed  []*entry // refused entries, still in the log
+	newest  *entry   // of those to be sent
 	wait    bool
 	items   []*item
 	drops   []drop
@@ -176,8 +178,9 @@ func sinceRow(before []*entry, row map[string]*string) (part, since []*entry) {
 
 func (r *recorder) update(e *entry) {
 	// What is in doubt is repeated as it was: with another key an upsert would make
-	// a second record, and newer values wait for the first request to be over.
-	if l := r.last(); r.merged && l != nil && l.op != Delete && l.carrier.inDoubt() == e.inDoubt() {
+	// a second record, and newer values wait for the first request to be over. In ordered
+	// mode updates are in doubt together that were sent together.
+	if l := r.last(); l != nil && l.op != Delete && l.carrier.inDoubt() == e.inDoubt() && (r.merged || l.op == Update && e.inDoubt()) {
 		l.entries = append(l.entries, e)
 		if l.carrier.action != actionInsert {
 			l.carrier = e
@@ -205,7 +208,12 @@ func (r *recorder) update(e *entry) {
 		})
 		return
 	}
-	i.rests = r.overtaken(e)
+	if mates := r.mates(e); e.together() {
+		r.join(i, mates)
+	} else {
+		i.rejoins = e == r.newest && len(mates) > 0 && !e.inDoubt()
+	}
+	i.rests = r.overtaken(i)
 	r.push(i)
 }
 
@@ -216,23 +224,20 @@ type rest struct {
 	values map[string]*string
 }
 
-// overtaken is what remains of refused updates once e is accepted: sent again as they
-// were, they would put back older values. In ordered mode that is sent next, since e may
-// be what they were refused for the lack of; in merged mode it was sent along with e.
-func (r *recorder) overtaken(e *entry) (rests []rest) {
-	for _, f := range r.failed {
-		if f.action != actionUpdate || f.place() > e.place() || f.broken != nil || f.inDoubt() {
-			continue
-		}
+// overtaken is what remains of refused updates once i is accepted: sent again as they
+// were, they would put back older values. In ordered mode that is sent next, since i may
+// be what they were refused for the lack of; in merged mode it was sent along with i.
+func (r *recorder) overtaken(i *item) (rests []rest) {
+	for _, f := range r.refusedBefore(i.carrier) {
 		left := maps.Clone(f.values)
-		for column := range e.values {
-			if !f.withheld() || !r.table.frozen(column) { // else e's value goes to f
+		for column := range i.values {
+			if !f.withheld() || !r.table.frozen(column) { // else i's value goes to f
 				delete(left, column)
 			}
 		}
 		if len(left) < len(f.values) || !r.merged && f.resent() {
 			rests = append(rests, rest{f, left})
-			f.values = left // for the updates after e
+			f.values = left // for the updates after i
 		}
 	}
 	return rests

@@ -1,8 +1,11 @@
 package outbox
 
 import (
+	"context"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // What needs no sync leaves no row PENDING: an update of columns that are not mapped, or
@@ -117,6 +120,78 @@ func TestRefusalOutlastsAnUnmappedChange(t *testing.T) {
 			b.exec(`UPDATE salesforce.account SET unmapped = 'v'`)
 			b.drain()
 			b.want("dismissed", rows(), "a2|SYNCED b|PENDING")
+		})
+	}
+}
+
+// A row of which a refused change was dismissed, by whatever means, waits to be read back,
+// unless something else of it is open or it is not in Salesforce.
+func TestDismissedIsReadBack(t *testing.T) {
+	t.Parallel()
+	for _, way := range []string{"by hand", "by the command"} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			var told []string
+			b.restart(func(c *Config) {
+				c.Settle = func(_ context.Context, _ pgx.Tx, done []Settled) error {
+					for _, d := range done {
+						if d.Dismissed {
+							told = append(told, d.SFID)
+						}
+					}
+					return nil
+				}
+			})
+			rows := func() string {
+				t.Helper()
+				return b.list(`SELECT concat_ws('|', name, _hc_lastop, _hc_err::json ->> 'message') FROM salesforce.account ORDER BY id`)
+			}
+			dismiss := func(which string) {
+				t.Helper()
+				if way == "by hand" {
+					b.exec(`UPDATE salesforce._trigger_log SET state = 'IGNORED' WHERE state = 'FAILED' AND ` + which)
+					return
+				}
+				var ids []int64
+				if err := b.pool.QueryRow(t.Context(), `SELECT array_agg(id) FROM salesforce._trigger_log WHERE state = 'FAILED' AND `+which).Scan(&ids); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := Ignore(t.Context(), b.pool, "salesforce", ids); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.exec(`INSERT INTO salesforce.account (name) VALUES ('a'), ('b')`)
+			b.drain()
+			b.sf.script(refuse(-1, Failure{Class: Permanent, Code: "RULE", Message: "no"}, any1))
+			b.exec(`INSERT INTO salesforce.account (name) VALUES ('new')`)
+			b.exec(`UPDATE salesforce.account SET name = 'a1', industry = 'i' WHERE name = 'a'; UPDATE salesforce.account SET name = 'b1' WHERE name = 'b'`)
+			b.exec(`UPDATE salesforce.account SET founded__c = '2020-01-01' WHERE name = 'b1'`)
+			b.drain()
+			b.want("refused", rows(), "a1|FAILED|no b1|FAILED|no new|FAILED|no")
+			dismiss(`"values" LIKE '%"name"=>%'`)
+
+			tx, err := b.pool.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.Exec(t.Context(), `SELECT FROM salesforce.account WHERE name = 'a1' FOR UPDATE`); err != nil {
+				t.Fatal(err)
+			}
+			b.drain()
+			b.want("one is locked", rows(), "a1|FAILED|no b1|FAILED|no new|FAILED|no")
+			if err := tx.Rollback(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			told = nil
+			b.drain()
+			b.want("dismissed", rows(), "a1|PENDING b1|FAILED|no new|FAILED|no")
+			b.want("told", strings.Join(told, " "), "acc000000000001AAA")
+			dismiss("true")
+			b.drain()
+			b.want("all are", rows(), "a1|PENDING b1|PENDING new|FAILED|no")
+			b.want("told", strings.Join(told, " "), "acc000000000001AAA acc000000000002AAA")
+			b.want("log", b.live(), "")
 		})
 	}
 }

@@ -71,7 +71,7 @@ func (e *entry) job() string {
 
 // bulkable reports whether an item may go by a job.
 func (w *Worker) bulkable(i *item) bool {
-	if i.op == Insert || i.carrier.inDoubt() || w.retries[i.key].attempts > 0 || time.Now().Before(w.noBulk[i.key.table]) {
+	if i.op == Insert || i.carrier.inDoubt() || i.carrier.together() || w.retries[i.key].attempts > 0 || time.Now().Before(w.noBulk[i.key.table]) {
 		return false
 	}
 	for _, v := range i.values {

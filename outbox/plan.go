@@ -69,6 +69,7 @@ type item struct {
 	rowless bool     // the row did not exist when it was planned
 	rekeyed int64    // the entry by which the row got the key
 	rests   []rest   // of refused updates before it, once it is accepted
+	rejoins bool     // if it is refused, it goes once more with these
 	jobKey  string   // tells its record apart in the results of a job
 	extra   *leftOut // columns of values that are not sent, where a job keeps no values
 	tried   int      // failed attempts before this one

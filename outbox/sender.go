@@ -61,4 +61,8 @@ type Settled struct {
 	Changed  bool     // as far as is known, by what was sent: an event of it will come
 	OK       bool     // false: refused, the entry is FAILED
 	Failure  *Failure // why, nil if OK
+
+	// Dismissed says that nothing was sent, as a user has dismissed what was refused: the
+	// row shows it until it is read back.
+	Dismissed bool
 }

@@ -39,6 +39,7 @@ type result struct {
 	idle     bool      // ignored, as the row was gone before anything of it was sent
 	vain     bool      // a delete that met no record
 	withheld *withheld // what of it is kept for later; nil = nothing
+	together bool      // again, with what was refused before
 
 	left leftOut // columns that were changed and not sent
 }
@@ -389,6 +390,12 @@ func (w *Worker) note(r *result) int {
 	}
 	switch r.outcome {
 	case again:
+		if r.together { // the record is as one that was refused, but there is more to do
+			delete(w.retries, i.key)
+			w.log.Debug().Str("event", "write_retry").Str("object", i.table.Object).Int64("entry", i.carrier.id).
+				Str("error", r.failure.Code).Msg("will be sent again with what was refused before")
+			return len(i.entries)
+		}
 		if !r.free {
 			n := w.retries[i.key].attempts + 1
 			wait := w.cfg.Backoff(n)

@@ -97,6 +97,9 @@ func (b *logWrite) add(r *result) {
 					message = CodeInDoubt + ": " + message
 				}
 			}
+			if r.together || !r.free && e.together() && !r.failure.InDoubt {
+				message = togetherMark + ": " + r.failure.text()
+			}
 			b.keep(e, stateNew, message)
 		case unknown:
 			if carrier || r.op == Update { // of which an attempt may have been all there was

@@ -15,12 +15,12 @@ type statements struct {
 	overtaken, adopted, putAside, attempt, attemptOver, attemptLeft, attemptKept, sweep   string
 	log                                                                                   string // its name
 
-	sfids, lock, row, pending, synced, known, remove map[string]string // by table
+	sfids, lock, row, pending, synced, dismissed, reread, known, remove map[string]string // by table
 }
 
 // statementsFor renders them. Pure.
 func statementsFor(schema string, tables []Table) (s statements, err error) {
-	s = statements{sfids: map[string]string{}, lock: map[string]string{}, row: map[string]string{}, pending: map[string]string{}, synced: map[string]string{}, known: map[string]string{}, remove: map[string]string{}}
+	s = statements{sfids: map[string]string{}, lock: map[string]string{}, row: map[string]string{}, pending: map[string]string{}, synced: map[string]string{}, dismissed: map[string]string{}, reread: map[string]string{}, known: map[string]string{}, remove: map[string]string{}}
 	s.log = ident(schema, "_trigger_log")
 	logData := map[string]any{
 		"Log": s.log, "Archive": ident(schema, "_trigger_log_archive"), "Attempt": ident(schema, attemptTable), "Echo": ident(schema, echoTable),
@@ -47,11 +47,14 @@ func statementsFor(schema string, tables []Table) (s statements, err error) {
 	}
 	for _, t := range tables {
 		data := map[string]any{"Table": ident(schema, t.Name), "Log": logData["Log"]}
-		files := map[string]map[string]string{"sfids": s.sfids, "lock": s.lock, "row": s.row, "pending": s.pending, "synced": s.synced, "known": s.known}
+		files := map[string]map[string]string{"sfids": s.sfids, "lock": s.lock, "row": s.row, "pending": s.pending, "synced": s.synced, "dismissed": s.dismissed, "reread": s.reread, "known": s.known}
 		if c := t.external(); c != nil {
 			data["External"], files["remove"] = ident(c.Name), s.remove
 		}
 		if data["Pending"], err = render("pending.sql.tmpl", data); err != nil {
+			return s, err
+		}
+		if data["Dismissed"], err = render("dismissed.sql.tmpl", data); err != nil {
 			return s, err
 		}
 		for file, into := range files {

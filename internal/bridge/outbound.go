@@ -171,6 +171,10 @@ func (s *session) settled(ctx context.Context, tx pgx.Tx, done []outbox.Settled)
 		if d.SFID == "" || o == nil {
 			continue
 		}
+		if d.Dismissed {
+			marks = append(marks, pgsink.Mark{Object: o.cfg.Name, SFID: d.SFID, Reason: "dismissed"})
+			continue
+		}
 		if !d.OK {
 			if f := d.Failure; f != nil && f.Code == salesforce.CodeDeleted {
 				marks = append(marks, pgsink.Mark{Object: o.cfg.Name, SFID: d.SFID, Reason: pgsink.ReasonGone})

@@ -320,7 +320,7 @@ const tidyEvery = 5 * time.Second
 
 // tidy keeps the trigger log short where nothing is written, and no worker does it.
 func (s *session) tidy(ctx context.Context) error {
-	w, err := outbox.New(s.pool, outbox.Config{Schema: s.cfg.Schema, Tables: s.outboxTables(), Sender: sender{s}, Log: s.log})
+	w, err := outbox.New(s.pool, outbox.Config{Schema: s.cfg.Schema, Tables: s.outboxTables(), Sender: sender{s}, Settle: s.settled, Log: s.log})
 	if err != nil {
 		return err
 	}
