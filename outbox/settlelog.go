@@ -140,6 +140,9 @@ func (r *result) remarks() string {
 	if len(r.left.fixed) > 0 {
 		list = append(list, strings.Join(r.left.fixed, ", ")+r.item.op.fixed())
 	}
+	if len(r.left.masked) > 0 {
+		list = append(list, strings.Join(r.left.masked, ", ")+notUnmasked)
+	}
 	return strings.Join(list, "; ")
 }
 

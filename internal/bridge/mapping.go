@@ -326,6 +326,10 @@ func parent(ctx context.Context, sf describer, cfg config.Object, d *salesforce.
 	return field{}, mappingErrorf("%s has no relationship %s: correct %s", d.Name, rel, variable)
 }
 
+// encrypted is the type of fields for which Salesforce shows a mask, unless the user has
+// View Encrypted Data.
+const encrypted = "encryptedstring"
+
 // outboxTable says how the columns of a table are written.
 func outboxTable(t *pgsink.Table, spec pgsink.Spec, fields []field) outbox.Table {
 	out := outbox.Table{Object: spec.Object, Name: t.Name, ReadWrite: spec.ReadWrite, ExternalID: spec.ExternalID}
@@ -336,8 +340,8 @@ func outboxTable(t *pgsink.Table, spec pgsink.Spec, fields []field) outbox.Table
 			}
 			out.Columns = append(out.Columns, outbox.Column{
 				Name: c.Name, Field: f.name, Type: f.Type,
-				Createable:   f.Createable && f.Type != "encryptedstring", // its mask must never be written back
-				Updateable:   f.Updateable && f.Type != "encryptedstring",
+				Createable:   f.Createable && f.Type != encrypted, // its mask must never be written back
+				Updateable:   f.Updateable && f.Type != encrypted,
 				Relationship: f.relationship, RelationObject: f.parentObject, RelationField: f.parentField,
 				References: f.ReferenceTo, Cased: f.CaseSensitive,
 			})
