@@ -131,6 +131,9 @@ func (r *result) remarks() string {
 	if r.note != "" {
 		list = append(list, r.note)
 	}
+	if r.absent != "" {
+		list = append(list, r.absent)
+	}
 	if r.withheld != nil {
 		list = append(list, r.withheld.remark)
 	}
