@@ -121,7 +121,7 @@ func mapObject(ctx context.Context, sf describer, cfg config.Object, schema stri
 	for _, f := range fields {
 		spec.Fields = append(spec.Fields, pgsink.Field{
 			Name: f.name, Type: f.Type, Length: f.Length, Precision: f.Precision, Scale: f.Scale,
-			Long: longArea(f.Field), Indexed: indexed[f.name], Unique: f.name == spec.ExternalID,
+			Long: longArea(f.Field), Indexed: indexed[f.name], Unique: f.name == spec.ExternalID, Fixed: !f.Updateable || f.Type == encrypted,
 		})
 		m.topic = append(m.topic, pushtopic.Field{Name: f.name, Type: f.Type, Length: f.Length, Compound: f.CompoundFieldName})
 		m.change.add(f)
