@@ -301,7 +301,8 @@ func (w *Worker) judge(i *item, op Op, o Outcome) *result {
 			r.sfid = o.SFID
 		}
 	case op == Delete && f.gone():
-		r.outcome, r.failure, r.vain = accepted, nil, true
+		// Of a record that the user cannot see it says the same as of one that is gone.
+		r.outcome, r.failure, r.vain, r.absent = accepted, nil, true, "no record to delete that the user can see: "+f.Code+": "+f.Message
 	case f.InDoubt:
 		return w.doubt(r)
 	case f.Class == Limit:

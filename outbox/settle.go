@@ -38,6 +38,7 @@ type result struct {
 	late     time.Time // until when it may run on, if it was not answered
 	idle     bool      // ignored, as the row was gone before anything of it was sent
 	vain     bool      // a delete that met no record
+	absent   string    // what Salesforce said then
 	withheld *withheld // what of it is kept for later; nil = nothing
 	together bool      // again, with what was refused before
 

@@ -134,6 +134,9 @@ func (r *result) remarks() string {
 	if r.note != "" {
 		list = append(list, r.note)
 	}
+	if r.absent != "" {
+		list = append(list, r.absent)
+	}
 	if r.withheld != nil {
 		list = append(list, r.withheld.remark)
 	}
@@ -142,6 +145,9 @@ func (r *result) remarks() string {
 	}
 	if len(r.left.fixed) > 0 {
 		list = append(list, strings.Join(r.left.fixed, ", ")+r.item.op.fixed())
+	}
+	if len(r.left.masked) > 0 {
+		list = append(list, strings.Join(r.left.masked, ", ")+notUnmasked)
 	}
 	return strings.Join(list, "; ")
 }

@@ -83,6 +83,9 @@ func (c Column) system() bool {
 	return false
 }
 
+// masked reports whether Salesforce may show a mask for the value.
+func (c Column) masked() bool { return c.Type == "encryptedstring" }
+
 // reference reports whether the column holds the id of another record.
 func (c Column) reference() bool { return c.Type == "reference" && c.Relationship == "" && !c.system() }
 

@@ -8,6 +8,10 @@ import (
 // notMapped follows the names of columns in what the archive says of a change.
 const notMapped = ": not mapped, not sent"
 
+// notUnmasked does so where Salesforce shows a mask: sent back, that would take the
+// place of the value.
+const notUnmasked = ": masked in Salesforce, not sent"
+
 // known are the names of the columns that may be in an entry, and of which none is to be
 // told.
 func (t *Table) known() map[string]bool {
@@ -23,6 +27,7 @@ func (t *Table) known() map[string]bool {
 type leftOut struct {
 	unmapped []string
 	fixed    []string // Salesforce does not let the operation write them
+	masked   []string // Salesforce shows a mask for what they hold
 }
 
 // leftOut finds them; known are the columns of which none is unmapped.
@@ -37,11 +42,16 @@ func (i *item) leftOut(known map[string]bool) *leftOut {
 		v, changed := i.values[c.Name]
 		key := i.op == Upsert && strings.EqualFold(c.Field, i.table.ExternalID)
 		if changed && !c.system() && !c.Frozen && !key && !c.sendable(i.op) && (v != nil || !i.op.creates()) {
-			out.fixed = append(out.fixed, c.Name)
+			if c.masked() {
+				out.masked = append(out.masked, c.Name)
+			} else {
+				out.fixed = append(out.fixed, c.Name)
+			}
 		}
 	}
 	slices.Sort(out.unmapped)
 	slices.Sort(out.fixed)
+	slices.Sort(out.masked)
 	return out
 }
 

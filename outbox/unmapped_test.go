@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,6 +40,14 @@ func TestUnmapped(t *testing.T) {
 			if want := `{"level":"warn","component":"outbox","event":"unmapped_change","object":"Account","columns":["unmapped"]`; strings.Count(text.String(), "\n") != 1 || !strings.HasPrefix(text.String(), want) {
 				t.Errorf("the log says\n%swant once %s", text.String(), want)
 			}
+			// Nor that of one for which Salesforce shows a mask.
+			b.restart(func(c *Config) {
+				c.Algorithm = algorithm
+				c.Tables[0].Columns = slices.DeleteFunc(c.Tables[0].Columns, func(c Column) bool { return c.Name == "industry" })
+				c.Tables[0].Columns = append(c.Tables[0].Columns, Column{Name: "industry", Field: "Secret__c", Type: "encryptedstring"})
+			})
+			step(`UPDATE salesforce.account SET industry = '4711' WHERE name = 'f'`, "IGNORED|industry: masked in Salesforce, not sent")
+			step(`INSERT INTO salesforce.account (name, score__c, industry) VALUES ('g', 1, '4711')`, "SUCCESS|score__c: not createable in Salesforce, not sent; industry: masked in Salesforce, not sent")
 		})
 	}
 

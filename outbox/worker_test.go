@@ -318,6 +318,7 @@ func TestWorker(t *testing.T) {
 		b.drain()
 		b.want("log", b.live(), "UPDATE/FAILED")
 		b.want("archive", b.archived(), "DELETE/SUCCESS")
+		b.want("message", b.list(`SELECT sf_message FROM salesforce._trigger_log_archive`), "no record to delete that the user can see: ENTITY_IS_DELETED: entity is deleted")
 	})
 
 	t.Run("a change of nothing that may be written is IGNORED and reported", func(t *testing.T) {

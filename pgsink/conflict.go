@@ -50,7 +50,7 @@ conflicted AS (
     SELECT $1, $2, %[4]s, m.row_id, m.sfid, f.name, e.id, e.local, f.remote, e.base, false, 'postgres', m.verdict = 'stale'
     FROM m
     JOIN %[1]s AS r ON r.id = m.row_id
-    CROSS JOIN LATERAL (VALUES %[2]s) AS f (name, remote, own)
+    CROSS JOIN LATERAL (VALUES %[2]s) AS f (name, remote, own, short)
     CROSS JOIN LATERAL (
         SELECT l.id, hcbridge.pair(l."values", f.name) AS local, hcbridge.pair(l.old, f.name) AS base
         FROM %[3]s AS l
@@ -64,7 +64,8 @@ conflicted AS (
         AND NOT EXISTS (
             SELECT FROM %[3]s AS l
             WHERE position('"' || f.name || '"=>' IN l."values") > 0
-                AND (hcbridge.pair(l."values", f.name) IS NOT DISTINCT FROM f.remote OR hcbridge.pair(l.old, f.name) IS NOT DISTINCT FROM f.remote))
+                AND (hcbridge.pair(l."values", f.name) IS NOT DISTINCT FROM f.remote OR hcbridge.pair(l.old, f.name) IS NOT DISTINCT FROM f.remote
+                    OR f.short IN (left(hcbridge.pair(l."values", f.name), 15), left(hcbridge.pair(l.old, f.name), 15))))
     UNION ALL`, t.ident(), pairs, entries, name, literal(t.Columns[t.stamp].Name), stamp, afterMarks)
 	}
 	fmt.Fprintf(b, `
@@ -96,7 +97,7 @@ answered AS MATERIALIZED (
     FROM m
     JOIN %[1]s AS r ON r.id = m.row_id
     JOIN hcbridge.conflict AS c ON c.schema = $1 AND c.object = $2 AND c.sfid = m.sfid AND NOT c.settled
-    JOIN LATERAL (VALUES %[2]s) AS f (name, remote, own) ON f.name = c.field
+    JOIN LATERAL (VALUES %[2]s) AS f (name, remote, own, short) ON f.name = c.field
     WHERE m.kind IN %[3]s AND m.verdict IN ('update', 'same') AND %[4]s
 ),
 refuted AS (
@@ -110,27 +111,39 @@ settled AS (
 }
 
 // pairs are the columns that an app may have changed, each with the record's
-// value and the row's, and the record's stamp.
+// value and the row's, and the record's stamp. Of an id, which an app may write
+// without the last three of its 18 characters, the row's value is the record's where
+// both name one record, and what names it follows.
 func (t *Table) pairs(columns []int) (pairs, stamp string) {
 	stamp = "NULL::timestamp"
 	var all []string
 	for _, i := range columns {
-		switch i {
-		case t.stamp:
+		if i == t.stamp {
 			stamp = fmt.Sprintf("m.v%d", i)
-		case t.deleted:
-		default:
-			all = append(all, fmt.Sprintf("(%s, %s, %s)", literal(t.Columns[i].Name), asLogged(fmt.Sprintf("m.v%d", i)), asLogged("r."+quote(t.Columns[i].Name))))
 		}
+		if !t.editable(i) {
+			continue
+		}
+		remote, own, short := asLogged(fmt.Sprintf("m.v%d", i)), asLogged("r."+quote(t.Columns[i].Name)), "NULL"
+		if t.Columns[i].kind == kindID {
+			remote, own = fmt.Sprintf("m.v%d::text", i), "r."+quote(t.Columns[i].Name)+"::text"
+			short = fmt.Sprintf("left(%s, 15)", remote)
+			own = fmt.Sprintf("CASE WHEN left(%[1]s, 15) = %[2]s THEN %[3]s ELSE %[1]s END", own, short, remote)
+		}
+		all = append(all, fmt.Sprintf("(%s, %s, %s, %s)", literal(t.Columns[i].Name), remote, own, short))
 	}
 	return strings.Join(all, ", "), stamp
 }
+
+// editable reports whether an app's change of column i can be one of the record: what is
+// never sent is in nobody's way.
+func (t *Table) editable(i int) bool { return i != t.stamp && i != t.deleted && !t.Columns[i].fixed }
 
 // edited is the array of the columns that an app may have changed.
 func (t *Table) edited() string {
 	var names []string
 	for i, c := range t.Columns {
-		if i != t.stamp && i != t.deleted {
+		if t.editable(i) {
 			names = append(names, literal(c.Name))
 		}
 	}

@@ -273,3 +273,48 @@ func TestForgetConflicts(t *testing.T) {
 	}
 	b.want("30", `SELECT string_agg(record_id::text, ',') FROM hcbridge.conflict`)
 }
+
+// An id without the last three of its 18 characters names the same record, and what an
+// app writes to a formula is never sent: neither is a conflict.
+func TestNoConflict(t *testing.T) {
+	t.Parallel()
+	const (
+		base, ours, theirs = "001000000000001AAA", "001000000000002AAA", "001000000000003AAA"
+		rank               = `, "rank__c"=>"7"`
+	)
+	for _, c := range []struct {
+		name, written, row, remote, want string
+	}{
+		{"the same record", ours[:15], ours[:15], ours, ""},
+		{"the same record, and another since", ours[:15], base, ours, ""},
+		{"the record of before", ours[:15], ours[:15], base, ""},
+		{"another record", ours[:15], ours[:15], theirs, "parentid: " + base[:15] + ", " + ours[:15] + ", " + theirs + ", postgres?"},
+		{"another of no record", "", "", theirs, "parentid: " + base[:15] + ", , " + theirs + ", postgres?"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			spec := writable()
+			spec.Fields = append(spec.Fields, Field{Name: "ParentId", Type: "reference"}, Field{Name: "Rank__c", Type: "double", Fixed: true})
+			b := setup(t, spec)
+			b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1), "ParentId", base, "Rank__c", 1))
+			b.exec(`WITH u AS (UPDATE salesforce.account SET parentid = $2, rank__c = 7, _hc_lastop = 'PENDING' WHERE sfid = $1 RETURNING *)
+				INSERT INTO salesforce._trigger_log (state, action, table_name, record_id, sfid, old, values)
+				SELECT 'NEW', 'UPDATE', 'account', id, sfid, '"parentid"=>"`+base[:15]+`", "rank__c"=>"1", "systemmodstamp"=>"' || systemmodstamp || '"',
+					'"parentid"=>"' || $3 || '"`+rank+`' FROM u`, id(1), c.row, c.written)
+			b.applyChanges(Result{Held: 1}, b.change(Event, 1, at(2), "ParentId", c.remote, "Rank__c", 2))
+			b.wantConflicts(c.want)
+		})
+	}
+
+	t.Run("a deleted record", func(t *testing.T) {
+		t.Parallel()
+		spec := writable()
+		spec.Fields = append(spec.Fields, Field{Name: "Rank__c", Type: "double", Fixed: true})
+		b := setup(t, spec)
+		b.applyChanges(Result{Inserted: 1}, b.change(Event, 1, at(1), "Rank__c", 1))
+		b.exec(`INSERT INTO salesforce._trigger_log (state, action, table_name, record_id, sfid, old, values)
+			SELECT 'FAILED', 'UPDATE', 'account', id, sfid, '"name"=>NULL, "rank__c"=>"1"', '"name"=>"a", "rank__c"=>"7"' FROM salesforce.account`)
+		b.applyChanges(Result{Deleted: 1}, b.remove(1))
+		b.wantConflicts("name: , a, (deleted), salesforce")
+	})
+}

@@ -43,6 +43,9 @@ const (
 	codeUnique        = "23505"
 	codeForeignKey    = "23503"
 	codeTriggered     = "27000" // triggered data change violation
+
+	// A character that the database's encoding lacks.
+	codeUntranslatable = "22P05"
 )
 
 // isConflict reports an error that heals when the transaction is run again.

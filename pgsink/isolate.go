@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/rs/zerolog"
+
+	"hcbridge/internal/pgtext"
 )
 
 //go:embed sql/park.sql
@@ -174,6 +176,7 @@ func (s *Sink) attempt(ctx context.Context, tx pgx.Tx, records set) (Result, err
 // its way, and a row that has the record's key about to go or to get another. So
 // the first refusal may heal by itself.
 func (s *Sink) park(ctx context.Context, tx pgx.Tx, object, sfid, code, message string) error {
+	message = pgtext.Fit(tx.Conn().PgConn().ParameterStatus("server_encoding"), message)
 	wait := parkedFor
 	if code == codeForeignKey || code == codeUnique {
 		wait = soon
@@ -198,7 +201,7 @@ func (s *Sink) park(ctx context.Context, tx pgx.Tx, object, sfid, code, message 
 // values quote them; those of the app's own triggers may hold any of them.
 func redact(pg *pgconn.PgError, values []*string) string {
 	message := pg.Message
-	if strings.HasPrefix(pg.Code, "22") {
+	if strings.HasPrefix(pg.Code, "22") && pg.Code != codeUntranslatable { // that names the encodings
 		message = regexp.MustCompile(`(?s)".*"`).ReplaceAllString(message, `"…"`)
 	}
 	const worthHiding = 3 // shorter ones are in any text

@@ -7,6 +7,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/rs/zerolog"
+
+	"hcbridge/internal/migrate"
+	"hcbridge/test/pgtest"
 )
 
 func TestApplyParks(t *testing.T) {
@@ -136,4 +139,40 @@ func TestApplyKeepsTheConnectionAfterAnError(t *testing.T) {
 	if _, err := b.pool.Exec(t.Context(), `SELECT 1`); err != nil || errors.Is(err, pgx.ErrTxClosed) {
 		t.Error(err)
 	}
+}
+
+// What the database's encoding has no characters for is a matter of the record, like
+// any value that Postgres refuses.
+func TestParksWhatTheEncodingLacks(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Speaking(t, pgtest.EncodedURL(t, "LATIN1"), "UTF8")
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(migrate.Up(t.Context(), conn), conn.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	b := setupIn(t, pgtest.Open(t, url), account())
+	const secret = "3 €, my secret"
+	b.applyChanges(Result{Inserted: 2, Parked: 2}, b.change(Event, 1, at(1), "Name", "Größe"), b.change(Event, 2, at(1), "Name", secret),
+		b.change(Event, 3, at(1), "Name", "fine"), b.change(Event, 4, at(1), "Name", strings.Repeat("secret", 20)))
+	var lines []string
+	for n := range 9 {
+		name := "Größe"
+		if n%3 == 2 {
+			name = secret
+		}
+		lines = append(lines, line(10+n, name, at(1)))
+	}
+	b.load(9, lines...)
+	b.want("7", `SELECT count(*) FROM salesforce.account WHERE name = 'Größe'`)
+	b.want("22P05,22001,22P05,22P05,22P05", `SELECT string_agg(code, ',' ORDER BY sfid) FROM hcbridge.read_error`)
+	b.want(`character with byte sequence 0xe2 0x82 0xac in encoding "UTF8" has no equivalent in encoding "LATIN1"`,
+		`SELECT DISTINCT message FROM hcbridge.read_error WHERE code = '22P05'`)
+	b.want("value too long for type character varying(80)", `SELECT message FROM hcbridge.read_error WHERE code = '22001'`)
+	b.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'do not like %', NEW.name; END $$;
+		CREATE TRIGGER refuse BEFORE INSERT ON salesforce.account FOR EACH ROW EXECUTE FUNCTION refuse()`)
+	b.applyChanges(Result{Parked: 1}, b.change(Event, 30, at(1), "Name", "Größe"))
+	b.want("do not like ?", `SELECT message FROM hcbridge.read_error WHERE code = 'P0001'`)
 }

@@ -10,39 +10,64 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// codeUntranslatable is the SQLSTATE that Postgres gives U+0000 and what is no
-// UTF-8. COPY would refuse all records for it.
-const codeUntranslatable = "22021"
+// codeInvalidText is the SQLSTATE that Postgres gives U+0000 and what is no UTF-8. COPY
+// would refuse all records for it.
+const codeInvalidText = "22021"
 
 // mergeRecords writes records of a chunk where they are new or newer, by way
 // of a temporary table.
 func (s *Sink) mergeRecords(ctx context.Context, tx pgx.Tx, c *Chunk, records []int) (Result, error) {
-	body, err := c.text(records)
-	if err != nil {
-		return Result{}, err
-	}
-	res := Result{Parked: len(body.refused)}
-	for _, sfid := range body.refused {
-		if err := s.park(ctx, tx, c.Table.Object, sfid, codeUntranslatable, "invalid byte sequence for encoding UTF8"); err != nil {
-			return Result{}, err
-		}
-	}
-	if body.records == 0 {
-		return res, nil
-	}
 	columns := c.Table.present(c.csv.missing)
 	if _, err := tx.Exec(ctx, createTempSQL(columns)); err != nil {
 		return Result{}, fmt.Errorf("temporary table: %w", err)
 	}
-	if _, err := tx.Conn().PgConn().CopyFrom(ctx, &body.lines, "COPY pg_temp."+quote(tempTable)+" FROM STDIN"); err != nil {
-		return Result{}, fmt.Errorf("copy to the temporary table: %w", err)
+	last, res, err := s.copyTemp(ctx, tx, c, records, 0)
+	if err != nil || last == 0 {
+		return res, err
 	}
-	found, err := s.merge(ctx, tx, &tempSet{table: c.Table, columns: columns, first: 1, last: body.records})
+	found, err := s.merge(ctx, tx, &tempSet{table: c.Table, columns: columns, first: 1, last: last})
 	if err != nil {
 		return Result{}, fmt.Errorf("merge: %w", err)
 	}
 	res.Add(found)
 	return res, nil
+}
+
+// copyTemp copies records into the temporary table, numbered from last+1, and parks
+// those that no COPY can carry, or for which the database's encoding has no characters:
+// these it finds by halving. It returns the last number that it gave.
+func (s *Sink) copyTemp(ctx context.Context, tx pgx.Tx, c *Chunk, records []int, last int64) (int64, Result, error) {
+	body, err := c.text(records, last)
+	if err != nil {
+		return last, Result{}, err
+	}
+	if body.last > last {
+		err = pgx.BeginFunc(ctx, tx, func(sub pgx.Tx) error {
+			_, err := sub.Conn().PgConn().CopyFrom(ctx, &body.lines, "COPY pg_temp."+quote(tempTable)+" FROM STDIN")
+			return err
+		})
+	}
+	pg, refused := dataError(err)
+	switch {
+	case err != nil && !refused:
+		return last, Result{}, fmt.Errorf("copy to the temporary table: %w", err)
+	case refused && len(records) > 1:
+		last, res, err := s.copyTemp(ctx, tx, c, records[:len(records)/2], last)
+		if err != nil {
+			return last, Result{}, err
+		}
+		last, more, err := s.copyTemp(ctx, tx, c, records[len(records)/2:], last)
+		res.Add(more)
+		return last, res, err
+	case refused:
+		return last, Result{Parked: 1}, s.park(ctx, tx, c.Table.Object, c.ids[records[0]], pg.Code, redact(pg, nil))
+	}
+	for _, sfid := range body.refused {
+		if err := s.park(ctx, tx, c.Table.Object, sfid, codeInvalidText, "invalid byte sequence for encoding UTF8"); err != nil {
+			return last, Result{}, err
+		}
+	}
+	return body.last, Result{Parked: len(body.refused)}, nil
 }
 
 // merge applies what is in the temporary table, again if it lost a deadlock.
@@ -81,13 +106,13 @@ func createTempSQL(columns []int) string {
 type copyText struct {
 	lines   bytes.Buffer
 	columns []int
-	records int64    // numbered from 1
+	last    int64    // the number of the last record
 	refused []string // ids of records that no COPY can carry
 }
 
-// text decodes records of the chunk.
-func (c *Chunk) text(records []int) (*copyText, error) {
-	to := &copyText{columns: c.Table.present(c.csv.missing)}
+// text decodes records of the chunk and numbers them from last+1.
+func (c *Chunk) text(records []int, last int64) (*copyText, error) {
+	to := &copyText{columns: c.Table.present(c.csv.missing), last: last}
 	var record csvRecord
 	for _, i := range records {
 		row, err := c.row(&record, i)
@@ -114,8 +139,8 @@ func (c *copyText) add(row Row) {
 			return
 		}
 	}
-	c.records++
-	line := fmt.Appendf(c.lines.AvailableBuffer(), "%d\t%s", c.records, row.SFID)
+	c.last++
+	line := fmt.Appendf(c.lines.AvailableBuffer(), "%d\t%s", c.last, row.SFID)
 	for _, i := range c.columns {
 		line = append(line, '\t')
 		if v := row.Values[i]; v != nil {

@@ -66,7 +66,13 @@ type bundle struct {
 // setup installs everything that the table of spec needs.
 func setup(t testing.TB, spec Spec) *bundle {
 	t.Helper()
-	b := &bundle{t: t, pool: pgtest.Copy(t, "migrated", migrate.Up)}
+	return setupIn(t, pgtest.Copy(t, "migrated", migrate.Up), spec)
+}
+
+// setupIn is setup in a migrated database.
+func setupIn(t testing.TB, pool *pgxpool.Pool, spec Spec) *bundle {
+	t.Helper()
+	b := &bundle{t: t, pool: pool}
 	b.exec(`CREATE SCHEMA IF NOT EXISTS ` + quote(spec.Schema))
 	b.exec(`CREATE TABLE ` + quote(spec.Schema) + `._trigger_log (
 		id bigserial PRIMARY KEY, txid bigint, created_at timestamptz DEFAULT now(), updated_at timestamptz DEFAULT now(),

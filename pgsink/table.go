@@ -26,6 +26,7 @@ type Field struct {
 	Long      bool   // a long or rich text area
 	Indexed   bool   // wants an index
 	Unique    bool   // values are unique in Salesforce
+	Fixed     bool   // what an app writes to it is never sent
 }
 
 // Spec says which table to keep.
@@ -47,6 +48,7 @@ type Column struct {
 
 	kind    kind
 	indexed bool
+	fixed   bool
 	length  int // characters of the field, if it is known
 }
 
@@ -147,7 +149,7 @@ func (t *Table) add(f Field, spec Spec, taken map[string]string) error {
 	i := len(t.Columns)
 	t.fields[f.Name] = i
 	t.Columns = append(t.Columns, Column{
-		Name: name, Field: f.Name, Type: f.Type, PgType: typ, kind: kind, indexed: f.Indexed,
+		Name: name, Field: f.Name, Type: f.Type, PgType: typ, kind: kind, indexed: f.Indexed, fixed: f.Fixed,
 	})
 	if kind == kindText {
 		t.Columns[i].length = f.Length

@@ -15,7 +15,8 @@ var layers = []layer{
 	{"bayeux", []string{"internal/rawjson"}},
 	{"internal/pgstats", nil},
 	{"internal/pgname", nil},
-	{"pgsink", []string{"internal/rawjson", "internal/pgstats", "internal/pgname"}},
+	{"internal/pgtext", nil},
+	{"pgsink", []string{"internal/rawjson", "internal/pgstats", "internal/pgname", "internal/pgtext"}},
 	{"outbox", []string{"internal/pgstats", "internal/pgname", "internal/beat"}},
 	{"internal/arch", nil},
 	{"internal/retry", nil},
@@ -28,7 +29,7 @@ var layers = []layer{
 	{"internal/web", []string{"internal/status"}},
 	{"internal/bridge", []string{
 		"config", "bayeux", "pgsink", "outbox", "pushtopic", "internal/cdc",
-		"internal/beat", "internal/retry", "internal/migrate", "internal/status", "internal/salesforce", "internal/poll", "internal/web",
+		"internal/beat", "internal/pgtext", "internal/retry", "internal/migrate", "internal/status", "internal/salesforce", "internal/poll", "internal/web",
 	}},
 	{"cmd/hcbridge", []string{
 		"config", "pgsink", "outbox", "pushtopic",

@@ -45,6 +45,7 @@ type Bridge struct {
 	refused atomic.Int64  // transactions that were fenced
 	doubt   chan struct{} // capacity 1: the lease may be lost
 	begun   begun         // outlasts the sessions
+	charset string        // the database's encoding; "" = not connected yet
 }
 
 // New returns a bridge for cfg. It does no I/O.
@@ -179,6 +180,7 @@ func (b *Bridge) prepare(ctx context.Context, pool *pgxpool.Pool) error {
 		}
 		defer conn.Release()
 		b.resume("database")
+		b.charset = conn.Conn().PgConn().ParameterStatus("server_encoding")
 		b.board.Connection(func(c *status.Connection) { c.State = status.Starting })
 		err = migrate.Up(ctx, conn.Conn())
 		if newer, ok := errors.AsType[*migrate.NewerError](err); ok {
@@ -298,6 +300,7 @@ func openPool(ctx context.Context, cfg *config.Config, fenced func()) (*pgxpool.
 	if err != nil {
 		return nil, &ConfigError{Variable: "DATABASE_URL", Text: "not a Postgres connection string"}
 	}
+	asUTF8(&pc.ConnConfig.Config)
 	pc.MaxConns = maxConns
 	pc.ConnConfig.ConnectTimeout = 10 * time.Second
 	if pc.ConnConfig.RuntimeParams["application_name"] == "" {

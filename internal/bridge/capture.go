@@ -36,7 +36,7 @@ func (c *changeEvents) add(f field) {
 	switch {
 	case f.relationship != "", f.Calculated:
 		c.follows = true
-	case f.Type == "encryptedstring":
+	case f.Type == encrypted:
 		c.follows, c.masked = true, append(c.masked, f.name)
 	case f.Createable, f.Updateable, f.AutoNumber, slices.Contains(audit, f.name):
 		c.null[f.name] = true

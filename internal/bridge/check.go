@@ -135,6 +135,7 @@ func (c *checker) postgres(ctx context.Context) {
 	}
 	c.good(part, "connected, version %s", text)
 	c.server(version, text, readOnly)
+	c.encoding(conn.Conn().PgConn().ParameterStatus("server_encoding"))
 	c.rights(ctx, conn.Conn())
 	if all, err := remembered(ctx, conn, c.cfg.Schema); err == nil { // else no bridge has run here
 		c.known = map[string][]string{}

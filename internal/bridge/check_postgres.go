@@ -92,6 +92,18 @@ func (c *checker) server(version int, text string, readOnly bool) {
 	}
 }
 
+// encoding judges that of the database: Salesforce has all characters of Unicode.
+func (c *checker) encoding(name string) {
+	const part, remedy = "Postgres", "use a database of its own for it: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, with a locale for UTF-8"
+	switch name {
+	case "UTF8":
+	case "SQL_ASCII":
+		c.warn(part, "the database's encoding is SQL_ASCII: columns count bytes instead of characters, so that texts that fit in Salesforce can fail to be read, and what an app writes that is no UTF-8 holds up all writing", remedy)
+	default:
+		c.warn(part, "the database's encoding is "+name+": records with characters that it lacks fail to be read", remedy)
+	}
+}
+
 // rights is what the role of DATABASE_URL may do.
 type rights struct {
 	CreateSchemas   bool

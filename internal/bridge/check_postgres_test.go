@@ -46,6 +46,7 @@ func TestCheckPostgres(t *testing.T) {
 		{"ReadOnly", func(c *checked) { c.with(func(u *url.URL) { u.RawQuery += "&default_transaction_read_only=on" }) }, nil, []string{"✗ Postgres: the server is read only", "→ point DATABASE_URL at the primary"}},
 		{"Superuser", nil, nil, []string{"✓ Postgres: postgres is a superuser; a role of its own is enough, and hcbridge check --postgres-setup prints it"}},
 		{"TempFileLimit", func(c *checked) { c.with(func(u *url.URL) { u.RawQuery += "&temp_file_limit=1GB" }) }, nil, []string{"! Postgres: temp_file_limit is 1GB", "→ raise it"}},
+		{"Latin1", func(c *checked) { c.env["DATABASE_URL"] = pgtest.EncodedURL(c.t, "LATIN1") }, nil, []string{"! Postgres: the database's encoding is LATIN1: records with characters that it lacks fail to be read", "→ use a database of its own"}},
 		{"NoTLS", func(c *checked) { c.env["DATABASE_URL"] = "postgres://me@db.invalid/app?sslmode=require" }, nil, []string{"! Postgres: DATABASE_URL reaches db.invalid with less than sslmode=verify-full", "→ add sslmode=verify-full"}},
 		{"ListenElsewhere", func(c *checked) { c.env["HC_LISTEN_DATABASE_URL"] = pgtest.URL(c.t) }, nil, []string{"✗ Postgres: HC_LISTEN_DATABASE_URL names another database", "→ let both name the same database"}},
 		{"ListenRefused", func(c *checked) { c.env["HC_LISTEN_DATABASE_URL"] = "postgres://nobody@" + closedAddr(c.t) + "/x" }, nil, []string{"✗ Postgres: no connection to listen on", "→ see that Postgres runs", "HC_LISTEN_DATABASE_URL"}},
@@ -88,6 +89,18 @@ func TestCheckServerVersion(t *testing.T) {
 		c.server(version, "12.22", false)
 		if got != want {
 			t.Errorf("of %d it says %q, want %q", version, got, want)
+		}
+	}
+}
+
+// SQL_ASCII cannot be had with every provider of locales.
+func TestCheckEncoding(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{"UTF8": "", "SQL_ASCII": "columns count bytes", "WIN1252": "is WIN1252: records with characters that it lacks"} {
+		got := ""
+		c := checker{report: func(f Finding) { got += f.Text }}
+		if c.encoding(name); (want == "") != (got == "") || !strings.Contains(got, want) {
+			t.Errorf("of %s it says %q", name, got)
 		}
 	}
 }

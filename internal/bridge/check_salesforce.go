@@ -196,12 +196,14 @@ var setBySalesforce = []string{
 // fieldRights warns of fields that will not be sent, and of those without which
 // nothing can be inserted.
 func (c *checker) fieldRights(m *mapping, d *salesforce.Describe) {
-	var fixed, missing, files []string
+	var fixed, masked, missing, files []string
 	for _, f := range d.Fields {
 		named := containsFold(m.cfg.Fields, f.Name)
 		mapped := slices.Contains(m.fields, f.Name)
 		computed := f.Calculated || f.AutoNumber || containsFold(setBySalesforce, f.Name)
 		switch {
+		case mapped && f.Type == encrypted:
+			masked = append(masked, f.Name)
 		case mapped && (named || f.Custom) && !computed && !f.Createable && !f.Updateable:
 			fixed = append(fixed, f.Name)
 		case !mapped && f.Createable && !f.Nillable && !f.DefaultedOnCreate && f.Type != "boolean" && !c.byParent(m, f):
@@ -214,6 +216,9 @@ func (c *checker) fieldRights(m *mapping, d *salesforce.Describe) {
 	}
 	if len(fixed) > 0 {
 		c.warn(m.cfg.Name, "the user may not write "+strings.Join(fixed, ", ")+": what the app changes there is not sent, and Salesforce's value comes back into the row", "grant the user Edit on the fields, unless Salesforce computes them")
+	}
+	if len(masked) > 0 {
+		c.warn(m.cfg.Name, "Salesforce shows a mask for "+strings.Join(masked, ", ")+", which must not be written back: what the app changes there is not sent", "have the app write them by the API of Salesforce, or take them out of the mapping")
 	}
 	if len(missing) > 0 {
 		c.warn(m.cfg.Name, "required in Salesforce and not mapped: "+strings.Join(missing, ", ")+"; rows that the app inserts will be refused",

@@ -99,6 +99,9 @@ func TestCheckSalesforce(t *testing.T) {
 		}, func(c *checked) {
 			_ = c.sf.ChangeField("Contact", "Title", func(f *sobject.Field) { f.Createable, f.Updateable = false, false })
 		}, []string{"! Contact: the user may not write Title: what the app changes there is not sent, and Salesforce's value comes back into the row", "→ grant the user Edit on the fields"}},
+		{"Masked", func(c *checked) {
+			c.env = map[string]string{"HC_OBJECTS": "Every__c", "HC_OBJECT_EVERY__C_ACCESS": "read_write", "HC_OBJECT_EVERY__C_FIELDS": "Name,Secret__c", "HC_OBJECT_EVERY__C_MODE": "polling"}
+		}, nil, []string{"! Every__c: Salesforce shows a mask for Secret__c, which must not be written back: what the app changes there is not sent", "→ have the app write them by the API of Salesforce"}},
 		{"RequiredFieldNotMapped", func(c *checked) {
 			c.env["HC_OBJECT_CONTACT_FIELDS"] = "FirstName,External_Id__c"
 		}, nil, []string{"! Contact: required in Salesforce and not mapped: LastName", "→ add them to HC_OBJECT_CONTACT_FIELDS"}},

@@ -208,7 +208,7 @@ func (x *explorer) fields(v *looked, d *salesforce.Describe) {
 			field.Note = "no column can hold it"
 		case f.Calculated:
 			field.Note = "computed: changes do not show in SystemModstamp"
-		case f.Type == "encryptedstring":
+		case f.Type == encrypted:
 			field.Note = "masked unless the user has View Encrypted Data"
 		case fits && !field.Streaming:
 			field.Note = "more than the query of a PushTopic holds: read back after each event"

@@ -121,7 +121,7 @@ func mapObject(ctx context.Context, sf describer, cfg config.Object, schema stri
 	for _, f := range fields {
 		spec.Fields = append(spec.Fields, pgsink.Field{
 			Name: f.name, Type: f.Type, Length: f.Length, Precision: f.Precision, Scale: f.Scale,
-			Long: longArea(f.Field), Indexed: indexed[f.name], Unique: f.name == spec.ExternalID,
+			Long: longArea(f.Field), Indexed: indexed[f.name], Unique: f.name == spec.ExternalID, Fixed: !f.Updateable || f.Type == encrypted,
 		})
 		m.topic = append(m.topic, pushtopic.Field{Name: f.name, Type: f.Type, Length: f.Length, Compound: f.CompoundFieldName})
 		m.change.add(f)
@@ -326,6 +326,10 @@ func parent(ctx context.Context, sf describer, cfg config.Object, d *salesforce.
 	return field{}, mappingErrorf("%s has no relationship %s: correct %s", d.Name, rel, variable)
 }
 
+// encrypted is the type of fields for which Salesforce shows a mask, unless the user has
+// View Encrypted Data.
+const encrypted = "encryptedstring"
+
 // outboxTable says how the columns of a table are written.
 func outboxTable(t *pgsink.Table, spec pgsink.Spec, fields []field) outbox.Table {
 	out := outbox.Table{Object: spec.Object, Name: t.Name, ReadWrite: spec.ReadWrite, ExternalID: spec.ExternalID}
@@ -336,8 +340,8 @@ func outboxTable(t *pgsink.Table, spec pgsink.Spec, fields []field) outbox.Table
 			}
 			out.Columns = append(out.Columns, outbox.Column{
 				Name: c.Name, Field: f.name, Type: f.Type,
-				Createable:   f.Createable && f.Type != "encryptedstring", // its mask must never be written back
-				Updateable:   f.Updateable && f.Type != "encryptedstring",
+				Createable:   f.Createable && f.Type != encrypted, // its mask must never be written back
+				Updateable:   f.Updateable && f.Type != encrypted,
 				Relationship: f.relationship, RelationObject: f.parentObject, RelationField: f.parentField,
 				References: f.ReferenceTo, Cased: f.CaseSensitive,
 			})

@@ -77,6 +77,11 @@ func TestMapObject(t *testing.T) {
 				t.Error("a masked field would be written back")
 			}
 		}
+		for _, f := range m.spec.Fields {
+			if sent := slices.Contains([]string{"Name", "BillingCity", "External_Id__c"}, f.Name); f.Fixed == sent {
+				t.Errorf("%s is taken for one that is sent: %v", f.Name, !f.Fixed)
+			}
+		}
 	})
 
 	t.Run("ParentsAndWhatSyncingNeeds", func(t *testing.T) {

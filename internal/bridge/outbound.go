@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hcbridge/config"
+	"hcbridge/internal/pgtext"
 	"hcbridge/internal/salesforce"
 	"hcbridge/internal/status"
 	"hcbridge/outbox"
@@ -28,7 +29,7 @@ func (d sender) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 	results, err := d.request(ctx, call)
 	d.s.salesforce(err)
 	if err != nil {
-		f := d.s.schema.refused(failure(err))
+		f := d.refused(failure(err))
 		switch {
 		case f.Code == salesforce.CodeRequestLimit && !passes(err):
 			d.s.stop("outbound", "the org's API limit is used up")
@@ -50,7 +51,7 @@ func (d sender) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 			failed++
 			outcomes[i].Failure = &outbox.Failure{Class: outbox.Permanent, Code: "UNKNOWN", Message: "Salesforce gave no reason"}
 			if len(r.Errors) > 0 {
-				outcomes[i].Failure = d.s.schema.refused(ofRecord(r.Errors[0]))
+				outcomes[i].Failure = d.refused(ofRecord(r.Errors[0]))
 			}
 			if f := outcomes[i].Failure; f.Code == outbox.CodeFull {
 				full = f
@@ -70,6 +71,14 @@ func (d sender) Send(ctx context.Context, call outbox.Call) ([]outbox.Outcome, e
 		o.Counters.WritesFailed += failed
 	})
 	return outcomes, nil
+}
+
+// refused judges a failure by what is known of the schema, and makes its message fit for
+// the trigger log: Salesforce speaks the user's language, and not all databases all.
+func (d sender) refused(f *outbox.Failure) *outbox.Failure {
+	f = d.s.schema.refused(f)
+	f.Message = pgtext.Fit(d.s.charset, f.Message)
+	return f
 }
 
 func (d sender) request(ctx context.Context, call outbox.Call) ([]salesforce.SaveResult, error) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -60,6 +62,15 @@ func connectToListen(ctx context.Context, url string) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, errors.New("not a Postgres connection string") // the cause may show a password
 	}
+	asUTF8(&cfg.Config)
 	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
 	return pgx.ConnectConfig(ctx, cfg)
+}
+
+// asUTF8 has the server speak UTF-8, as we do, whatever the encoding of the database is
+// and whatever the connection string says: else it would take the bytes for other
+// characters.
+func asUTF8(cfg *pgconn.Config) {
+	maps.DeleteFunc(cfg.RuntimeParams, func(name, _ string) bool { return strings.EqualFold(name, "client_encoding") })
+	cfg.RuntimeParams["client_encoding"] = "UTF8"
 }

@@ -16,6 +16,7 @@ import (
 
 	"hcbridge/config"
 	"hcbridge/internal/beat"
+	"hcbridge/internal/pgtext"
 	"hcbridge/internal/status"
 	"hcbridge/internal/web"
 	"hcbridge/outbox"
@@ -43,7 +44,7 @@ func (b *Bridge) publish(ctx context.Context, pool pgPool) {
 		if err != nil || bytes.Equal(body, saved) && saving == savedAt {
 			return
 		}
-		if _, err := pool.Exec(ctx, snapshotSQL, b.cfg.Schema, string(body)); err == nil { // others tell of an outage
+		if _, err := pool.Exec(ctx, snapshotSQL, b.cfg.Schema, pgtext.Fit(b.charset, string(body))); err == nil { // others tell of an outage
 			saved, savedAt = body, saving
 		}
 	}

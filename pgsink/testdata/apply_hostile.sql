@@ -163,7 +163,7 @@ conflicted AS (
     SELECT $1, $2, 'a"b''; drop table t; --', m.row_id, m.sfid, f.name, e.id, e.local, f.remote, e.base, false, 'postgres', m.verdict = 'stale'
     FROM m
     JOIN "sales""force'\"."a""b'; drop table t; --" AS r ON r.id = m.row_id
-    CROSS JOIN LATERAL (VALUES ('x"; drop table t; --', CASE WHEN m.v0 IS NOT NULL THEN format('%s', m.v0) END, CASE WHEN r."x""; drop table t; --" IS NOT NULL THEN format('%s', r."x""; drop table t; --") END), ('user', CASE WHEN m.v1 IS NOT NULL THEN format('%s', m.v1) END, CASE WHEN r."user" IS NOT NULL THEN format('%s', r."user") END)) AS f (name, remote, own)
+    CROSS JOIN LATERAL (VALUES ('x"; drop table t; --', CASE WHEN m.v0 IS NOT NULL THEN format('%s', m.v0) END, CASE WHEN r."x""; drop table t; --" IS NOT NULL THEN format('%s', r."x""; drop table t; --") END, NULL), ('user', m.v1::text, CASE WHEN left(r."user"::text, 15) = left(m.v1::text, 15) THEN m.v1::text ELSE r."user"::text END, left(m.v1::text, 15))) AS f (name, remote, own, short)
     CROSS JOIN LATERAL (
         SELECT l.id, hcbridge.pair(l."values", f.name) AS local, hcbridge.pair(l.old, f.name) AS base
         FROM (
@@ -191,7 +191,8 @@ conflicted AS (
                 AND l.processed_at > now() - interval '10 minutes'
         ) AS l
             WHERE position('"' || f.name || '"=>' IN l."values") > 0
-                AND (hcbridge.pair(l."values", f.name) IS NOT DISTINCT FROM f.remote OR hcbridge.pair(l.old, f.name) IS NOT DISTINCT FROM f.remote))
+                AND (hcbridge.pair(l."values", f.name) IS NOT DISTINCT FROM f.remote OR hcbridge.pair(l.old, f.name) IS NOT DISTINCT FROM f.remote
+                    OR f.short IN (left(hcbridge.pair(l."values", f.name), 15), left(hcbridge.pair(l.old, f.name), 15))))
     UNION ALL
     SELECT $1, $2, 'a"b''; drop table t; --', m.row_id, m.sfid, f.name, e.id, e.local, NULL, e.base, true, 'salesforce', true
     FROM m
@@ -216,7 +217,7 @@ answered AS MATERIALIZED (
     FROM m
     JOIN "sales""force'\"."a""b'; drop table t; --" AS r ON r.id = m.row_id
     JOIN hcbridge.conflict AS c ON c.schema = $1 AND c.object = $2 AND c.sfid = m.sfid AND NOT c.settled
-    JOIN LATERAL (VALUES ('x"; drop table t; --', CASE WHEN m.v0 IS NOT NULL THEN format('%s', m.v0) END, CASE WHEN r."x""; drop table t; --" IS NOT NULL THEN format('%s', r."x""; drop table t; --") END), ('user', CASE WHEN m.v1 IS NOT NULL THEN format('%s', m.v1) END, CASE WHEN r."user" IS NOT NULL THEN format('%s', r."user") END)) AS f (name, remote, own) ON f.name = c.field
+    JOIN LATERAL (VALUES ('x"; drop table t; --', CASE WHEN m.v0 IS NOT NULL THEN format('%s', m.v0) END, CASE WHEN r."x""; drop table t; --" IS NOT NULL THEN format('%s', r."x""; drop table t; --") END, NULL), ('user', m.v1::text, CASE WHEN left(r."user"::text, 15) = left(m.v1::text, 15) THEN m.v1::text ELSE r."user"::text END, left(m.v1::text, 15))) AS f (name, remote, own, short) ON f.name = c.field
     WHERE m.kind IN ('read', 'known', 'foreign') AND m.verdict IN ('update', 'same') AND (SELECT count(*) FROM marked) >= 0
 ),
 refuted AS (

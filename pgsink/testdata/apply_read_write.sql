@@ -170,7 +170,7 @@ conflicted AS (
     SELECT $1, $2, 'account', m.row_id, m.sfid, f.name, e.id, e.local, f.remote, e.base, false, 'postgres', m.verdict = 'stale'
     FROM m
     JOIN "salesforce"."account" AS r ON r.id = m.row_id
-    CROSS JOIN LATERAL (VALUES ('name', CASE WHEN m.v0 IS NOT NULL THEN format('%s', m.v0) END, CASE WHEN r."name" IS NOT NULL THEN format('%s', r."name") END), ('ext__c', CASE WHEN m.v1 IS NOT NULL THEN format('%s', m.v1) END, CASE WHEN r."ext__c" IS NOT NULL THEN format('%s', r."ext__c") END), ('amount__c', CASE WHEN m.v2 IS NOT NULL THEN format('%s', m.v2) END, CASE WHEN r."amount__c" IS NOT NULL THEN format('%s', r."amount__c") END)) AS f (name, remote, own)
+    CROSS JOIN LATERAL (VALUES ('name', CASE WHEN m.v0 IS NOT NULL THEN format('%s', m.v0) END, CASE WHEN r."name" IS NOT NULL THEN format('%s', r."name") END, NULL), ('ext__c', CASE WHEN m.v1 IS NOT NULL THEN format('%s', m.v1) END, CASE WHEN r."ext__c" IS NOT NULL THEN format('%s', r."ext__c") END, NULL), ('amount__c', CASE WHEN m.v2 IS NOT NULL THEN format('%s', m.v2) END, CASE WHEN r."amount__c" IS NOT NULL THEN format('%s', r."amount__c") END, NULL)) AS f (name, remote, own, short)
     CROSS JOIN LATERAL (
         SELECT l.id, hcbridge.pair(l."values", f.name) AS local, hcbridge.pair(l.old, f.name) AS base
         FROM (
@@ -198,7 +198,8 @@ conflicted AS (
                 AND l.processed_at > now() - interval '10 minutes'
         ) AS l
             WHERE position('"' || f.name || '"=>' IN l."values") > 0
-                AND (hcbridge.pair(l."values", f.name) IS NOT DISTINCT FROM f.remote OR hcbridge.pair(l.old, f.name) IS NOT DISTINCT FROM f.remote))
+                AND (hcbridge.pair(l."values", f.name) IS NOT DISTINCT FROM f.remote OR hcbridge.pair(l.old, f.name) IS NOT DISTINCT FROM f.remote
+                    OR f.short IN (left(hcbridge.pair(l."values", f.name), 15), left(hcbridge.pair(l.old, f.name), 15))))
     UNION ALL
     SELECT $1, $2, 'account', m.row_id, m.sfid, f.name, e.id, e.local, NULL, e.base, true, 'salesforce', true
     FROM m
@@ -223,7 +224,7 @@ answered AS MATERIALIZED (
     FROM m
     JOIN "salesforce"."account" AS r ON r.id = m.row_id
     JOIN hcbridge.conflict AS c ON c.schema = $1 AND c.object = $2 AND c.sfid = m.sfid AND NOT c.settled
-    JOIN LATERAL (VALUES ('name', CASE WHEN m.v0 IS NOT NULL THEN format('%s', m.v0) END, CASE WHEN r."name" IS NOT NULL THEN format('%s', r."name") END), ('ext__c', CASE WHEN m.v1 IS NOT NULL THEN format('%s', m.v1) END, CASE WHEN r."ext__c" IS NOT NULL THEN format('%s', r."ext__c") END), ('amount__c', CASE WHEN m.v2 IS NOT NULL THEN format('%s', m.v2) END, CASE WHEN r."amount__c" IS NOT NULL THEN format('%s', r."amount__c") END)) AS f (name, remote, own) ON f.name = c.field
+    JOIN LATERAL (VALUES ('name', CASE WHEN m.v0 IS NOT NULL THEN format('%s', m.v0) END, CASE WHEN r."name" IS NOT NULL THEN format('%s', r."name") END, NULL), ('ext__c', CASE WHEN m.v1 IS NOT NULL THEN format('%s', m.v1) END, CASE WHEN r."ext__c" IS NOT NULL THEN format('%s', r."ext__c") END, NULL), ('amount__c', CASE WHEN m.v2 IS NOT NULL THEN format('%s', m.v2) END, CASE WHEN r."amount__c" IS NOT NULL THEN format('%s', r."amount__c") END, NULL)) AS f (name, remote, own, short) ON f.name = c.field
     WHERE m.kind IN ('read', 'known', 'foreign') AND m.verdict IN ('update', 'same') AND (SELECT count(*) FROM marked) >= 0
 ),
 refuted AS (

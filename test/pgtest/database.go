@@ -22,7 +22,10 @@ func (s *Server) DatabaseURL(name string) string {
 // public, and returns its address.
 func (s *Server) CreateDatabase(ctx context.Context, name string) (string, error) {
 	// template0 is never in use, so parallel creations do not collide.
-	create := "CREATE DATABASE " + pgx.Identifier{name}.Sanitize() + " TEMPLATE template0"
+	return s.createBy(ctx, name, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" TEMPLATE template0")
+}
+
+func (s *Server) createBy(ctx context.Context, name, create string) (string, error) {
 	if err := execute(ctx, s.URL(), create); err != nil {
 		return "", fmt.Errorf("pgtest: create database %s: %w", name, err)
 	}
@@ -31,6 +34,12 @@ func (s *Server) CreateDatabase(ctx context.Context, name string) (string, error
 		return "", fmt.Errorf("pgtest: create extension hstore in %s: %w", name, err)
 	}
 	return address, nil
+}
+
+// CreateEncoded is CreateDatabase for a database in another encoding than UTF8.
+func (s *Server) CreateEncoded(ctx context.Context, name, encoding string) (string, error) {
+	create := "CREATE DATABASE " + pgx.Identifier{name}.Sanitize() + " TEMPLATE template0 ENCODING '" + encoding + "' LC_COLLATE 'C' LC_CTYPE 'C'"
+	return s.createBy(ctx, name, create)
 }
 
 // DropDatabase removes a database, disconnecting whoever uses it. One that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -87,6 +88,31 @@ func URL(t testing.TB) string {
 	return copied(t, "", nil)
 }
 
+// EncodedURL is URL for a database in another encoding than UTF8.
+func EncodedURL(t testing.TB, encoding string) string {
+	t.Helper()
+	server, name := sharedServer(t), databaseName(t.Name())
+	address, err := server.CreateEncoded(t.Context(), name, encoding)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dropAfter(t, server, name)
+	return address
+}
+
+// Speaking is address for clients that speak encoding, whatever that of the database is.
+func Speaking(t testing.TB, address, encoding string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	query := u.Query()
+	query.Set("client_encoding", encoding)
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
 // Copy returns a pool as [New] does, on a database that prepare has filled: once for
 // all tests of the binary that give the same name, each of which gets a copy. The
 // connection that prepare gets is closed after it.
@@ -103,6 +129,12 @@ func copied(t testing.TB, template string, prepare func(context.Context, *pgx.Co
 	if err != nil {
 		t.Fatal(err)
 	}
+	dropAfter(t, server, name)
+	return address
+}
+
+func dropAfter(t testing.TB, server *copier, name string) {
+	t.Helper()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
@@ -110,7 +142,6 @@ func copied(t testing.TB, template string, prepare func(context.Context, *pgx.Co
 			t.Error(err)
 		}
 	})
-	return address
 }
 
 // Private returns a server that only this test uses, and so may stop and
