@@ -36,6 +36,7 @@ type refresher struct {
 // refresh puts on the board what only a query tells, until ctx ends.
 func (s *session) refresh(ctx context.Context, listener *outbox.Listener) error {
 	defer s.undrained()
+	defer s.forgetLocks()
 	r := refresher{churn: map[string]int64{}, drains: map[string]*drain{}, clockAt: beat.Never}
 	for {
 		began := time.Now()
@@ -65,6 +66,9 @@ func (s *session) refreshOnce(ctx context.Context, r *refresher) error {
 			return err
 		}
 		if err := s.counts(ctx); err != nil {
+			return err
+		}
+		if err := s.lookForLocks(ctx); err != nil {
 			return err
 		}
 		s.drained(r.drains)
