@@ -90,13 +90,19 @@ func (s *session) runObject(ctx context.Context, o *object) error {
 		}
 		s.board.Object(o.cfg.Name, func(b *status.Object) { b.Message = "" })
 	}
-	o.loaded.Store(true)
-	s.resume(o.cfg.Name)
-	s.wakeHydrator()
+	s.begins(o)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.pollObject(ctx, o, log) })
 	g.Go(func() error { return s.compareObject(ctx, o, log) })
 	return g.Wait()
+}
+
+// begins has o, which is loaded, kept in step.
+func (s *session) begins(o *object) {
+	o.loaded.Store(true)
+	s.recount.Store(true)
+	s.resume(o.cfg.Name)
+	s.wakeHydrator()
 }
 
 // firstLoad loads o, and waits for what heals by itself. Anything else is an error: a

@@ -74,7 +74,7 @@ func (s *session) refreshOnce(ctx context.Context, r *refresher) error {
 		s.drained(r.drains)
 		r.countsAt = time.Now().Add(thrift * time.Since(began) / 2)
 	}
-	if began := time.Now(); began.After(r.rowsAt) {
+	if began := time.Now(); s.recount.Swap(false) || began.After(r.rowsAt) {
 		if err := s.countRows(ctx, r.churn); err != nil {
 			return err
 		}
