@@ -269,15 +269,15 @@ func (c *Comparison) Rest(ctx context.Context, fn func([]Difference) error) erro
 
 func (c *Comparison) page(ctx context.Context, sql string, kind DiffKind, after any, key func(Difference) any, fn func([]Difference) error) error {
 	for {
-		rows, err := c.sink.pool.Query(ctx, sql, c.run, after)
-		if err != nil {
-			return fmt.Errorf("pgsink: compare %s: %w", c.table.Object, err)
-		}
-		found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Difference, error) {
-			d := Difference{Kind: kind}
-			err := row.Scan(&d.SFID, &d.RowID)
-			return d, err
-		})
+		var found []Difference
+		err := c.sink.ask(ctx, func(rows pgx.Rows) (err error) {
+			found, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Difference, error) {
+				d := Difference{Kind: kind}
+				err := row.Scan(&d.SFID, &d.RowID)
+				return d, err
+			})
+			return err
+		}, sql, c.run, after)
 		if err != nil {
 			return fmt.Errorf("pgsink: compare %s: %w", c.table.Object, err)
 		}

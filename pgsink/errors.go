@@ -67,6 +67,9 @@ func waitedInVain(err error) bool {
 	return errors.As(err, &pg) && pg.Code == codeLockTimeout
 }
 
+// IsLocked reports that somebody else has kept a table locked for longer than is waited for.
+func IsLocked(err error) bool { return waitedInVain(err) }
+
 // dataError returns Postgres's error if it is about the record: its value, a
 // constraint, or the app's own trigger. Everything else is about the
 // connection, the server or the schema, and would hit the next record too.

@@ -68,13 +68,9 @@ func (s *Sink) Unburied(ctx context.Context, object string, ids []string) ([]str
 // Bereft returns the ids of rows that refer by a column to a record of objects which is
 // remembered as deleted.
 func (s *Sink) Bereft(ctx context.Context, t *Table, column string, objects []string) ([]string, error) {
-	rows, err := s.pool.Query(ctx, fmt.Sprintf(`SELECT t.sfid::text FROM %s AS t
+	list, err := s.askIDs(ctx, fmt.Sprintf(`SELECT t.sfid::text FROM %s AS t
 		JOIN hcbridge.gone AS g ON g.sfid = t.%s::text COLLATE "C"
 		WHERE g.schema = $1 AND g.object = ANY ($2::text[]) AND t.sfid IS NOT NULL`, t.ident(), quote(column)), s.schema, objects)
-	if err != nil {
-		return nil, fmt.Errorf("pgsink: bereft rows of %s: %w", t.Object, err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, fmt.Errorf("pgsink: bereft rows of %s: %w", t.Object, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,9 +41,12 @@ func (s *Sink) NoteInvisible(ctx context.Context, object string, sfids []string,
 
 // Invisible counts the rows that are noted.
 func (s *Sink) Invisible(ctx context.Context, t *Table) (in Invisible, err error) {
-	err = s.pool.QueryRow(ctx, fmt.Sprintf(`SELECT count(*), count(*) FILTER (WHERE i.until >= i.since + interval '1 hour')
+	err = s.ask(ctx, func(rows pgx.Rows) error {
+		_, err := pgx.ForEachRow(rows, []any{&in.Total, &in.Confirmed}, func() error { return nil })
+		return err
+	}, fmt.Sprintf(`SELECT count(*), count(*) FILTER (WHERE i.until >= i.since + interval '1 hour')
 		FROM hcbridge.invisible AS i JOIN %s AS t ON t.sfid = %s
-		WHERE i.schema = $1 AND i.object = $2`, t.ident(), t.as("i.sfid")), s.schema, t.Object).Scan(&in.Total, &in.Confirmed)
+		WHERE i.schema = $1 AND i.object = $2`, t.ident(), t.as("i.sfid")), s.schema, t.Object)
 	if err != nil {
 		return in, fmt.Errorf("pgsink: invisible records of %s: %w", t.Object, err)
 	}
@@ -56,24 +60,12 @@ func (s *Sink) Unseen(ctx context.Context, t *Table, from, to time.Time, seen ma
 		return nil, nil
 	}
 	stamp := quote(t.Columns[t.stamp].Name)
-	rows, err := s.pool.Query(ctx, fmt.Sprintf("SELECT sfid::text FROM %[1]s WHERE %[2]s >= $1 AND %[2]s < $2 AND sfid IS NOT NULL LIMIT $3", t.ident(), stamp), from.UTC(), to.UTC(), limit+len(seen))
+	ids, err = s.askIDs(ctx, fmt.Sprintf("SELECT sfid::text FROM %[1]s WHERE %[2]s >= $1 AND %[2]s < $2 AND sfid IS NOT NULL LIMIT $3", t.ident(), stamp), from.UTC(), to.UTC(), limit+len(seen))
 	if err != nil {
 		return nil, fmt.Errorf("pgsink: unseen records of %s: %w", t.Object, err)
 	}
-	defer rows.Close()
-	for len(ids) < limit && rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, fmt.Errorf("pgsink: unseen records of %s: %w", t.Object, err)
-		}
-		if !seen[id] {
-			ids = append(ids, id)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("pgsink: unseen records of %s: %w", t.Object, err)
-	}
-	return ids, nil
+	ids = slices.DeleteFunc(ids, func(id string) bool { return seen[id] })
+	return ids[:min(limit, len(ids))], nil
 }
 
 // Visible takes back what was noted of records that were read just now.
@@ -91,7 +83,7 @@ func (s *Sink) Visible(ctx context.Context, object string, sfids []string) error
 // before, Salesforce's clock, those first that have waited longest: that a record is
 // shared again has no event and no stamp.
 func (s *Sink) AskAgain(ctx context.Context, t *Table, before time.Time, limit int) error {
-	_, err := s.pool.Exec(ctx, fmt.Sprintf(`INSERT INTO hcbridge.mark (schema, object, sfid, reason)
+	err := s.ask(ctx, nil, fmt.Sprintf(`INSERT INTO hcbridge.mark (schema, object, sfid, reason)
 		SELECT $1, $2, i.sfid, 'invisible' FROM (
 			SELECT i.sfid FROM hcbridge.invisible AS i JOIN %s AS t ON t.sfid = %s
 			WHERE i.schema = $1 AND i.object = $2 AND i.until < $3 ORDER BY i.until, i.sfid LIMIT $4) AS i
@@ -137,7 +129,7 @@ func (c *Comparison) Reappeared(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err = c.sink.pool.Exec(ctx, fmt.Sprintf(`DELETE FROM hcbridge.invisible AS i
+	err = c.sink.ask(ctx, nil, fmt.Sprintf(`DELETE FROM hcbridge.invisible AS i
 		WHERE i.schema = $1 AND i.object = $2 AND NOT EXISTS (SELECT FROM %s AS t WHERE t.sfid = %s)`,
 		c.table.ident(), c.table.as("i.sfid")), c.sink.schema, c.table.Object)
 	if err != nil {

@@ -147,11 +147,11 @@ func (s *Sink) unsentOf(ctx context.Context, t *Table, held []string) (map[strin
 		return nil, nil //nolint:nilnil // a nil set is empty
 	}
 	sql := strings.NewReplacer("{table}", t.ident(), "{log}", quote(t.Schema, "_trigger_log"), "{table_name}", literal(t.Name)).Replace(unsentSQL)
-	rows, err := s.pool.Query(ctx, sql, held)
+	unsent, err := s.askSet(ctx, sql, held)
 	if err != nil {
 		return nil, fmt.Errorf("pgsink: held records of %s: %w", t.Object, err)
 	}
-	return collectSet(rows, "held records of "+t.Object)
+	return unsent, nil
 }
 
 // lockedOf returns those of held records whose rows somebody else has locked: all of them
@@ -160,13 +160,7 @@ func (s *Sink) lockedOf(ctx context.Context, t *Table, held []string) (locked ma
 	if len(held) == 0 {
 		return nil, nil //nolint:nilnil // a nil set is empty
 	}
-	err = s.Tx(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, strings.ReplaceAll(lockedSQL, "{table}", t.ident()), held)
-		if err == nil {
-			locked, err = collectSet(rows, "locked records of "+t.Object)
-		}
-		return err
-	})
+	locked, err = s.askSet(ctx, strings.ReplaceAll(lockedSQL, "{table}", t.ident()), held)
 	if waitedInVain(err) {
 		locked, err = make(map[string]bool, len(held)), nil
 		for _, sfid := range held {

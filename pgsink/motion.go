@@ -34,12 +34,12 @@ func keys(differences []Difference) (sfids []string, rows []int64) {
 // without a Salesforce id counts only as long as it has none.
 func (s *Sink) Existing(ctx context.Context, t *Table, differences []Difference) (map[string]bool, error) {
 	sfids, ids := keys(differences)
-	rows, err := s.pool.Query(ctx, fmt.Sprintf(`SELECT coalesce(sfid, id::text) FROM %s
+	set, err := s.askSet(ctx, fmt.Sprintf(`SELECT coalesce(sfid, id::text) FROM %s
 		WHERE sfid = ANY ($1::text[]) OR sfid IS NULL AND id = ANY ($2::bigint[])`, t.ident()), sfids, ids)
 	if err != nil {
 		return nil, fmt.Errorf("pgsink: rows of %s: %w", t.Object, err)
 	}
-	return collectSet(rows, "rows of "+t.Object)
+	return set, nil
 }
 
 // InMotion tells by key for which of some differences something is under way: a
@@ -80,11 +80,7 @@ func (s *Sink) InMotion(ctx context.Context, t *Table, differences []Difference)
 
 // Referring returns the ids of the rows of t whose column holds one of ids.
 func (s *Sink) Referring(ctx context.Context, t *Table, column string, ids []string) ([]string, error) {
-	rows, err := s.pool.Query(ctx, fmt.Sprintf(`SELECT sfid::text FROM %s WHERE %s = ANY ($1::text[]) AND sfid IS NOT NULL`, t.ident(), quote(column)), ids)
-	if err != nil {
-		return nil, fmt.Errorf("pgsink: children in %s: %w", t.Object, err)
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	list, err := s.askIDs(ctx, fmt.Sprintf(`SELECT sfid::text FROM %s WHERE %s = ANY ($1::text[]) AND sfid IS NOT NULL`, t.ident(), quote(column)), ids)
 	if err != nil {
 		return nil, fmt.Errorf("pgsink: children in %s: %w", t.Object, err)
 	}

@@ -53,15 +53,14 @@ func (s *Sink) Stamps(ctx context.Context, t *Table, ids []string) (map[string]t
 			full = append(full, c)
 		}
 	}
-	sql := "SELECT sfid, " + quote(t.Columns[t.stamp].Name) + " FROM " + t.ident() + " WHERE sfid = ANY($1::text[])"
-	rows, err := s.pool.Query(ctx, sql, full)
-	if err != nil {
-		return nil, fmt.Errorf("pgsink: stamps of %s: %w", t.Object, err)
-	}
+	sql := "SELECT sfid::text, " + quote(t.Columns[t.stamp].Name) + " FROM " + t.ident() + " WHERE sfid = ANY($1::text[])"
 	stamps := make(map[string]time.Time, len(full))
-	var id string
-	var at *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&id, &at}, func() error { stamps[id] = fromNull(at); return nil })
+	err := s.ask(ctx, func(rows pgx.Rows) error {
+		var id string
+		var at *time.Time
+		_, err := pgx.ForEachRow(rows, []any{&id, &at}, func() error { stamps[id] = fromNull(at); return nil })
+		return err
+	}, sql, full)
 	if err != nil {
 		return nil, fmt.Errorf("pgsink: stamps of %s: %w", t.Object, err)
 	}

@@ -37,7 +37,8 @@ func (p *program) verifyCommand() *cobra.Command {
 		Use:   "verify [OBJECT]",
 		Short: "Compare both sides row by row and report every difference",
 		Long: "Compares every mapped field of every record with its row, in one object or all of them, and changes nothing.\n" +
-			"What is on its way is looked at again before it is reported. Exit code 1 if anything differs.\n\n" +
+			"What is on its way is looked at again before it is reported. Exit code 1 if anything differs.\n" +
+			"In cdc mode SystemModstamp alone is no difference, as the row's is that of the last poll.\n\n" +
 			"Kinds: no_row (the record has no row), no_record (the row has no record that this user can see),\n" +
 			"unsent (the row never reached Salesforce), values, refused (a value that the column cannot hold).",
 		Example:           "  hcbridge verify\n  hcbridge verify Account --json | jq -r .sfid",

@@ -3,6 +3,11 @@ package bridge
 import (
 	"testing"
 	"time"
+
+	"github.com/rs/zerolog"
+
+	"hcbridge/config"
+	"hcbridge/test/org"
 )
 
 // Records are counted anew when rows came or went, and not when nothing happens.
@@ -24,5 +29,41 @@ func TestCountIsDue(t *testing.T) {
 		if got := c.last.due(c.rows, time.Second, 60); got != c.want {
 			t.Errorf("with %d rows after %d: %t", c.rows, c.last.rows, got)
 		}
+	}
+}
+
+// The rows of an object are counted when its load is complete, however long the count
+// before took while everything was loaded.
+func TestRowsAreCountedAfterTheLoad(t *testing.T) {
+	t.Parallel()
+	pool := migrated(t)
+	server := org.New(org.Options{}).Start()
+	defer server.Close()
+	sf, closeIdle, err := clientOf(t.Context(), server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeIdle()
+	cfg := scheduleConfig()
+	cfg.Objects = []config.Object{{Name: "Account", Mode: config.ModePolling, PollInterval: 10 * time.Minute}}
+	s := newSession(New(cfg, "test", zerolog.Nop()), pool, sf)
+	s.orgID = server.ID()
+	for _, step := range []func() error{
+		func() error { return s.pin(t.Context()) }, func() error { return s.mapAll(t.Context()) }, func() error { return s.installAll(t.Context()) },
+	} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := refresher{churn: map[string]int64{}, drains: map[string]*drain{}, rowsAt: time.Now().Add(time.Hour)}
+	if _, err := pool.Exec(t.Context(), "INSERT INTO salesforce.account (name) VALUES ('A'), ('B')"); err != nil {
+		t.Fatal(err)
+	}
+	s.begins(s.objects[0])
+	if err := s.refreshOnce(t.Context(), &r); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.rowsOf(s.objects[0]); n != 2 {
+		t.Errorf("%d rows are shown, want 2", n)
 	}
 }

@@ -19,6 +19,10 @@ const hydrateEvery = time.Second
 // which it failed is tried again.
 const withoutFailed = 10 * time.Second
 
+// behindLock is for how long an object is not read back that needs a table which
+// somebody has locked.
+const behindLock = 5 * time.Second
+
 // wakeHydrator tells the hydrator that there may be marks. It never blocks.
 func (s *session) wakeHydrator() {
 	select {
@@ -88,14 +92,16 @@ func (s *session) hydrateAll(ctx context.Context, well func()) error {
 	}
 	for len(left) > 0 && (first == nil || time.Since(failed) < withoutFailed) {
 		left = slices.DeleteFunc(left, func(o *object) bool {
-			if s.more(o) {
+			if o.locked.Load() || time.Now().Before(o.behind) || s.more(o) {
 				return true
 			}
 			began := time.Now()
 			n, res, err := s.reader.Hydrate(ctx, o.poll)
 			if err != nil {
 				s.salesforce(err)
-				if first == nil {
+				if s.behindLock(ctx, err) {
+					o.behind = time.Now().Add(behindLock)
+				} else if first == nil {
 					first, failed = err, time.Now()
 				}
 			}

@@ -401,7 +401,7 @@ func (m *mapping) pollObject(streamed func() bool) poll.Object {
 	}
 	return poll.Object{
 		Name: m.cfg.Name, Table: m.table, Fields: m.fields, Moving: m.moving, Lookups: lookups, Deletes: m.delete, Replicates: m.logged, Merges: m.merges, Parents: parents,
-		Interval: m.cfg.PollInterval, Streamed: streamed,
+		Interval: m.cfg.PollInterval, Streamed: streamed, Patched: m.cfg.Mode == config.ModeCDC,
 	}
 }
 

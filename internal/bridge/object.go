@@ -48,6 +48,9 @@ type object struct {
 	comparing atomic.Bool   // all its records are compared with their rows
 	bulk      atomic.Bool   // a poll loads many changes at once
 	altering  atomic.Bool   // its table waits to be altered
+	locked    atomic.Bool   // somebody has locked its table, see lookForLocks
+	unpolled  atomic.Bool   // its last poll met that lock
+	behind    time.Time     // not read back before, as a table that it needs is locked; only the hydrator's
 	gathering gathering     // what is to be read back of it
 	pollNow   chan struct{} // capacity 1: a poll is wanted before its time
 	polling   sync.Mutex    // held while a poll may keep a job in the object's state, which has room for one
@@ -87,13 +90,19 @@ func (s *session) runObject(ctx context.Context, o *object) error {
 		}
 		s.board.Object(o.cfg.Name, func(b *status.Object) { b.Message = "" })
 	}
-	o.loaded.Store(true)
-	s.resume(o.cfg.Name)
-	s.wakeHydrator()
+	s.begins(o)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.pollObject(ctx, o, log) })
 	g.Go(func() error { return s.compareObject(ctx, o, log) })
 	return g.Wait()
+}
+
+// begins has o, which is loaded, kept in step.
+func (s *session) begins(o *object) {
+	o.loaded.Store(true)
+	s.recount.Store(true)
+	s.resume(o.cfg.Name)
+	s.wakeHydrator()
 }
 
 // firstLoad loads o, and waits for what heals by itself. Anything else is an error: a
@@ -147,6 +156,7 @@ func (s *session) pollObject(ctx context.Context, o *object, log zerolog.Logger)
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
+			o.unpolled.Store(isLocked(err))
 			failures++
 			wait = min(retry.Delay(failures, time.Second, 5*time.Minute), o.cfg.PollInterval)
 			s.pollFailed(o, log, err, failures, wait)
@@ -154,6 +164,7 @@ func (s *session) pollObject(ctx context.Context, o *object, log zerolog.Logger)
 			// the polls of the other objects.
 			ask.Alone = true
 		default:
+			o.unpolled.Store(false)
 			failures, ask, lifted = 0, poll.Ask{}, nil
 			s.resume(o.cfg.Name)
 		}

@@ -36,6 +36,7 @@ type refresher struct {
 // refresh puts on the board what only a query tells, until ctx ends.
 func (s *session) refresh(ctx context.Context, listener *outbox.Listener) error {
 	defer s.undrained()
+	defer s.forgetLocks()
 	r := refresher{churn: map[string]int64{}, drains: map[string]*drain{}, clockAt: beat.Never}
 	for {
 		began := time.Now()
@@ -67,10 +68,13 @@ func (s *session) refreshOnce(ctx context.Context, r *refresher) error {
 		if err := s.counts(ctx); err != nil {
 			return err
 		}
+		if err := s.lookForLocks(ctx); err != nil {
+			return err
+		}
 		s.drained(r.drains)
 		r.countsAt = time.Now().Add(thrift * time.Since(began) / 2)
 	}
-	if began := time.Now(); began.After(r.rowsAt) {
+	if began := time.Now(); s.recount.Swap(false) || began.After(r.rowsAt) {
 		if err := s.countRows(ctx, r.churn); err != nil {
 			return err
 		}

@@ -50,6 +50,7 @@ type session struct {
 	unsafe    string         // why nothing is sent; "" if it may be
 	unmapped  string         // changes that wait where nothing is mapped; refresh's
 	back      chan struct{}  // capacity 1: the database has gone back
+	recount   atomic.Bool    // rows are to be counted at once, as a load is complete
 	server    time.Time      // when the database's server was started
 	id        identity
 	waits     atomic.Pointer[string] // what it cannot begin for; nil = nothing has failed

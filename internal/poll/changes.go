@@ -305,6 +305,9 @@ func (r *Reader) deleted(ctx context.Context, o Object, s pgsink.State, now time
 	if from.IsZero() {
 		from = s.LoadStarted
 	}
+	if from.Sub(now) > steady {
+		from = now.Add(-driftEvery) // the org's clock was put back since
+	}
 	if !o.Replicates || now.Sub(from) < deletesEvery {
 		return nil, nil //nolint:nilnil // documented
 	}
@@ -329,7 +332,7 @@ func (r *Reader) deleted(ctx context.Context, o Object, s pgsink.State, now time
 // how far that answer is complete. nil means that it cannot say.
 func (r *Reader) updated(ctx context.Context, o Object, s pgsink.State, now time.Time) (*salesforce.UpdatedRecords, error) {
 	from := s.CoveredMark
-	if from.IsZero() || now.Sub(from) > updatedReach {
+	if from.IsZero() || now.Sub(from) > updatedReach || from.Sub(now) > steady {
 		from = now.Add(-driftEvery)
 	}
 	if !o.Replicates || now.Sub(from) < 2*time.Minute {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -32,7 +33,9 @@ func (r *Reader) lookAfter(ctx context.Context, o Object, marks []pgsink.Mark) (
 	for _, m := range marks {
 		b.Done = append(b.Done, pgsink.Done{Object: m.Object, SFID: m.SFID, Seq: m.Seq})
 	}
-	if b.Marks, err = r.orphans(ctx, o, ids(marks)); err != nil {
+	if b.Marks, err = r.orphans(ctx, o, ids(marks)); pgsink.IsLocked(err) {
+		return r.sink.Postpone(ctx, b.Done, lockedFor)
+	} else if err != nil {
 		return err
 	}
 	_, err = r.sink.Apply(ctx, b)
@@ -60,6 +63,19 @@ func (r *Reader) orphans(ctx context.Context, o Object, gone []string) ([]pgsink
 		}
 	}
 	return marks, nil
+}
+
+// lockedFor is how long it is not looked again who refers to a deleted record, when the
+// table of a child was locked.
+const lockedFor = 5 * time.Second
+
+// removed has it looked later who refers to deleted records, and nothing else.
+func (o Object) removed(gone []string) []pgsink.Mark {
+	marks := make([]pgsink.Mark, len(gone))
+	for i, id := range gone {
+		marks[i] = pgsink.Mark{Object: o.Name, SFID: id, Reason: pgsink.ReasonRemoved, Delay: lockedFor}
+	}
+	return marks
 }
 
 // bereft marks the rows of o that refer to records which are remembered as deleted:

@@ -95,7 +95,8 @@ func (o Object) compared() []string {
 // Verify compares every mapped field of every record with its row and reports
 // what differs. A difference that may be in motion is looked at again first: it
 // is reported when nothing is under way for it and two looks a second apart see
-// the same, or when it is still there after ten.
+// the same, or when it is still there after ten. Of a patched object, SystemModstamp
+// alone is none.
 func (r *Reader) Verify(ctx context.Context, o Object, progress Progress, report func(pgsink.Difference) error) (err error) {
 	var suspects []pgsink.Difference
 	look := func() error {
@@ -109,7 +110,7 @@ func (r *Reader) Verify(ctx context.Context, o Object, progress Progress, report
 		return nil
 	}
 	c, err := r.compare(ctx, o, o.Fields, progress, func(differences []pgsink.Difference) error {
-		if suspects = append(suspects, differences...); len(suspects) >= readBack {
+		if suspects = append(suspects, o.telling(differences)...); len(suspects) >= readBack {
 			return look()
 		}
 		return nil
@@ -226,6 +227,16 @@ func (r *Reader) lookAgain(ctx context.Context, o Object, suspects []pgsink.Diff
 	return nil
 }
 
+// telling returns those of some differences that are to be reported.
+func (o Object) telling(differences []pgsink.Difference) []pgsink.Difference {
+	if !o.Patched {
+		return differences
+	}
+	return slices.DeleteFunc(differences, func(d pgsink.Difference) bool {
+		return d.Kind == pgsink.DiffValues && len(d.Fields) == 1 && d.Fields[0].Field == "SystemModstamp"
+	})
+}
+
 func same(a, b pgsink.Difference) bool {
 	return a.Kind == b.Kind && slices.EqualFunc(a.Fields, b.Fields, func(x, y pgsink.FieldDiff) bool {
 		return x.Field == y.Field && equal(x.Salesforce, y.Salesforce) && equal(x.Postgres, y.Postgres)
@@ -259,7 +270,7 @@ func (r *Reader) lookNow(ctx context.Context, o Object, suspects []pgsink.Differ
 	if err = errors.Join(err, c.Close(context.WithoutCancel(ctx))); err != nil {
 		return nil, err
 	}
-	for _, d := range differences {
+	for _, d := range o.telling(differences) {
 		now[d.SFID] = d
 	}
 	found := make(map[string]bool, len(rows))

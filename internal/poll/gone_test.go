@@ -1,6 +1,7 @@
 package poll
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -174,6 +175,46 @@ func TestCascade(t *testing.T) {
 	}
 	if v := b.value("account", "parentid", branch); v != "null" {
 		t.Errorf("the branch refers to %s, want null", v)
+	}
+}
+
+// The table of the children is locked for a while: the parent goes all the same, with what
+// else is to be read of its object, and they are looked after when the lock has ended.
+func TestCascadeToLockedTable(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	account, a, child := b.family()
+	sf := b.sf.AsBulk("loader@example.com")
+	other, err := sf.Insert("Account", map[string]any{"Name": "Other"})
+	b.must(err)
+	b.load()
+	b.must(b.r.Load(t.Context(), account, func(int64, int64) {}))
+	b.clock.move(time.Minute)
+	b.must(sf.Delete("Account", a))
+	b.must(sf.Update("Account", other, map[string]any{"Name": "Changed"}))
+	app, err := b.pool.Begin(t.Context())
+	b.must(err)
+	defer func() { _ = app.Rollback(context.Background()) }()
+	_, err = app.Exec(t.Context(), "LOCK TABLE salesforce.contact")
+	b.must(err)
+	b.must(b.r.mark(t.Context(), []pgsink.Mark{{Object: "Account", SFID: a, Reason: "deleted"}, {Object: "Account", SFID: other, Reason: "test"}}))
+	due := func() {
+		t.Helper()
+		_, err := b.pool.Exec(t.Context(), "UPDATE hcbridge.mark SET due_at = now() - interval '1 second'")
+		b.must(err)
+	}
+	for range 3 { // the last two look after the children alone
+		_, _, err := b.r.Hydrate(t.Context(), account)
+		b.must(err)
+		due()
+	}
+	if v := b.value("account", "name", a) + b.value("account", "name", other); v != "Changed" {
+		t.Errorf("behind the lock: %q, want the one changed and the other gone", v)
+	}
+	b.must(app.Rollback(t.Context()))
+	b.hydrate(account)
+	if v := b.value("contact", "lastname", child); v != "" {
+		t.Errorf("the child's row stays: %q", v)
 	}
 }
 

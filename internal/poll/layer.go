@@ -41,6 +41,9 @@ const (
 	// change without a new stamp, and fullEvery if not.
 	sweepEvery = 24 * time.Hour
 	fullEvery  = 7 * 24 * time.Hour
+	// steady is by how much the org's clock, as we know it, may go back without having
+	// been put back: what is due then does not wait until it is where it was.
+	steady = time.Minute
 )
 
 func layersOf(interval time.Duration, p Pace) [depths]layer {
@@ -67,6 +70,7 @@ type window struct {
 	from    [depths]time.Time // where each layer's part begins, never later than a shallower one's
 	settle  []span            // rows with these stamps may differ from their records with the same one
 	next    time.Duration     // until something is due; zero or less if it is
+	ahead   [depths]bool      // marks of a time that is yet to come
 	loading bool              // a load is under way, which the object's state can hold one of
 }
 
@@ -97,6 +101,9 @@ func plan(s pgsink.State, now time.Time, interval time.Duration, p Pace, wanted 
 		}
 		if i == drift && !p.Deep {
 			break
+		}
+		if w.ahead[i] = mark.Sub(now) > min(l.every, steady); w.ahead[i] {
+			mark = now.Add(-l.every) // the last look was no longer ago, as long as we ran
 		}
 		if i == fast {
 			w.settle = append(w.settle, span{from: mark.Truncate(time.Second)})
@@ -134,7 +141,7 @@ func (w window) layer(stamp time.Time) int {
 // moved notes in s that a read of w, begun at began, is complete.
 func (w window) moved(s *pgsink.State, began time.Time) {
 	for i, l := range layersOf(0, Pace{}) {
-		if mark := l.mark(s); i <= w.deepest && began.After(*mark) {
+		if mark := l.mark(s); i <= w.deepest && (began.After(*mark) || w.ahead[i]) {
 			*mark = began
 		}
 	}

@@ -81,6 +81,53 @@ func TestStampsSettle(t *testing.T) {
 	})
 }
 
+// The org's clock is put back, by more than polls are apart or by less: what changes from
+// then on is read with the next poll that would have been due, and polls go on as before.
+func TestClockIsPutBack(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		start := time.Date(2026, 3, 29, 0, 30, 0, 0, time.UTC)
+		interval := time.Duration(rapid.IntRange(1, 3600).Draw(rt, "interval")) * time.Second
+		step := time.Duration(rapid.IntRange(61, 30*3600).Draw(rt, "step")) * time.Second
+		pace := Pace{Stretch: 1, Deep: true}
+		s := pgsink.State{LoadStarted: start, PollMark: start}
+		poll := func(now time.Time) (w window, wait time.Duration) {
+			if w = plan(s, now, interval, pace, false); w.deepest >= 0 {
+				w.moved(&s, now)
+			}
+			return w, plan(s, now, interval, pace, false).next
+		}
+		now := start
+		for range rapid.IntRange(0, 20).Draw(rt, "polls") {
+			_, wait := poll(now)
+			now = now.Add(wait)
+		}
+		last := s.PollMark // by the clock of then
+		if now.Sub(last) > interval {
+			rt.Skip("nothing was due for long")
+		}
+		stamp := last.Add(-step) // the oldest that no poll can have seen
+		now = now.Add(-step)
+		var polls []time.Time
+		for began := now; now.Before(began.Add(20 * time.Hour)); {
+			w, wait := poll(now)
+			if w.deepest >= 0 {
+				if len(polls) == 0 && w.from[w.deepest].After(stamp) {
+					rt.Fatalf("the first poll reads from %s, which leaves out %s", w.from[w.deepest], stamp)
+				}
+				polls = append(polls, now)
+			}
+			if wait <= 0 || wait > max(interval, 10*time.Minute) {
+				rt.Fatalf("the next poll is due in %s", wait)
+			}
+			now = now.Add(wait)
+			if len(polls) == 0 && now.Sub(began) > interval+steady {
+				rt.Fatalf("no poll within %s", now.Sub(began))
+			}
+		}
+	})
+}
+
 func TestPlan(t *testing.T) {
 	t.Parallel()
 	noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)

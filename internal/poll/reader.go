@@ -72,6 +72,7 @@ type Object struct {
 	Parents    []Parent      // its own mapped lookups
 	Me         string        // id of our user, where it matters who made a record; "" where it does not
 	Interval   time.Duration // of the fast layer
+	Patched    bool          // events leave the row's SystemModstamp to the next poll
 
 	Found    func(sfid string, stamp time.Time) // told of each difference that Poll marks; may be nil
 	Bulk     func(read, total int64)            // told while changes are read by Bulk API; may be nil

@@ -3,5 +3,5 @@
 WITH free AS MATERIALIZED (
     SELECT t.sfid FROM {table} AS t WHERE t.sfid = ANY ($1::text[]) FOR NO KEY UPDATE SKIP LOCKED
 )
-SELECT t.sfid FROM {table} AS t
+SELECT t.sfid::text FROM {table} AS t
 WHERE t.sfid = ANY ($1::text[]) AND t.sfid NOT IN (SELECT f.sfid FROM free AS f)

@@ -148,6 +148,26 @@ func TestChangeDataCapture(t *testing.T) {
 	r.Equal("Account")
 }
 
+// A row whose stamp alone waits for the next poll is in step, and what differs otherwise
+// is told with it.
+func TestVerifyOfPatchedRows(t *testing.T) {
+	t.Parallel()
+	r := newCDC(t, []string{"Account"})
+	b := r.Start()
+	id := r.heard(accountChanges, r.account(map[string]any{"Name": "A", "Phone": "1"}))
+	r.Equal("Account")
+	r.Must(r.SF.Update("Account", id, map[string]any{"Phone": "2"}))
+	r.becomes("account", id, "phone", "2")
+	b.End(syscall.SIGTERM)
+	if code, out, stderr := r.Command("verify", "Account"); code != 0 || !strings.Contains(out, "both sides are equal") {
+		t.Errorf("verify: %d, %s%s", code, out, stderr)
+	}
+	r.Must(r.SF.Update("Account", id, map[string]any{"Site": "unheard"}))
+	if code, out, _ := r.Command("verify", "Account"); code != 1 || !strings.Contains(out, "Site is ") || !strings.Contains(out, "SystemModstamp is ") {
+		t.Errorf("verify: %d, %s", code, out)
+	}
+}
+
 func md5Of(r *cdcRig, text string) (sum string) {
 	r.T.Helper()
 	r.Must(r.Pool.QueryRow(r.T.Context(), "SELECT md5($1)", strings.TrimSpace(text)).Scan(&sum))

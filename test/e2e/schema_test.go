@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -244,6 +245,59 @@ func TestTableLocked(t *testing.T) {
 	r.Must(tx.Rollback(t.Context()))
 	r.Must(r.SF.Update("Contact", r.ids[1], map[string]any{"New__c": "now"}))
 	r.row(1, "new__c", "now")
+	r.Equal("Contact")
+}
+
+// Row 49 again: a migration of the app has locked a table for a while. What has to be read
+// back of another object is, and its own new rows are told so; who waits is told as a stop
+// with who holds the lock, and goes on by itself.
+func TestLockedTableIsAlone(t *testing.T) {
+	t.Parallel()
+	r := newSchemaRig(t, "HC_HTTP_ADDR="+freeAddr(t))
+	defer r.stop()
+	account := r.Insert("Account", map[string]any{"Name": "Other", "External_Id__c": "other"})
+	r.Eventually("the account", 20*time.Second, func() error {
+		if n := r.Count("SELECT count(*) FROM salesforce.account WHERE sfid = $1", account); n != 1 {
+			return fmt.Errorf("%d rows", n)
+		}
+		return nil
+	})
+	r.SF.OmitFromEvents("Account", "Phone")
+	r.SF.OmitFromEvents("Contact", "Phone")
+	tx, err := r.Pool.Begin(t.Context())
+	r.Must(err)
+	defer func() { _ = tx.Rollback(t.Context()) }()
+	_, err = tx.Exec(t.Context(), "LOCK TABLE salesforce.contact")
+	r.Must(err)
+	part := "table of Contact"
+	for round := range 10 {
+		r.Must(r.SF.Update("Contact", r.ids[round], map[string]any{"Title": "behind"}))
+		name := fmt.Sprintf("beside %d", round)
+		r.Must(r.SF.Update("Account", account, map[string]any{"Name": name}))
+		r.Exec("INSERT INTO salesforce.account (name, external_id__c) VALUES ($1, $1)", name)
+		r.Eventually(name, 8*time.Second, func() error {
+			if n := r.Count("SELECT count(*) FROM salesforce.account WHERE name = $1 AND _hc_lastop = 'SYNCED'", name); n != 2 {
+				return fmt.Errorf("%d rows are in step, want 2", n)
+			}
+			return nil
+		})
+	}
+	r.Eventually(part, 30*time.Second, func() error {
+		if code, body := r.get("/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, part) || !strings.Contains(body, "; it is held by pid ") {
+			return fmt.Errorf("/readyz answers %d: %s", code, body)
+		}
+		return nil
+	})
+	r.Must(tx.Rollback(t.Context()))
+	for i := range 10 {
+		r.row(i, "title", "behind")
+	}
+	r.Eventually(part, 30*time.Second, func() error {
+		if code, body := r.get("/readyz"); code != http.StatusOK {
+			return fmt.Errorf("/readyz answers %d: %s", code, body)
+		}
+		return nil
+	})
 	r.Equal("Contact")
 }
 
