@@ -45,6 +45,7 @@ type Bridge struct {
 	refused atomic.Int64  // transactions that were fenced
 	doubt   chan struct{} // capacity 1: the lease may be lost
 	begun   begun         // outlasts the sessions
+	missed  sync.Map      // objects that are to be compared, as their changes were not captured for a while; outlasts the sessions, too
 }
 
 // New returns a bridge for cfg. It does no I/O.
