@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"hcbridge/internal/pgname"
 )
 
 // Capture is what captures changes in a schema, as it was at one moment: for
@@ -54,4 +56,21 @@ func (c Capture) Off() []string {
 	}
 	slices.Sort(off)
 	return off
+}
+
+// Captured lists the tables of schema whose changes a trigger logs, ours or Heroku
+// Connect's, sorted. One that is disabled counts, too: [Capture.Off] tells of it.
+func Captured(ctx context.Context, db DB, schema string) ([]string, error) {
+	found, err := triggers(ctx, db, schema)
+	if err != nil {
+		return nil, fmt.Errorf("outbox: captured tables: %w", err)
+	}
+	tables := map[string]bool{}
+	for key := range found {
+		theirs := "hc_" + key[0] + "_logtrigger"
+		if key[1] == logTrigger(key[0]) || key[1] == theirs[:min(len(theirs), pgname.Max)] {
+			tables[key[0]] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(tables)), nil
 }

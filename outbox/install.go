@@ -178,7 +178,7 @@ func (i *installer) makeSwitch(ctx context.Context) error {
 }
 
 func (i *installer) makeTables(ctx context.Context, tables []Table, keep []string) error {
-	found, err := i.triggers(ctx)
+	found, err := triggers(ctx, i, i.schema)
 	if err != nil {
 		return err
 	}
@@ -202,12 +202,13 @@ func (i *installer) makeTables(ctx context.Context, tables []Table, keep []strin
 	return i.dropOthers(ctx, found, wanted)
 }
 
-func (i *installer) triggers(ctx context.Context) (map[[2]string]installed, error) {
+// triggers finds those of schema that are ours or Heroku Connect's, by table and name.
+func triggers(ctx context.Context, db DB, schema string) (map[[2]string]installed, error) {
 	sql, err := files.ReadFile("sql/triggers.sql")
 	if err != nil {
 		return nil, fmt.Errorf("triggers: %w", err)
 	}
-	rows, err := i.Query(ctx, string(sql), i.schema)
+	rows, err := db.Query(ctx, string(sql), schema)
 	if err != nil {
 		return nil, fmt.Errorf("triggers: %w", err)
 	}

@@ -46,6 +46,7 @@ type Bridge struct {
 	doubt   chan struct{} // capacity 1: the lease may be lost
 	begun   begun         // outlasts the sessions
 	charset string        // the database's encoding; "" = not connected yet
+	missed  sync.Map      // objects that are to be compared, as their changes were not captured for a while; outlasts the sessions, too
 }
 
 // New returns a bridge for cfg. It does no I/O.

@@ -81,6 +81,7 @@ type checker struct {
 	cfg    *config.Config
 	report func(Finding)
 	known  map[string][]string // fields mapped before, by object in lower case
+	gone   []string            // tables of objects that were mapped before and are not by these settings
 
 	pool     *pgxpool.Pool // nil if there is no database to speak of
 	heritage heritage
@@ -138,6 +139,7 @@ func (c *checker) postgres(ctx context.Context) {
 	c.encoding(conn.Conn().PgConn().ParameterStatus("server_encoding"))
 	c.rights(ctx, conn.Conn())
 	if all, err := remembered(ctx, conn, c.cfg.Schema); err == nil { // else no bridge has run here
+		c.gone = left(all, c.cfg.Objects)
 		c.known = map[string][]string{}
 		for object, k := range all {
 			c.known[object] = k.fields
@@ -146,8 +148,21 @@ func (c *checker) postgres(ctx context.Context) {
 	if err := c.takeover(ctx, conn.Conn()); err != nil {
 		c.warn(takeOver, "what is in the schema cannot be read: "+err.Error(), "grant the user of DATABASE_URL all rights on schema "+c.cfg.Schema)
 	}
+	c.left(ctx, conn.Conn())
 	c.capture(ctx, conn.Conn())
 	c.listen(ctx, conn.Conn())
+}
+
+// left tells of tables that a start would leave to themselves, or has left already.
+func (c *checker) left(ctx context.Context, conn *pgx.Conn) {
+	const part = "Postgres"
+	tables, err := present(ctx, conn, c.cfg.Schema, c.gone)
+	switch {
+	case err != nil:
+		c.warn(part, err.Error(), "try again")
+	case len(tables) > 0:
+		c.warn(part, leftText+strings.Join(tables, ", ")+"; after a start with these settings "+leftMeans, leftRemedy)
+	}
 }
 
 // capture finds what makes changes of the app late or costly, or hides them.

@@ -51,7 +51,15 @@ func (s *session) counts(ctx context.Context) error {
 			}
 		})
 	}
+	there, err := present(ctx, s.pool, s.cfg.Schema, s.left)
+	if err != nil {
+		return err
+	}
 	s.unmapped = unmapped(writes, mapped)
+	if len(there) > 0 {
+		text := leftText + strings.Join(there, ", ") + "; " + leftMeans + ": " + leftRemedy
+		s.unmapped = strings.Trim(s.unmapped+"; "+text, "; ")
+	}
 	return nil
 }
 

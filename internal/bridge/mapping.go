@@ -47,6 +47,7 @@ type mapping struct {
 	refill  bool     // its rows were another's, and lack columns; of ensure
 	added   bool     // columns were added to a table that was there; of ensure
 	delete  bool     // the object has IsDeleted
+	known   bool     // it was mapped before
 
 	lookups map[string][]string // per lookup that is mapped: objects it may refer to
 	moving  []string            // fields that change without a new SystemModstamp

@@ -43,6 +43,7 @@ type object struct {
 
 	streamed  atomic.Bool   // its topic is subscribed in the present session
 	loaded    atomic.Bool   // the first load is complete
+	polled    atomic.Bool   // a poll has worked in this session
 	reloading atomic.Bool   // it was loaded before and is loaded again, beside its changes
 	filling   atomic.Bool   // the next reload fills columns that are new
 	comparing atomic.Bool   // all its records are compared with their rows
@@ -166,6 +167,7 @@ func (s *session) pollObject(ctx context.Context, o *object, log zerolog.Logger)
 		default:
 			o.unpolled.Store(false)
 			failures, ask, lifted = 0, poll.Ask{}, nil
+			o.polled.Store(true)
 			s.resume(o.cfg.Name)
 		}
 		wait = max(wait, time.Millisecond)
@@ -329,7 +331,15 @@ func (s *session) compareObject(ctx context.Context, o *object, log zerolog.Logg
 		case <-timer.C:
 		}
 		wait := compareCheck
-		if err := s.compareOnce(ctx, o, log); err != nil && ctx.Err() == nil {
+		done, err := s.compareMissed(ctx, o, log)
+		if !done && err == nil {
+			timer.Reset(time.Second)
+			continue
+		}
+		if err == nil {
+			err = s.compareOnce(ctx, o, log)
+		}
+		if err != nil && ctx.Err() == nil {
 			failures++
 			wait = retry.Delay(failures, compareCheck, time.Hour)
 			log.Warn().Str("event", "compare_failed").Err(err).Int("attempt", failures).Dur("wait_ms", wait).Msg("comparing all records failed")

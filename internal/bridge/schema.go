@@ -47,10 +47,7 @@ type known struct {
 }
 
 // remembered reads it for every object of a schema, by name in lower case.
-func remembered(ctx context.Context, db interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}, schema string,
-) (map[string]known, error) {
+func remembered(ctx context.Context, db querier, schema string) (map[string]known, error) {
 	rows, err := db.Query(ctx, knownSQL, schema)
 	if err != nil {
 		return nil, fmt.Errorf("known fields: %w", err)
@@ -85,6 +82,7 @@ func (s *session) mapAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.left = left(v.known, s.cfg.Objects)
 	errs := make([]error, len(s.cfg.Objects))
 	g := errgroup.Group{}
 	g.SetLimit(maxConns / 2) // each waits for the database most of the time
@@ -391,7 +389,9 @@ func (s *session) compareSchema(ctx context.Context) (changed bool, err error) {
 			mended, why = s.ensure(ctx, m)
 		}
 		if old == nil && m != nil && why == nil {
-			_, why = s.install(ctx, m.outbox) // or the next session would put it aside again
+			if _, why = s.captured(ctx, m); why == nil {
+				_, why = s.install(ctx, m.outbox) // or the next session would put it aside again
+			}
 		}
 		if old != nil && m != nil && old.equal(m) && why == nil && !mended {
 			if s.aside[cfg.Name] != nil {

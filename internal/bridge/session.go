@@ -48,7 +48,8 @@ type session struct {
 	capture   outbox.Capture // what captures changes, as installed; of installAll, then of watchTriggers
 	marked    chan struct{}  // capacity 1: there are marks to read back
 	unsafe    string         // why nothing is sent; "" if it may be
-	unmapped  string         // changes that wait where nothing is mapped; refresh's
+	unmapped  string         // what is told of tables that are not mapped; refresh's
+	left      []string       // tables that were mapped once and are not now
 	back      chan struct{}  // capacity 1: the database has gone back
 	recount   atomic.Bool    // rows are to be counted at once, as a load is complete
 	server    time.Time      // when the database's server was started
@@ -200,10 +201,19 @@ func (s *session) pin(ctx context.Context) error {
 // installAll installs for all objects but those whose tables somebody holds a lock on:
 // these are put aside, and the others begin. What is captured of them stays as it was.
 func (s *session) installAll(ctx context.Context) error {
+	list := make([]*mapping, len(s.objects))
+	for i, o := range s.objects {
+		list[i] = o.mapping
+	}
+	captured, err := s.captured(ctx, list...)
+	if err != nil {
+		return err
+	}
 	for {
 		capture, err := s.install(ctx)
 		if err == nil {
 			s.capture = capture
+			s.leave(captured)
 			return nil
 		}
 		one, ok := errors.AsType[*outbox.TableError](err)

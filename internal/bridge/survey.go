@@ -101,6 +101,7 @@ func mapEach(ctx context.Context, c *config.Config, org *descriptions, before ma
 			v.errs[cfg.Name] = err
 			continue
 		}
+		_, m.known = before[strings.ToLower(cfg.Name)]
 		v.mappings[cfg.Name] = m
 	}
 	return v, nil

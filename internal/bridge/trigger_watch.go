@@ -60,6 +60,7 @@ func (s *session) checkTriggers(ctx context.Context) error {
 		}
 		s.log.Warn().Str("component", "bridge").Str("event", "capture_repaired").Strs("lost", lost).
 			Msg("made again; what the app changed meanwhile was not captured, hcbridge verify shows it")
+		s.missedBy(lost)
 		now = s.capture
 	}
 	if off := now.Off(); len(off) > 0 {
