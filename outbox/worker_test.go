@@ -331,7 +331,7 @@ func TestWorker(t *testing.T) {
 		b.exec(`UPDATE salesforce.account SET score__c = 1`)
 		b.run()
 		b.want("archive", b.archived(), "UPDATE/IGNORED")
-		b.want("settled", fmt.Sprint(got), "[{account 1 001 update false false true <nil>}]")
+		b.want("settled", fmt.Sprint(got), "[{account 1 001 update false false true <nil> false}]")
 	})
 
 	t.Run("what changes nothing in Salesforce is told apart", func(t *testing.T) {
