@@ -36,6 +36,9 @@ func TestCheckSalesforce(t *testing.T) {
 		{"RefreshTokenExpired", nil, func(c *checked) {
 			c.answers(tokenPath, 400, oauthError("invalid_grant", "expired access/refresh token"))
 		}, []string{"✗ Salesforce", "→ authorise the app again"}},
+		{"RefreshTokenRotates", func(c *checked) {
+			c.opt.RotateRefreshTokens, c.env["HC_SALESFORCE_AUTH"], c.env["HC_SALESFORCE_REFRESH_TOKEN"] = true, "refresh_token", org.DefaultRefreshToken
+		}, nil, []string{"✗ Salesforce: the app rotates refresh tokens: this login used up the one in HC_SALESFORCE_REFRESH_TOKEN", "→ switch Refresh Token Rotation off", "authorise the app again"}},
 		{"FlowRefused", nil, func(c *checked) {
 			c.answers(tokenPath, 400, oauthError("unsupported_grant_type", "grant type not supported"))
 		}, []string{"✗ Salesforce", "→ enable the flow password"}},
