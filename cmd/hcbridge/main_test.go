@@ -51,6 +51,8 @@ func TestExitCodes(t *testing.T) {
 		{nil, "check --salesforce-setup", 2, "HC_OBJECTS"},
 		{set, "status", 1, "127.0.0.1"},
 		{set, "check", 1, ""},
+		{append([]string{"DATABASE_URL=postgres://me:hunter2@127.0.0.1:1/none?sslmode=yes"}, set[1:]...), "check", 2, ""},
+		{append([]string{"DATABASE_URL=postgres://me:hunter2@127.0.0.1:1/none?sslmode=yes"}, set[1:]...), "run", 2, "sslmode is invalid"},
 		{set[:1], "status", 1, "127.0.0.1"},
 		{set[:1], "errors", 1, "127.0.0.1"},
 		{set[:1], "retry --all", 1, "127.0.0.1"},

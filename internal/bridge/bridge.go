@@ -296,7 +296,7 @@ func OpenPool(ctx context.Context, cfg *config.Config) (*pgxpool.Pool, error) {
 func openPool(ctx context.Context, cfg *config.Config, fenced func()) (*pgxpool.Pool, error) {
 	pc, err := pgxpool.ParseConfig(cfg.DatabaseURL.Reveal())
 	if err != nil {
-		return nil, &ConfigError{Variable: "DATABASE_URL", Text: "not a Postgres connection string"}
+		return nil, &ConfigError{Variable: "DATABASE_URL", Text: malformed(err)}
 	}
 	pc.MaxConns = maxConns
 	pc.ConnConfig.ConnectTimeout = 10 * time.Second

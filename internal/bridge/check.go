@@ -36,6 +36,8 @@ type Finding struct {
 	Text   string
 	Remedy string // empty if Good
 	File   *File  // to be deployed by the remedy; nil if there is none
+
+	Settings bool // a run would end at once, as with settings that cannot be read
 }
 
 // File is one of metadata, to be deployed to Salesforce.
@@ -113,7 +115,7 @@ func (c *checker) postgres(ctx context.Context) {
 	c.transport()
 	pool, err := OpenPool(ctx, c.cfg)
 	if err != nil {
-		c.bad(part, err.Error(), "correct DATABASE_URL, for example postgres://user:password@host:5432/database")
+		c.report(Finding{Level: Bad, Part: part, Text: err.Error(), Remedy: "correct DATABASE_URL, for example postgres://user:password@host:5432/database", Settings: true})
 		return
 	}
 	conn, err := pool.Acquire(ctx)
@@ -225,7 +227,7 @@ func (c *checker) org(ctx context.Context, sf *salesforce.Client) (streaming, ok
 		if ce := authConfigError(c.cfg, err); ce != nil {
 			c.bad(part, ce.Error(), loginRemedy(c.cfg, err))
 		} else {
-			c.bad(part, "no login: "+err.Error(), "see that HC_SALESFORCE_LOGIN_URL is the org's My Domain (Setup, My Domain), login.salesforce.com or test.salesforce.com, and can be reached from here")
+			c.bad(part, "no login: "+err.Error(), reachRemedy(err))
 		}
 		return false, false
 	}

@@ -51,7 +51,7 @@ func TestCheckSalesforce(t *testing.T) {
 		}, []string{"✗ Salesforce: the user may not use the API", "→ grant the user API Enabled"}},
 		{"NoAPIForOrg", nil, func(c *checked) {
 			c.answers("/limits", 403, apiError("API_DISABLED_FOR_ORG", "The REST API is not enabled for this Organization."))
-		}, []string{"✗ Salesforce: the org has no API", "→ it needs Enterprise"}},
+		}, []string{"✗ Salesforce: the user, or the whole org, may not use the API", "→ grant the user API Enabled", "an org needs Enterprise"}},
 		{"NoViewSetup", nil, func(c *checked) {
 			c.answers("/limits", 403, apiError("INSUFFICIENT_ACCESS", "insufficient access rights"))
 		}, []string{"✓ Salesforce: 9", "of 100000 API calls left", "✓ Salesforce: other limits cannot be read without View Setup and Configuration"}},
