@@ -271,7 +271,7 @@ func TestSecretFiles(t *testing.T) {
 				content = "from_file"
 			}
 			environ := with(v.Name+"=", v.Name+"_FILE=/secret", "HC_SALESFORCE_AUTH=client_credentials")
-			c := mustLoad(t, environ, map[string]string{"/secret": content + "\r\n"})
+			c := mustLoad(t, environ, map[string]string{"/secret": "\ufeff" + content + "\r\n"})
 			got := map[string]Secret{
 				"DATABASE_URL": c.DatabaseURL, "HC_LISTEN_DATABASE_URL": c.ListenDatabaseURL, "HC_HTTP_TOKEN": c.HTTPToken,
 				"HC_SALESFORCE_CLIENT_SECRET": c.Salesforce.ClientSecret, "HC_SALESFORCE_PASSWORD": c.Salesforce.Password,
