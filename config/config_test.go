@@ -116,6 +116,12 @@ func TestProblems(t *testing.T) {
 		{"DATABASE_URL=", "DATABASE_URL: not set"},
 		{"DATABASE_URL=mysql://me:hunter2@db/app", "DATABASE_URL: not a postgres:// URL"},
 		{"DATABASE_URL=postgres://me:hun%ter2@db/app", "DATABASE_URL: not a valid URL"},
+		{"DATABASE_URL=postgres://me:hun@ter2@db/app", "DATABASE_URL: not a valid URL"},
+		{"DATABASE_URL=postgres://me:1/hunter2@db/app", "DATABASE_URL: not a valid URL"},
+		{"DATABASE_URL=postgres://me:hun@ter2/3@db/app", "DATABASE_URL: not a valid URL"},
+		{"DATABASE_URL=postgres://me:1?hun@ter2@db/app", "DATABASE_URL: not a valid URL"},
+		{"DATABASE_URL=postgres://db?user=me&password=hun@ter2", "DATABASE_URL: not a valid URL"},
+		{"HC_LISTEN_DATABASE_URL=postgres://me:hun@ter2@db/app", "HC_LISTEN_DATABASE_URL: not a valid URL"},
 		{"DATABASE_URL=hunter2", "DATABASE_URL: not a URL like"},
 		{"DATABASE_URL=db:5432/app?sslmode=require", "DATABASE_URL: not a URL like"},
 		{"DATABASE_URL=me:hunter2@db/app?sslmode=require", "DATABASE_URL: not a URL like"},
@@ -265,7 +271,7 @@ func TestSecretFiles(t *testing.T) {
 				content = "from_file"
 			}
 			environ := with(v.Name+"=", v.Name+"_FILE=/secret", "HC_SALESFORCE_AUTH=client_credentials")
-			c := mustLoad(t, environ, map[string]string{"/secret": content + "\r\n"})
+			c := mustLoad(t, environ, map[string]string{"/secret": "\ufeff" + content + "\r\n"})
 			got := map[string]Secret{
 				"DATABASE_URL": c.DatabaseURL, "HC_LISTEN_DATABASE_URL": c.ListenDatabaseURL, "HC_HTTP_TOKEN": c.HTTPToken,
 				"HC_SALESFORCE_CLIENT_SECRET": c.Salesforce.ClientSecret, "HC_SALESFORCE_PASSWORD": c.Salesforce.Password,

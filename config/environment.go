@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -109,7 +110,7 @@ func (e *environment) file(variable, path string) ([]byte, bool) {
 		e.add(variable, "the file it names cannot be read: %v", err)
 		return nil, false
 	}
-	return text, true
+	return bytes.TrimPrefix(text, []byte("\ufeff")), true // editors on Windows begin a file with it
 }
 
 // refuseUnknown makes a problem of every variable that means nothing, with the

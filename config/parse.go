@@ -102,12 +102,22 @@ func (e *environment) databaseURL(name string) Secret {
 	}
 	u, err := url.Parse(value.Reveal())
 	switch {
-	case err != nil:
+	case err != nil || ambiguous(value.Reveal()):
 		e.add(name, "not a valid URL: write special characters of the password percent-encoded, for example %%40 for @")
 	case u.Scheme != "postgres" && u.Scheme != "postgresql":
 		e.add(name, "not a postgres:// URL")
 	}
 	return value
+}
+
+// ambiguous reports whether part of a password could be taken for the host or the
+// database, which errors and DNS show: Postgres' clients end the password at the first @.
+func ambiguous(databaseURL string) bool {
+	_, rest, _ := strings.Cut(databaseURL, "://")
+	authority, path, _ := strings.Cut(rest, "/")
+	path, _, _ = strings.Cut(path, "?")
+	user, host, _ := strings.Cut(authority, "@")
+	return strings.Contains(host, "@") || strings.Contains(path, "@") || host != "" && strings.Contains(user, "?")
 }
 
 // schema checks that the name leaves room for the notification channel

@@ -73,8 +73,12 @@ func (p *program) check(cmd *cobra.Command, asJSON bool) error {
 	list := []checkFinding{}
 	var files []bridge.File
 	counts := map[bridge.Level]int{}
+	var code error
 	report := func(f bridge.Finding) {
 		counts[f.Level]++
+		if f.Settings {
+			code = errUsage
+		}
 		if asJSON {
 			list = append(list, checkFinding{[...]string{"good", "warning", "bad"}[f.Level], f.Part, f.Text, f.Remedy, f.File})
 			return
@@ -112,7 +116,7 @@ func (p *program) check(cmd *cobra.Command, asJSON bool) error {
 		p.printf("\n%d good, %d less good, %d wrong\n", counts[bridge.Good], counts[bridge.Warn], counts[bridge.Bad])
 	}
 	if counts[bridge.Bad] > 0 {
-		return errors.Join(errQuiet, err) // with code 2 for the configuration
+		return errors.Join(errQuiet, err, code) // with code 2 for the configuration
 	}
 	return nil
 }

@@ -3,7 +3,11 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -47,6 +51,8 @@ func TestExitCodes(t *testing.T) {
 		{nil, "check --salesforce-setup", 2, "HC_OBJECTS"},
 		{set, "status", 1, "127.0.0.1"},
 		{set, "check", 1, ""},
+		{append([]string{"DATABASE_URL=postgres://me:hunter2@127.0.0.1:1/none?sslmode=yes"}, set[1:]...), "check", 2, ""},
+		{append([]string{"DATABASE_URL=postgres://me:hunter2@127.0.0.1:1/none?sslmode=yes"}, set[1:]...), "run", 2, "sslmode is invalid"},
 		{set[:1], "status", 1, "127.0.0.1"},
 		{set[:1], "errors", 1, "127.0.0.1"},
 		{set[:1], "retry --all", 1, "127.0.0.1"},
@@ -61,6 +67,8 @@ func TestExitCodes(t *testing.T) {
 		{nil, "version", 0, ""},
 		{nil, "check --postgres-setup", 0, ""},
 		{[]string{"HC_OBJECTS=Account"}, "check --salesforce-setup", 0, ""},
+		{append(set, "HC_HTTP_ADDR="), "healthcheck", 0, ""},
+		{append(set, "HC_HTTP_ADDR=127.0.0.1:1"), "healthcheck", 1, "127.0.0.1:1"},
 		{nil, "completion bash", 0, ""},
 		{nil, "--help", 0, ""},
 	} {
@@ -68,6 +76,22 @@ func TestExitCodes(t *testing.T) {
 		if code != c.code || !strings.Contains(stderr, c.says) {
 			t.Errorf("hcbridge %s exits with %d and says %q, want %d and %q", c.args, code, stderr, c.code, c.says)
 		}
+	}
+}
+
+// A proxy that is there for Salesforce is not for what asks the bridge next door.
+func TestHealthCheckPassesNoProxy(t *testing.T) { //nolint:paralleltest // it changes the default transport
+	bridge := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer bridge.Close()
+	standard := http.DefaultTransport
+	t.Cleanup(func() { http.DefaultTransport = standard })
+	http.DefaultTransport = &http.Transport{Proxy: func(*http.Request) (*url.URL, error) { return nil, errors.New("by proxy") }}
+	code, _, stderr := command(t, []string{
+		"DATABASE_URL=postgres://nobody@127.0.0.1:1/none", "HC_SALESFORCE_CLIENT_ID=x", "HC_SALESFORCE_CLIENT_SECRET=y", "HC_SALESFORCE_LOGIN_URL=http://127.0.0.1:1",
+		"HC_OBJECTS=Account", "HC_HTTP_ADDR=" + bridge.Listener.Addr().String(),
+	}, "healthcheck")
+	if code != 0 {
+		t.Errorf("exit code %d: %s", code, stderr)
 	}
 }
 

@@ -299,7 +299,7 @@ func OpenPool(ctx context.Context, cfg *config.Config) (*pgxpool.Pool, error) {
 func openPool(ctx context.Context, cfg *config.Config, fenced func()) (*pgxpool.Pool, error) {
 	pc, err := pgxpool.ParseConfig(cfg.DatabaseURL.Reveal())
 	if err != nil {
-		return nil, &ConfigError{Variable: "DATABASE_URL", Text: "not a Postgres connection string"}
+		return nil, &ConfigError{Variable: "DATABASE_URL", Text: malformed(err)}
 	}
 	asUTF8(&pc.ConnConfig.Config)
 	pc.MaxConns = maxConns

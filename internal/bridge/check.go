@@ -36,6 +36,8 @@ type Finding struct {
 	Text   string
 	Remedy string // empty if Good
 	File   *File  // to be deployed by the remedy; nil if there is none
+
+	Settings bool // a run would end at once, as with settings that cannot be read
 }
 
 // File is one of metadata, to be deployed to Salesforce.
@@ -114,7 +116,7 @@ func (c *checker) postgres(ctx context.Context) {
 	c.transport()
 	pool, err := OpenPool(ctx, c.cfg)
 	if err != nil {
-		c.bad(part, err.Error(), "correct DATABASE_URL, for example postgres://user:password@host:5432/database")
+		c.report(Finding{Level: Bad, Part: part, Text: err.Error(), Remedy: "correct DATABASE_URL, for example postgres://user:password@host:5432/database", Settings: true})
 		return
 	}
 	conn, err := pool.Acquire(ctx)
@@ -241,11 +243,15 @@ func (c *checker) org(ctx context.Context, sf *salesforce.Client) (streaming, ok
 		if ce := authConfigError(c.cfg, err); ce != nil {
 			c.bad(part, ce.Error(), loginRemedy(c.cfg, err))
 		} else {
-			c.bad(part, "no login: "+err.Error(), "see that HC_SALESFORCE_LOGIN_URL is the org's My Domain (Setup, My Domain), login.salesforce.com or test.salesforce.com, and can be reached from here")
+			c.bad(part, "no login: "+err.Error(), reachRemedy(err))
 		}
 		return false, false
 	}
 	c.good(part, "logged in to org %s as %s", sess.OrgID, sess.Username)
+	if sf.Rotated() {
+		c.bad(part, "the app rotates refresh tokens: this login used up the one in HC_SALESFORCE_REFRESH_TOKEN, and the next is refused",
+			"switch Refresh Token Rotation off in the app's settings, then authorise the app again and set HC_SALESFORCE_REFRESH_TOKEN; or use a JWT key")
+	}
 	c.owner(ctx, sf, sess.OrgID)
 	c.clock(sf.ServerTime())
 	if !c.version(ctx, sf) {

@@ -27,7 +27,11 @@ var (
 // network before it, refuses.
 func connectRemedy(err error, variable string) string {
 	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
+	switch {
+	case errors.As(err, &pg):
+	case untrusted(err):
+		return "name the authority that signed the server's certificate in " + variable + ", with sslrootcert=/path/ca.pem, and the host as the certificate has it"
+	default:
 		return "see that Postgres runs, that it can be reached from here, and that " + variable + " names its host and port"
 	}
 	switch {

@@ -2,7 +2,11 @@ package bridge
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"testing"
@@ -11,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"hcbridge/config"
+	"hcbridge/internal/salesforce"
 	"hcbridge/test/pgtest"
 )
 
@@ -77,6 +82,46 @@ func TestCheckServerSettings(t *testing.T) {
 	var p pressure
 	if err := conn.QueryRow(t.Context(), pressureSQL).Scan(&p.TwoPhase, &p.Oldest, &p.Slot, &p.Kept); err != nil || !p.TwoPhase || p.Slot != "theirs" || p.Kept < 1e6 {
 		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// What a file or a word of TLS lacks is told, and nothing else of the connection string.
+func TestMalformed(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"postgres://me:hunter2@db/app?sslmode=yes":                              "not a Postgres connection string: sslmode is invalid",
+		"postgres://me:hunter2@db/app?sslmode=verify-full&sslrootcert=/none/ca": "not a Postgres connection string: unable to read CA file: open /none/ca: no such file or directory",
+		"postgres://me:hunter2@db:hunter2/app?sslmode=disable":                  "not a Postgres connection string",
+		"postgres://me:%zzhunter2@db/app":                                       "not a Postgres connection string",
+	} {
+		_, err := OpenPool(t.Context(), &config.Config{DatabaseURL: config.Secret(address)})
+		if err == nil || err.Error() != "DATABASE_URL: "+want {
+			t.Errorf("of %s it says %v", address, err)
+		}
+		if _, err := connectToListen(t.Context(), address); err == nil || err.Error() != want {
+			t.Errorf("of %s to listen on it says %v", address, err)
+		}
+	}
+}
+
+// Each failure on the way has the remedy that helps, also where it comes wrapped.
+func TestRemediesOfTheWay(t *testing.T) {
+	t.Parallel()
+	post := func(err error) error {
+		return &salesforce.Error{Op: "login", Class: salesforce.Transient, Err: &url.Error{Op: "Post", URL: "https://login.salesforce.com", Err: err}}
+	}
+	certificate := &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}
+	for _, c := range []struct{ name, got, want string }{
+		{"Certificate", reachRemedy(post(certificate)), "SSL_CERT_FILE"},
+		{"ProxyGone", reachRemedy(post(&net.OpError{Op: "proxyconnect", Err: errors.New("connection refused")})), "HTTPS_PROXY"},
+		{"ProxyWantsPassword", reachRemedy(post(errors.New("Proxy Authentication Required"))), "NO_PROXY"},
+		{"HostGone", reachRemedy(post(&net.OpError{Op: "dial", Err: errors.New("connection refused")})), "HC_SALESFORCE_LOGIN_URL"},
+		{"PostgresCertificate", connectRemedy(fmt.Errorf("failed to connect: %w", certificate), "DATABASE_URL"), "sslrootcert=/path/ca.pem"},
+		{"PostgresGone", connectRemedy(errors.New("connection refused"), "DATABASE_URL"), "see that Postgres runs"},
+	} {
+		if !strings.Contains(c.got, c.want) {
+			t.Errorf("%s: %s", c.name, c.got)
+		}
 	}
 }
 

@@ -3,10 +3,13 @@ package bridge
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,11 +58,41 @@ func loginRemedy(cfg *config.Config, err error) string {
 	return "correct the credentials, and see that the app allows this flow for the user"
 }
 
+// reachRemedy says what to do about a login that got no answer of Salesforce's.
+func reachRemedy(err error) string {
+	var op *net.OpError
+	switch {
+	case untrusted(err):
+		return "have the certificates of this machine (ca-certificates) know the authority that signed, or name a file with it in SSL_CERT_FILE, as where a proxy opens TLS; and see that the clock is right"
+	case errors.As(err, &op) && op.Op == "proxyconnect", refusedByProxy(err):
+		return "correct HTTPS_PROXY (http://user:password@host:port), or leave Salesforce's hosts out with NO_PROXY"
+	}
+	return "see that HC_SALESFORCE_LOGIN_URL is the org's My Domain (Setup, My Domain), login.salesforce.com or test.salesforce.com, and can be reached from here"
+}
+
+// untrusted reports whether the certificate of who answered proves nothing.
+func untrusted(err error) bool {
+	var verification *tls.CertificateVerificationError
+	return errors.As(err, &verification)
+}
+
+// refusedByProxy reports whether a proxy would not connect: Go's client has its status
+// text alone as the error then.
+func refusedByProxy(err error) bool {
+	var u *url.Error
+	if !errors.As(err, &u) {
+		return false
+	}
+	return slices.ContainsFunc([]int{http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}, func(code int) bool {
+		return u.Err.Error() == http.StatusText(code)
+	})
+}
+
 // usable reports whether the user may use the API at all.
 func (c *checker) usable(err error) bool {
 	switch salesforce.CodeOf(err) {
 	case "API_DISABLED_FOR_ORG":
-		c.bad("Salesforce", "the org has no API", "it needs Enterprise, Unlimited, Performance or Developer Edition, or the API as an add-on")
+		c.bad("Salesforce", "the user, or the whole org, may not use the API", "grant the user API Enabled (hcbridge check --salesforce-setup prints a permission set); an org needs Enterprise, Unlimited, Performance or Developer Edition, or the API as an add-on")
 	case "API_CURRENTLY_DISABLED", "FUNCTIONALITY_NOT_ENABLED":
 		c.bad("Salesforce", "the user may not use the API", "grant the user API Enabled (hcbridge check --salesforce-setup prints a permission set)")
 	default:

@@ -36,6 +36,9 @@ func TestCheckSalesforce(t *testing.T) {
 		{"RefreshTokenExpired", nil, func(c *checked) {
 			c.answers(tokenPath, 400, oauthError("invalid_grant", "expired access/refresh token"))
 		}, []string{"✗ Salesforce", "→ authorise the app again"}},
+		{"RefreshTokenRotates", func(c *checked) {
+			c.opt.RotateRefreshTokens, c.env["HC_SALESFORCE_AUTH"], c.env["HC_SALESFORCE_REFRESH_TOKEN"] = true, "refresh_token", org.DefaultRefreshToken
+		}, nil, []string{"✗ Salesforce: the app rotates refresh tokens: this login used up the one in HC_SALESFORCE_REFRESH_TOKEN", "→ switch Refresh Token Rotation off", "authorise the app again"}},
 		{"FlowRefused", nil, func(c *checked) {
 			c.answers(tokenPath, 400, oauthError("unsupported_grant_type", "grant type not supported"))
 		}, []string{"✗ Salesforce", "→ enable the flow password"}},
@@ -48,7 +51,7 @@ func TestCheckSalesforce(t *testing.T) {
 		}, []string{"✗ Salesforce: the user may not use the API", "→ grant the user API Enabled"}},
 		{"NoAPIForOrg", nil, func(c *checked) {
 			c.answers("/limits", 403, apiError("API_DISABLED_FOR_ORG", "The REST API is not enabled for this Organization."))
-		}, []string{"✗ Salesforce: the org has no API", "→ it needs Enterprise"}},
+		}, []string{"✗ Salesforce: the user, or the whole org, may not use the API", "→ grant the user API Enabled", "an org needs Enterprise"}},
 		{"NoViewSetup", nil, func(c *checked) {
 			c.answers("/limits", 403, apiError("INSUFFICIENT_ACCESS", "insufficient access rights"))
 		}, []string{"✓ Salesforce: 9", "of 100000 API calls left", "✓ Salesforce: other limits cannot be read without View Setup and Configuration"}},

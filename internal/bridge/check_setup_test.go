@@ -1,17 +1,22 @@
 package bridge
 
 import (
+	"context"
 	"encoding/xml"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"hcbridge/config"
 	"hcbridge/test/org"
+	"hcbridge/test/pgtest"
 )
 
 var update = flag.Bool("update", false, "write what is printed to testdata/setup")
@@ -81,6 +86,47 @@ func TestSetupIsAsKept(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// On a server of somebody else's the owner of the database is no superuser. What makes
+// the role leaves nobody a member of it.
+func TestPostgresSetupByTheOwner(t *testing.T) {
+	t.Parallel()
+	x := newChecked(t, pgtest.URL(t))
+	owner := x.as("ALTER ROLE @ CREATEROLE")
+	bridge, app := "own_"+owner, "app_"+owner
+	x.exec(fmt.Sprintf("CREATE ROLE %s; ALTER DATABASE %s OWNER TO %s", app, strings.TrimPrefix(owner, "role_"), owner))
+	t.Cleanup(func() {
+		conn, err := pgx.Connect(context.Background(), x.url)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close(context.Background())
+		// One after the other, as the default privileges are of both.
+		if _, err := conn.Exec(context.Background(), fmt.Sprintf("DROP OWNED BY %s CASCADE; DROP OWNED BY %s; DROP ROLE %[1]s, %[2]s", bridge, app)); err != nil {
+			t.Error(err)
+		}
+	})
+	setup, err := PostgresSetup(&config.Config{DatabaseURL: config.Secret(strings.Replace(x.env["DATABASE_URL"], owner+":", bridge+":", 1)), Schema: "sf"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), x.env["DATABASE_URL"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	if _, err := conn.Exec(t.Context(), strings.ReplaceAll(setup, `"app"`, app)); err != nil {
+		t.Fatal(err)
+	}
+	var schemas, granted, members int
+	err = conn.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM pg_namespace WHERE nspowner = $1::regrole),
+		(SELECT count(*) FROM pg_default_acl WHERE defaclrole = $1::regrole), (SELECT count(*) FROM pg_auth_members WHERE roleid = $1::regrole AND NOT admin_option)`, bridge).
+		Scan(&schemas, &granted, &members)
+	if err != nil || schemas != 2 || granted != 1 || members != 0 {
+		t.Errorf("%d schemas, %d default privileges, %d members, %v", schemas, granted, members, err)
 	}
 }
 

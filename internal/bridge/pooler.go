@@ -55,12 +55,23 @@ func (p *pooler) prepareNothing(ctx context.Context, cfg *pgx.ConnConfig) error 
 	return err
 }
 
+// malformed says why something is no connection string, as far as that cannot show a
+// password: of TLS there are names of files, and fixed texts.
+func malformed(err error) string {
+	const text = "not a Postgres connection string"
+	var parse *pgconn.ParseConfigError
+	if errors.As(err, &parse) && parse.Unwrap() != nil && strings.Contains(err.Error(), ": failed to configure TLS (") {
+		return text + ": " + parse.Unwrap().Error()
+	}
+	return text
+}
+
 // connectToListen opens a connection for LISTEN. It prepares nothing, should a
 // pooler be on the way after all.
 func connectToListen(ctx context.Context, url string) (*pgx.Conn, error) {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
-		return nil, errors.New("not a Postgres connection string") // the cause may show a password
+		return nil, errors.New(malformed(err))
 	}
 	asUTF8(&cfg.Config)
 	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec

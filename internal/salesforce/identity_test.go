@@ -147,6 +147,9 @@ func TestRotatedRefreshTokenIsKept(t *testing.T) {
 		if _, err = c.Token(t.Context(), s.Token); err != nil {
 			t.Fatal(err)
 		}
+		if !c.Rotated() {
+			t.Error("it does not say that the token is used up")
+		}
 		if got := strings.Join(sent, " "); got != "refresh-0 refresh-1" {
 			t.Errorf("sent %s", got)
 		}

@@ -204,6 +204,14 @@ func (c *Client) adopt(g grant) (Session, *Error) {
 	return s, nil
 }
 
+// Rotated reports whether a login has used up the refresh token of Config and got
+// another, which only this client knows.
+func (c *Client) Rotated() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refreshToken != c.cfg.RefreshToken
+}
+
 // identity takes org and user from an identity URL, for example
 // "https://login.salesforce.com/id/00Dx0000000BV7z/005x00000012Q9P".
 func identity(raw string) (org, user string) {

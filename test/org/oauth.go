@@ -2,6 +2,7 @@ package org
 
 import (
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -34,9 +35,11 @@ var (
 
 // grant is what a successful token request leads to.
 type grant struct {
-	user   *user
-	client string
-	brief  bool // the JWT answer has neither issued_at nor signature
+	user      *user
+	client    string
+	refreshed bool   // by a refresh token
+	rotated   string // the refresh token that takes its place
+	brief     bool   // the JWT answer has neither issued_at nor signature
 }
 
 // token serves POST /services/oauth2/token.
@@ -51,6 +54,9 @@ func (s *Server) token(r *http.Request) answer {
 	g, refused := s.grant(r, r.Form)
 	if refused == nil && !s.mayLogIn(g.user) {
 		refused = errRate
+	}
+	if refused == nil && g.refreshed && s.opt.RotateRefreshTokens {
+		g.rotated = s.rotate()
 	}
 	if refused != nil {
 		return oauthFail(refused)
@@ -69,6 +75,9 @@ func (s *Server) token(r *http.Request) answer {
 		body = append(body,
 			member{"issued_at", issued},
 			member{"signature", sign(s.opt.ClientSecret, id+issued)})
+	}
+	if g.rotated != "" {
+		body = append(body, member{"refresh_token", g.rotated})
 	}
 	a := ok(body)
 	a.header = http.Header{"Cache-Control": {"no-store"}}
@@ -108,6 +117,7 @@ func (s *Server) grant(r *http.Request, form url.Values) (grant, *oauthError) {
 		if !s.refreshes(form.Get("refresh_token")) {
 			return g, errExpired
 		}
+		g.refreshed = true
 	}
 	return g, nil
 }
@@ -120,7 +130,22 @@ func (s *Server) logsIn(username, password string) bool {
 func (s *Server) refreshes(token string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.refreshRevoked && equal(token, s.opt.RefreshToken)
+	return !s.refreshRevoked && equal(token, s.refreshToken)
+}
+
+// refresh is the refresh token of the app.
+func (s *Server) refresh() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refreshToken
+}
+
+// rotate ends the refresh token and returns the next.
+func (s *Server) rotate() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refreshToken = "5Aep861." + rand.Text()
+	return s.refreshToken
 }
 
 // revoke serves POST and GET /services/oauth2/revoke.
@@ -131,7 +156,7 @@ func (s *Server) revoke(r *http.Request) answer {
 	}
 	token := r.Form.Get("token")
 	switch {
-	case equal(token, s.opt.RefreshToken):
+	case equal(token, s.refresh()):
 		// Revoking a refresh token ends the access tokens that came of it.
 		s.mu.Lock()
 		s.refreshRevoked = true

@@ -123,6 +123,18 @@ func TestToken(t *testing.T) {
 		})
 	}
 
+	t.Run("RefreshTokenRotates", func(t *testing.T) {
+		t.Parallel()
+		r := start(t, func(o *org.Options) { o.RotateRefreshTokens = true })
+		var body map[string]any
+		r.form("/services/oauth2/token", with("refresh_token", "refresh_token", org.DefaultRefreshToken)...).decode(t, &body)
+		next, _ := body["refresh_token"].(string)
+		r.form("/services/oauth2/token", with("refresh_token", "refresh_token", org.DefaultRefreshToken)...).
+			want(t, 400, `{"error":"invalid_grant","error_description":"expired access/refresh token"}`)
+		if a := r.form("/services/oauth2/token", with("refresh_token", "refresh_token", next)...); next == "" || a.status != 200 {
+			t.Errorf("the new token %q is answered %d %s", next, a.status, a.body)
+		}
+	})
 	t.Run("JWTIDWorksOnce", func(t *testing.T) {
 		t.Parallel()
 		pairs := jwt(key, "RS256", set("jti", "7"))

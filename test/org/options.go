@@ -51,6 +51,9 @@ type Options struct {
 	ClientID, ClientSecret string
 	// RefreshToken is one that the app already holds.
 	RefreshToken string
+	// RotateRefreshTokens answers each refresh with a new refresh token, and the one
+	// that was sent is no good any more.
+	RotateRefreshTokens bool
 	// JWTKey is the key of the certificate uploaded to the connected app, see
 	// [ParseKey]. Nil refuses every assertion.
 	JWTKey *rsa.PublicKey

@@ -43,6 +43,7 @@ type Server struct {
 	mu             sync.Mutex
 	users          map[string]*user // by user name
 	sessions       map[string]*session
+	refreshToken   string // the one that is good now
 	refreshRevoked bool
 	assertions     map[string]time.Time // jti → exp
 	faults         []*Injected
@@ -74,19 +75,20 @@ type Server struct {
 func New(opt Options) *Server {
 	opt = opt.withDefaults()
 	s := &Server{
-		opt:        opt,
-		log:        opt.Log,
-		store:      sobject.NewMemory(),
-		journal:    newJournal(),
-		closing:    make(chan struct{}),
-		users:      map[string]*user{},
-		sessions:   map[string]*session{},
-		assertions: map[string]time.Time{},
-		mounts:     map[string]http.Handler{},
-		hidden:     map[string]map[string]bool{},
-		limit:      opt.DailyLimit,
-		lag:        opt.ReplicationLag,
-		defined:    opt.Now(),
+		opt:          opt,
+		refreshToken: opt.RefreshToken,
+		log:          opt.Log,
+		store:        sobject.NewMemory(),
+		journal:      newJournal(),
+		closing:      make(chan struct{}),
+		users:        map[string]*user{},
+		sessions:     map[string]*session{},
+		assertions:   map[string]time.Time{},
+		mounts:       map[string]http.Handler{},
+		hidden:       map[string]map[string]bool{},
+		limit:        opt.DailyLimit,
+		lag:          opt.ReplicationLag,
+		defined:      opt.Now(),
 	}
 	for _, o := range opt.Objects {
 		s.store.Define(o)

@@ -1,8 +1,10 @@
 -- A role of its own for hcbridge, with what it needs and nothing more.
--- Run this once, as a superuser or as the owner of the database, connected to
--- the database {{.Database}}. Choose a password first.
+-- Run this once, as a superuser or as the owner of the database with CREATEROLE,
+-- connected to the database {{.Database}}. Choose a password first.
 
 CREATE ROLE {{.Role}} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD 'choose-one';
+-- Whoever is no superuser must be a member of the role to give it something.
+GRANT {{.Role}} TO CURRENT_USER;
 GRANT CONNECT ON DATABASE {{.Database}} TO {{.Role}};
 CREATE EXTENSION IF NOT EXISTS hstore SCHEMA public;
 GRANT USAGE ON SCHEMA public TO {{.Role}};
@@ -25,3 +27,5 @@ CREATE SCHEMA IF NOT EXISTS hcbridge AUTHORIZATION {{.Role}};
 GRANT USAGE ON SCHEMA {{.Schema}} TO {{.App}};
 ALTER DEFAULT PRIVILEGES FOR ROLE {{.Role}} IN SCHEMA {{.Schema}}
     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {{.App}};
+
+REVOKE {{.Role}} FROM CURRENT_USER;

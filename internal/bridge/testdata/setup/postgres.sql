@@ -1,8 +1,10 @@
 -- A role of its own for hcbridge, with what it needs and nothing more.
--- Run this once, as a superuser or as the owner of the database, connected to
--- the database "shop". Choose a password first.
+-- Run this once, as a superuser or as the owner of the database with CREATEROLE,
+-- connected to the database "shop". Choose a password first.
 
 CREATE ROLE "bridge" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD 'choose-one';
+-- Whoever is no superuser must be a member of the role to give it something.
+GRANT "bridge" TO CURRENT_USER;
 GRANT CONNECT ON DATABASE "shop" TO "bridge";
 CREATE EXTENSION IF NOT EXISTS hstore SCHEMA public;
 GRANT USAGE ON SCHEMA public TO "bridge";
@@ -25,3 +27,5 @@ CREATE SCHEMA IF NOT EXISTS hcbridge AUTHORIZATION "bridge";
 GRANT USAGE ON SCHEMA "sf" TO "app";
 ALTER DEFAULT PRIVILEGES FOR ROLE "bridge" IN SCHEMA "sf"
     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO "app";
+
+REVOKE "bridge" FROM CURRENT_USER;
