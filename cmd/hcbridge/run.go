@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"time"
 	_ "time/tzdata" // for TZ in an image from scratch
 
@@ -67,13 +68,19 @@ func withGrace(ctx context.Context, grace time.Duration, fn func(context.Context
 	}
 }
 
+// setUpZerolog sets what zerolog keeps in variables: once, as a logger of before may
+// still read them.
+var setUpZerolog = sync.OnceFunc(func() {
+	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
+	zerolog.DurationFieldUnit = time.Millisecond
+})
+
 // logger returns the program's one logger: JSON lines, or text for people.
 func (p *program) logger(cfg *config.Config) zerolog.Logger { return p.loggerTo(p.stderr, cfg) }
 
 // loggerTo is logger by way of w, which ends at standard error.
 func (p *program) loggerTo(w io.Writer, cfg *config.Config) zerolog.Logger {
-	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
-	zerolog.DurationFieldUnit = time.Millisecond
+	setUpZerolog()
 	level, err := zerolog.ParseLevel(cfg.LogLevel)
 	if err != nil {
 		level = zerolog.InfoLevel

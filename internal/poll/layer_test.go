@@ -109,7 +109,7 @@ func TestClockIsPutBack(t *testing.T) {
 		stamp := last.Add(-step) // the oldest that no poll can have seen
 		now = now.Add(-step)
 		var polls []time.Time
-		for began := now; now.Before(began.Add(20 * time.Hour)); {
+		for began := now; now.Before(began.Add(20*time.Hour)) && len(polls) < 500; { // polls a second apart are all alike
 			w, wait := poll(now)
 			if w.deepest >= 0 {
 				if len(polls) == 0 && w.from[w.deepest].After(stamp) {
@@ -117,7 +117,7 @@ func TestClockIsPutBack(t *testing.T) {
 				}
 				polls = append(polls, now)
 			}
-			if wait <= 0 || wait > max(interval, 10*time.Minute) {
+			if wait <= 0 || wait > max(interval, 10*time.Minute)+steady { // a mark may be ahead by that much
 				rt.Fatalf("the next poll is due in %s", wait)
 			}
 			now = now.Add(wait)
