@@ -1,13 +1,9 @@
 package bridge
 
 import (
+	"io"
 	"testing"
 	"time"
-
-	"github.com/rs/zerolog"
-
-	"hcbridge/config"
-	"hcbridge/test/org"
 )
 
 // Records are counted anew when rows came or went, and not when nothing happens.
@@ -36,27 +32,12 @@ func TestCountIsDue(t *testing.T) {
 // before took while everything was loaded.
 func TestRowsAreCountedAfterTheLoad(t *testing.T) {
 	t.Parallel()
-	pool := migrated(t)
-	server := org.New(org.Options{}).Start()
-	defer server.Close()
-	sf, closeIdle, err := clientOf(t.Context(), server)
-	if err != nil {
+	s, _ := polledSession(t, io.Discard)
+	if err := s.installAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	defer closeIdle()
-	cfg := scheduleConfig()
-	cfg.Objects = []config.Object{{Name: "Account", Mode: config.ModePolling, PollInterval: 10 * time.Minute}}
-	s := newSession(New(cfg, "test", zerolog.Nop()), pool, sf)
-	s.orgID = server.ID()
-	for _, step := range []func() error{
-		func() error { return s.pin(t.Context()) }, func() error { return s.mapAll(t.Context()) }, func() error { return s.installAll(t.Context()) },
-	} {
-		if err := step(); err != nil {
-			t.Fatal(err)
-		}
-	}
 	r := refresher{churn: map[string]int64{}, drains: map[string]*drain{}, rowsAt: time.Now().Add(time.Hour)}
-	if _, err := pool.Exec(t.Context(), "INSERT INTO salesforce.account (name) VALUES ('A'), ('B')"); err != nil {
+	if _, err := s.pool.Exec(t.Context(), "INSERT INTO salesforce.account (name) VALUES ('A'), ('B')"); err != nil {
 		t.Fatal(err)
 	}
 	s.begins(s.objects[0])
