@@ -185,6 +185,7 @@ func (c *Client) lost(e end, pace *pacer, wait time.Duration) {
 		Int("attempt", failures).Int64("wait_ms", wait.Milliseconds()).Msg("session lost")
 }
 
+// closeIdle lets the next exchange dial, where the connections are ours.
 func (c *Client) closeIdle() {
 	if c.own != nil {
 		c.own.CloseIdleConnections()

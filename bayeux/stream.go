@@ -164,6 +164,7 @@ func (s *session) broken(e *Error, t *turn) {
 	}
 	asking := s.asking != nil
 	s.hangUp()
+	s.closeIdle() // what broke the socket has often broken them: a goodbye over one would be lost
 	s.board.update(func(st *Status) { st.Transport = s.kind() })
 	s.absorb(answer{channel: metaConnect, err: e}, t)
 	if asking {
