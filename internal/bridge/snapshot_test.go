@@ -80,3 +80,22 @@ func TestNoFailuresBeforeTheFirstRun(t *testing.T) {
 		}
 	}
 }
+
+// Where no settings name objects, those are mapped that a bridge has mapped.
+func TestMapped(t *testing.T) {
+	t.Parallel()
+	pool := migrated(t)
+	ctx, cfg := t.Context(), &config.Config{Schema: "salesforce"}
+	if err := Mapped(ctx, pool, cfg, "Account"); !errors.Is(err, ErrNeverRan) {
+		t.Errorf("before any is mapped it says %v", err)
+	}
+	if _, err := pool.Exec(ctx, "INSERT INTO hcbridge.object (schema, object) VALUES ('salesforce', 'Account'), ('other', 'Lead')"); err != nil {
+		t.Fatal(err)
+	}
+	if err := Mapped(ctx, pool, cfg, "account"); err != nil {
+		t.Errorf("of one that is mapped it says %v", err)
+	}
+	if err := Mapped(ctx, pool, cfg, "Lead"); err == nil || err.Error() != "HC_OBJECTS: Lead is not mapped: mapped are Account" {
+		t.Errorf("of one that is not it says %v", err)
+	}
+}
