@@ -101,14 +101,24 @@ func (c *checker) usable(err error) bool {
 	return false
 }
 
+// leastCalls is what an object needs in a day that is of any use: polls, reading back, and
+// its share of the comparison and of the description.
+const leastCalls = 5
+
 // allowances judges what is left of the org's limits.
 func (c *checker) allowances(limits map[string]salesforce.Allowance) {
 	const part = "Salesforce"
 	if calls := limits["DailyApiRequests"]; calls.Max > 0 {
-		budget := c.cfg.APIDailyBudget.Of(calls.Max)
+		budget, used, least := c.cfg.APIDailyBudget.Of(calls.Max), calls.Max-calls.Remaining, leastCalls*len(c.cfg.Objects)
+		const remedy = "set it to more calls, or to a share of the org's with its percent sign, as 80%"
 		switch {
+		case budget < least:
+			c.warn(part, fmt.Sprintf("HC_API_DAILY_BUDGET allows %d API calls a day, and each mapped object needs five, %d in all: polls and writes wait for hours", budget, least), remedy)
 		case calls.Remaining*10 < calls.Max:
 			c.warn(part, fmt.Sprintf("only %d of %d API calls are left today", calls.Remaining, calls.Max), "wait, or buy API calls; polls slow down as they run out")
+		case used >= budget:
+			c.warn(part, fmt.Sprintf("HC_API_DAILY_BUDGET is used up: it allows %d API calls a day, and the whole org has used %d; polls and writes wait until it has used fewer", budget, used),
+				remedy+", or find who uses them (Setup, API Usage)")
 		case budget > calls.Remaining:
 			c.warn(part, fmt.Sprintf("HC_API_DAILY_BUDGET allows %d API calls a day, but others have left only %d of %d", budget, calls.Remaining, calls.Max),
 				"set it to less, so that others are not stopped by the bridge, or find who uses them (Setup, API Usage)")

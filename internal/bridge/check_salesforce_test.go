@@ -57,6 +57,10 @@ func TestCheckSalesforce(t *testing.T) {
 		}, []string{"✓ Salesforce: 9", "of 100000 API calls left", "✓ Salesforce: other limits cannot be read without View Setup and Configuration"}},
 		{"CallsUsedUp", nil, func(c *checked) { c.sf.UseCalls(95_000) }, []string{"! Salesforce: only 4", "of 100000 API calls are left today", "→ wait, or buy API calls"}},
 		{"BudgetTooLarge", nil, func(c *checked) { c.sf.UseCalls(50_000) }, []string{"! Salesforce: HC_API_DAILY_BUDGET allows 80000 API calls a day, but others have left only 4", "→ set it to less"}},
+		{"BudgetUsedUp", func(c *checked) { c.env["HC_API_DAILY_BUDGET"] = "20%" }, func(c *checked) { c.sf.UseCalls(20_000) }, []string{"! Salesforce: HC_API_DAILY_BUDGET is used up: it allows 20000 API calls a day, and the whole org has used 2000", "→ set it to more"}},
+		{"BudgetWithoutPercent", func(c *checked) {
+			c.env["HC_API_DAILY_BUDGET"], c.env["HC_OBJECTS"] = "8", "Account,Contact"
+		}, nil, []string{"! Salesforce: HC_API_DAILY_BUDGET allows 8 API calls a day, and each mapped object needs five, 10 in all", "→ set it to more calls, or to a share of the org's with its percent sign, as 80%"}},
 		{"EventsUsedUp", nil, func(c *checked) {
 			c.answers(`/limits/?$`, 200, `{"DailyApiRequests":{"Max":100,"Remaining":99},"DailyDurableStreamingApiEvents":{"Max":10000,"Remaining":12},"DurableStreamingApiConcurrentClients":{"Max":20,"Remaining":0}}`)
 		}, []string{"! Streaming: only 12 of 10000 streaming events are left today", "→ map busy objects with _MODE=polling", "! Streaming: all 20 streaming clients of the org are in use", "→ end one"}},
