@@ -240,6 +240,7 @@ func (c *checker) org(ctx context.Context, sf *salesforce.Client) (streaming, ok
 		return false, false
 	}
 	c.good(part, "logged in to org %s as %s", sess.OrgID, sess.Username)
+	c.exportOf(sess.OrgID)
 	if sf.Rotated() {
 		c.bad(part, "the app rotates refresh tokens: this login used up the one in HC_SALESFORCE_REFRESH_TOKEN, and the next is refused",
 			"switch Refresh Token Rotation off in the app's settings, then authorise the app again and set HC_SALESFORCE_REFRESH_TOKEN; or use a JWT key")

@@ -101,6 +101,15 @@ func (c *checker) usable(err error) bool {
 	return false
 }
 
+// exportOf tells of a mapping file that was exported of another org, which is no fault where
+// a sandbox shares that of production. An id is its first 15 characters.
+func (c *checker) exportOf(orgID string) {
+	const length = 15
+	if of := c.cfg.MappingOrgID; len(of) >= length && len(orgID) >= length && of[:length] != orgID[:length] {
+		c.warn("HC_MAPPING_FILE", "the file was exported of org "+of+", and the user logs in to org "+orgID+": its mappings are used all the same", "nothing, if it is meant for both; else name the file of this org, or the user of that one")
+	}
+}
+
 // leastCalls is what an object needs in a day that is of any use: polls, reading back, and
 // its share of the comparison and of the description.
 const leastCalls = 5
