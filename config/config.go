@@ -53,6 +53,7 @@ type Config struct {
 
 	MappingFile  []byte   // what HC_MAPPING_FILE holds; nil if not set
 	MappingNotes []string // what it asks for that is not done, and keys that are not known
+	MappingOrgID string   // the org that it was exported of; empty if it does not say
 
 	PollInterval   time.Duration // HC_POLL_INTERVAL; 1s to 24h
 	WriteAlgorithm string        // HC_WRITE_ALGORITHM; WriteOrdered or WriteMerged

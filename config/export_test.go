@@ -160,6 +160,14 @@ func TestMappingNotes(t *testing.T) {
 	if !slices.Equal(c.MappingNotes, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(c.MappingNotes, "\n"), strings.Join(want, "\n"))
 	}
+	if c.MappingOrgID != "00D000000000001EAA" {
+		t.Errorf("it is of org %q", c.MappingOrgID)
+	}
+	for _, text := range []string{`{"version": 1, "connection": {"organization_id": 7}}`, `{"version": 1}`} {
+		if c := mustLoad(t, with("HC_MAPPING_FILE=/m"), map[string]string{"/m": text}); c.MappingOrgID != "" {
+			t.Errorf("%s is of org %q", text, c.MappingOrgID)
+		}
+	}
 	if c := mustLoad(t, with("HC_MAPPING_FILE=/m"), map[string]string{"/m": exported}); len(c.MappingNotes) > 0 {
 		t.Errorf("an ordinary file has notes: %q", c.MappingNotes)
 	}

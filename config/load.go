@@ -70,6 +70,7 @@ func (e *environment) build(needsDatabase bool) *Config {
 		ShutdownGrace:     e.duration("HC_SHUTDOWN_GRACE", time.Second, 10*time.Minute),
 		MappingFile:       file.text,
 		MappingNotes:      file.notes,
+		MappingOrgID:      file.orgID,
 	}
 	c.WriteAlgorithm = e.oneOf("HC_WRITE_ALGORITHM", WriteOrdered, WriteMerged)
 	if e.value("HC_WRITE_ALGORITHM") == "" && file.writeAlgorithm != "" {

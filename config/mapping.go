@@ -41,6 +41,7 @@ type mapping struct {
 	writeAlgorithm string
 	text           []byte
 	notes          []string
+	orgID          string
 }
 
 // mappingFile reads the file that HC_MAPPING_FILE names, if it is set.
@@ -55,7 +56,7 @@ func (e *environment) mappingFile() mapping {
 		return mapping{}
 	}
 	m, complaints := parseMapping(text)
-	m.text, m.notes = text, notes(text)
+	m.text, m.notes, m.orgID = text, notes(text), orgID(text)
 	for _, complaint := range complaints {
 		e.add(name, "%s", complaint)
 	}

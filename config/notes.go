@@ -112,6 +112,13 @@ func notes(text []byte) (list []string) {
 	return list
 }
 
+// orgID is that of the org that an export was made of, "" if it does not say.
+func orgID(text []byte) string {
+	file, _ := decodeTree(text) // what is no object has been complained about
+	id, _ := sub(file, "connection")["organization_id"].(string)
+	return id
+}
+
 // sub is the object under a key, nil if there is none.
 func sub(t tree, key string) tree {
 	s, _ := t[key].(tree)

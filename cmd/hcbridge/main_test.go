@@ -58,7 +58,8 @@ func TestExitCodes(t *testing.T) {
 		{set[:1], "retry --all", 1, "127.0.0.1"},
 		{set[:1], "reload Account", 1, "127.0.0.1"},
 		{set, "reload account", 1, "127.0.0.1"},
-		{set, "reload Contact", 1, "Contact is not mapped"},
+		{set, "reload Contact", 2, "HC_OBJECTS: Contact is not mapped: mapped are Account"},
+		{set, "verify Contact", 2, "HC_OBJECTS: Contact is not mapped: mapped are Account"},
 		{set[:1], "approve", 1, "127.0.0.1"},
 		{set[:1], "adopt", 1, "127.0.0.1"},
 		{set[:1], "pause", 1, "127.0.0.1"},
@@ -114,6 +115,39 @@ func TestLogIsAllJSON(t *testing.T) {
 	for line := range strings.Lines(stderr) {
 		if !json.Valid([]byte(line)) {
 			t.Errorf("not JSON: %s", line)
+		}
+	}
+}
+
+// Settings that end a run before it has begun are told in its log, too, whatever they say
+// of the log; not where people read it, and not of other commands.
+func TestSettingsRefused(t *testing.T) {
+	t.Parallel()
+	wrong := []string{"HC_OBJECTS=Account", "HC_POLL_INTERVAL=never", "HC_SALESFORCE_CLIENT_ID=x", "HC_SALESFORCE_CLIENT_SECRET=y", "HC_SALESFORCE_LOGIN_URL=http://127.0.0.1:1", "HC_LOG_LEVEL=loud"}
+	for _, format := range []string{"json", "xml", ""} {
+		for _, args := range [][]string{nil, {"run"}} {
+			code, _, stderr := command(t, append(wrong[:len(wrong):len(wrong)], "HC_LOG_FORMAT="+format), args...)
+			var told []string
+			for text := range strings.Lines(stderr) {
+				var line struct{ Time, Level, Component, Event, Variable, Error string }
+				if err := json.Unmarshal([]byte(text), &line); err != nil || line.Time == "" || line.Level != "error" || line.Component != "config" || line.Event != "settings_refused" || line.Error == "" {
+					t.Errorf("%s: logged %s", format, text)
+				}
+				told = append(told, line.Variable)
+			}
+			want := []string{"DATABASE_URL", "HC_LOG_LEVEL", "HC_POLL_INTERVAL"}
+			if format == "xml" {
+				want = slices.Insert(want, 1, "HC_LOG_FORMAT")
+			}
+			if code != 2 || !slices.Equal(told, want) {
+				t.Errorf("%s: exit code %d, told of %v, want %v", format, code, told, want)
+			}
+		}
+	}
+	for _, args := range []string{"run", "status"} {
+		format := map[string]string{"run": " Console", "status": "json"}[args]
+		if code, _, stderr := command(t, append(wrong[:len(wrong):len(wrong)], "HC_LOG_FORMAT="+format), args); code != 2 || !strings.HasPrefix(stderr, "hcbridge: DATABASE_URL: not set") {
+			t.Errorf("%s: exit code %d: %s", args, code, stderr)
 		}
 	}
 }

@@ -46,9 +46,9 @@ func (p *program) reloadCommand() *cobra.Command {
 }
 
 func (p *program) reload(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool, object string, detach bool) error {
-	// It may have been mapped once. Without any setting of objects it is not ours to say.
-	if len(cfg.Objects) > 0 && !slices.ContainsFunc(cfg.Objects, func(o config.Object) bool { return strings.EqualFold(o.Name, object) }) {
-		return fmt.Errorf("%s is not mapped: add it to HC_OBJECTS, or to the mapping file", object)
+	// It may have been mapped once; without any setting of objects the database says.
+	if err := bridge.Mapped(ctx, pool, cfg, object); err != nil {
+		return err
 	}
 	r, err := bridge.RequestReload(ctx, pool, cfg.Schema, object)
 	if err != nil {

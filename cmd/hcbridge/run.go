@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 	"time"
 	_ "time/tzdata" // for TZ in an image from scratch
@@ -27,7 +28,7 @@ func (p *program) runCommand() *cobra.Command {
 func (p *program) runBridge(cmd *cobra.Command, _ []string) error {
 	cfg, err := p.config()
 	if err != nil {
-		return err
+		return p.refused(err)
 	}
 	screen := &screen{w: p.stderr}
 	log := p.loggerTo(screen, cfg)
@@ -44,6 +45,20 @@ func (p *program) runBridge(cmd *cobra.Command, _ []string) error {
 		return errors.Join(errQuiet, err) // it is in the log, beside whose lines there are no others
 	}
 	return nil
+}
+
+// refused logs what is wrong with the settings of a run, a line for each problem, as
+// whatever reads its standard error expects lines of the log. People get text.
+func (p *program) refused(err error) error {
+	var wrong *config.Error
+	if !errors.As(err, &wrong) || strings.EqualFold(strings.TrimSpace(p.getenv("HC_LOG_FORMAT")), "console") || isTerminal(p.stderr) {
+		return err
+	}
+	log := p.logger(&config.Config{LogLevel: "error"}) // that of the settings may be what is wrong
+	for _, problem := range wrong.Problems {
+		log.Error().Str("component", "config").Str("event", "settings_refused").Str("variable", problem.Variable).Str("error", problem.Text).Msg("the settings are wrong")
+	}
+	return errors.Join(errQuiet, err)
 }
 
 var errGrace = errors.New("HC_SHUTDOWN_GRACE ran out")

@@ -14,7 +14,6 @@ import (
 
 	"hcbridge/config"
 	"hcbridge/internal/salesforce"
-	"hcbridge/internal/web"
 	"hcbridge/outbox"
 	"hcbridge/pushtopic"
 )
@@ -76,6 +75,7 @@ func Check(ctx context.Context, cfg *config.Config, report func(Finding)) {
 	if c.pool != nil {
 		defer c.pool.Close()
 	}
+	c.address(ctx)
 	c.salesforce(ctx)
 }
 
@@ -99,14 +99,6 @@ func (c *checker) warn(part, text, remedy string) {
 
 func (c *checker) bad(part, text, remedy string) {
 	c.report(Finding{Level: Bad, Part: part, Text: text, Remedy: remedy})
-}
-
-// pages tells what others see of the pages, and what nobody does.
-func (c *checker) pages() {
-	if addr := c.cfg.HTTPAddr; addr != "" && !web.IsLoopback(addr) && c.cfg.HTTPToken == "" {
-		c.warn("HC_HTTP_ADDR", "all who can reach "+addr+" see health and metrics, and without a token nobody sees pages and API",
-			"set HC_HTTP_TOKEN, for example to what openssl rand -hex 32 prints, or an address like 127.0.0.1:8080")
-	}
 }
 
 func (c *checker) postgres(ctx context.Context) {
@@ -248,6 +240,7 @@ func (c *checker) org(ctx context.Context, sf *salesforce.Client) (streaming, ok
 		return false, false
 	}
 	c.good(part, "logged in to org %s as %s", sess.OrgID, sess.Username)
+	c.exportOf(sess.OrgID)
 	if sf.Rotated() {
 		c.bad(part, "the app rotates refresh tokens: this login used up the one in HC_SALESFORCE_REFRESH_TOKEN, and the next is refused",
 			"switch Refresh Token Rotation off in the app's settings, then authorise the app again and set HC_SALESFORCE_REFRESH_TOKEN; or use a JWT key")

@@ -53,6 +53,10 @@ func TestCheckPostgres(t *testing.T) {
 		{"TempFileLimit", func(c *checked) { c.with(func(u *url.URL) { u.RawQuery += "&temp_file_limit=1GB" }) }, nil, []string{"! Postgres: temp_file_limit is 1GB", "→ raise it"}},
 		{"Latin1", func(c *checked) { c.env["DATABASE_URL"] = pgtest.EncodedURL(c.t, "LATIN1") }, nil, []string{"! Postgres: the database's encoding is LATIN1: records with characters that it lacks fail to be read", "→ use a database of its own"}},
 		{"NoTLS", func(c *checked) { c.env["DATABASE_URL"] = "postgres://me@db.invalid/app?sslmode=require" }, nil, []string{"! Postgres: DATABASE_URL reaches db.invalid with less than sslmode=verify-full", "→ add sslmode=verify-full"}},
+		{"PoolParameters", func(c *checked) {
+			c.with(func(u *url.URL) { u.RawQuery += "&pool_max_conns=3&pool_max_conn_lifetime=1h" })
+			c.env["HC_LISTEN_DATABASE_URL"] = c.env["DATABASE_URL"]
+		}, nil, []string{"✓ Postgres: connected", "✓ Postgres: notifications arrive"}},
 		{"ListenElsewhere", func(c *checked) { c.env["HC_LISTEN_DATABASE_URL"] = pgtest.URL(c.t) }, nil, []string{"✗ Postgres: HC_LISTEN_DATABASE_URL names another database", "→ let both name the same database"}},
 		{"ListenRefused", func(c *checked) { c.env["HC_LISTEN_DATABASE_URL"] = "postgres://nobody@" + closedAddr(c.t) + "/x" }, nil, []string{"✗ Postgres: no connection to listen on", "→ see that Postgres runs", "HC_LISTEN_DATABASE_URL"}},
 		{"NothingMapped", func(c *checked) { c.env = map[string]string{} }, nil, []string{"✗ Configuration: no object is mapped", "→ set HC_OBJECTS or HC_MAPPING_FILE"}},

@@ -101,14 +101,33 @@ func (c *checker) usable(err error) bool {
 	return false
 }
 
+// exportOf tells of a mapping file that was exported of another org, which is no fault where
+// a sandbox shares that of production. An id is its first 15 characters.
+func (c *checker) exportOf(orgID string) {
+	const length = 15
+	if of := c.cfg.MappingOrgID; len(of) >= length && len(orgID) >= length && of[:length] != orgID[:length] {
+		c.warn("HC_MAPPING_FILE", "the file was exported of org "+of+", and the user logs in to org "+orgID+": its mappings are used all the same", "nothing, if it is meant for both; else name the file of this org, or the user of that one")
+	}
+}
+
+// leastCalls is what an object needs in a day that is of any use: polls, reading back, and
+// its share of the comparison and of the description.
+const leastCalls = 5
+
 // allowances judges what is left of the org's limits.
 func (c *checker) allowances(limits map[string]salesforce.Allowance) {
 	const part = "Salesforce"
 	if calls := limits["DailyApiRequests"]; calls.Max > 0 {
-		budget := c.cfg.APIDailyBudget.Of(calls.Max)
+		budget, used, least := c.cfg.APIDailyBudget.Of(calls.Max), calls.Max-calls.Remaining, leastCalls*len(c.cfg.Objects)
+		const remedy = "set it to more calls, or to a share of the org's with its percent sign, as 80%"
 		switch {
+		case budget < least:
+			c.warn(part, fmt.Sprintf("HC_API_DAILY_BUDGET allows %d API calls a day, and each mapped object needs five, %d in all: polls and writes wait for hours", budget, least), remedy)
 		case calls.Remaining*10 < calls.Max:
 			c.warn(part, fmt.Sprintf("only %d of %d API calls are left today", calls.Remaining, calls.Max), "wait, or buy API calls; polls slow down as they run out")
+		case used >= budget:
+			c.warn(part, fmt.Sprintf("HC_API_DAILY_BUDGET is used up: it allows %d API calls a day, and the whole org has used %d; polls and writes wait until it has used fewer", budget, used),
+				remedy+", or find who uses them (Setup, API Usage)")
 		case budget > calls.Remaining:
 			c.warn(part, fmt.Sprintf("HC_API_DAILY_BUDGET allows %d API calls a day, but others have left only %d of %d", budget, calls.Remaining, calls.Max),
 				"set it to less, so that others are not stopped by the bridge, or find who uses them (Setup, API Usage)")

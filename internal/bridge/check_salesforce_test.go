@@ -3,9 +3,12 @@ package bridge
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"hcbridge/config"
 	"hcbridge/test/org"
 	"hcbridge/test/org/sobject"
 	"hcbridge/test/pgtest"
@@ -57,6 +60,17 @@ func TestCheckSalesforce(t *testing.T) {
 		}, []string{"✓ Salesforce: 9", "of 100000 API calls left", "✓ Salesforce: other limits cannot be read without View Setup and Configuration"}},
 		{"CallsUsedUp", nil, func(c *checked) { c.sf.UseCalls(95_000) }, []string{"! Salesforce: only 4", "of 100000 API calls are left today", "→ wait, or buy API calls"}},
 		{"BudgetTooLarge", nil, func(c *checked) { c.sf.UseCalls(50_000) }, []string{"! Salesforce: HC_API_DAILY_BUDGET allows 80000 API calls a day, but others have left only 4", "→ set it to less"}},
+		{"ExportOfAnother", func(c *checked) {
+			path := filepath.Join(c.t.TempDir(), "mapping.json")
+			if err := os.WriteFile(path, []byte(`{"version": 1, "connection": {"organization_id": "00DAnother00001EAA"}, "mappings": []}`), 0o600); err != nil {
+				c.t.Fatal(err)
+			}
+			c.env["HC_MAPPING_FILE"] = path
+		}, nil, []string{"! HC_MAPPING_FILE: the file was exported of org 00DAnother00001EAA, and the user logs in to org 00D", ": its mappings are used all the same → nothing, if it is meant for both", "✓ Account"}},
+		{"BudgetUsedUp", func(c *checked) { c.env["HC_API_DAILY_BUDGET"] = "20%" }, func(c *checked) { c.sf.UseCalls(20_000) }, []string{"! Salesforce: HC_API_DAILY_BUDGET is used up: it allows 20000 API calls a day, and the whole org has used 2000", "→ set it to more"}},
+		{"BudgetWithoutPercent", func(c *checked) {
+			c.env["HC_API_DAILY_BUDGET"], c.env["HC_OBJECTS"] = "8", "Account,Contact"
+		}, nil, []string{"! Salesforce: HC_API_DAILY_BUDGET allows 8 API calls a day, and each mapped object needs five, 10 in all", "→ set it to more calls, or to a share of the org's with its percent sign, as 80%"}},
 		{"EventsUsedUp", nil, func(c *checked) {
 			c.answers(`/limits/?$`, 200, `{"DailyApiRequests":{"Max":100,"Remaining":99},"DailyDurableStreamingApiEvents":{"Max":10000,"Remaining":12},"DurableStreamingApiConcurrentClients":{"Max":20,"Remaining":0}}`)
 		}, []string{"! Streaming: only 12 of 10000 streaming events are left today", "→ map busy objects with _MODE=polling", "! Streaming: all 20 streaming clients of the org are in use", "→ end one"}},
@@ -129,4 +143,18 @@ func TestCheckSalesforce(t *testing.T) {
 		{"NotAnExternalID", func(c *checked) { c.env["HC_OBJECT_CONTACT_EXTERNAL_ID"] = "LastName" }, nil, []string{"✗ Contact: LastName is not an external id field of Contact", "→ correct HC_OBJECT_CONTACT_EXTERNAL_ID, or mark the field"}},
 		{"NotStreamable", func(c *checked) { c.env["HC_OBJECTS"] = "Account,Contact,User" }, nil, []string{"! User: PushTopics do not support this object: it is polled", "→ set HC_OBJECT_USER_MODE=polling to say so"}},
 	})
+}
+
+// An export of the org itself is told of as little as one that does not say: an id is its
+// first 15 characters.
+func TestCheckExportOf(t *testing.T) {
+	t.Parallel()
+	for of, told := range map[string]bool{"": false, "00D…": false, "00D000000000001": false, "00D000000000001EAA": false, "00D000000000002": true, "00d000000000001": true} {
+		var got []Finding
+		c := checker{cfg: &config.Config{MappingOrgID: of}, report: func(f Finding) { got = append(got, f) }}
+		c.exportOf("00D000000000001EAA")
+		if (len(got) == 1) != told {
+			t.Errorf("of a file of org %q it says %+v", of, got)
+		}
+	}
 }

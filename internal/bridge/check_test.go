@@ -10,8 +10,10 @@ import (
 	"maps"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -36,7 +38,8 @@ type checked struct {
 func newChecked(t *testing.T, url string) *checked {
 	t.Helper()
 	return &checked{t: t, url: url, opt: org.Options{DailyLimit: 100_000}, env: map[string]string{
-		"HC_OBJECTS": "Account,Contact", "HC_OBJECT_CONTACT_ACCESS": "read_write", "HC_OBJECT_CONTACT_EXTERNAL_ID": "External_Id__c",
+		"HC_HTTP_ADDR": "", // not that of another test
+		"HC_OBJECTS":   "Account,Contact", "HC_OBJECT_CONTACT_ACCESS": "read_write", "HC_OBJECT_CONTACT_EXTERNAL_ID": "External_Id__c",
 	}}
 }
 
@@ -267,6 +270,49 @@ func TestCheckAddressOfThePages(t *testing.T) {
 	x.start()
 	if out := x.run(); !strings.Contains(out, "! HC_HTTP_ADDR: ") {
 		t.Errorf("it says:\n%s", out)
+	}
+}
+
+// An address that nobody could listen on is told, and one that is taken, but not by the
+// bridge at work.
+func TestCheckListens(t *testing.T) {
+	t.Parallel()
+	pool := migrated(t)
+	x := newChecked(t, pool.Config().ConnString())
+	x.start()
+	says := func(addr string) string {
+		x.env["HC_HTTP_ADDR"] = addr
+		var told strings.Builder
+		for line := range strings.Lines(x.run()) {
+			if strings.Contains(line, "HC_HTTP_ADDR") {
+				told.WriteString(line)
+			}
+		}
+		return told.String()
+	}
+	for _, addr := range []string{"192.0.2.1:8080", "no-such-host.invalid:8080"} {
+		x.env["HC_HTTP_TOKEN"] = "s3cret"
+		if got := says(addr); !strings.HasPrefix(got, "✗ HC_HTTP_ADDR: nothing can be served there: listen tcp") || !strings.Contains(got, " → name an address of this machine") {
+			t.Errorf("of %s it says %q", addr, got)
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed with the test
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if got := says(l.Addr().String()); !strings.HasPrefix(got, "! HC_HTTP_ADDR: "+l.Addr().String()+" is in use, and not by a bridge of this schema") || !strings.Contains(got, " → name another port") {
+		t.Errorf("of one that is taken it says %q", got)
+	}
+	if ok, err := newLease(pool, "salesforce").take(t.Context()); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if got := says(l.Addr().String()); got != "" {
+		t.Errorf("beside the bridge at work it says %q", got)
+	}
+	denied := &net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", syscall.EACCES)}
+	if got := addressRemedy(denied); !strings.Contains(got, "from 1024 on") {
+		t.Errorf("of a port that is not allowed it says %q", got)
 	}
 }
 

@@ -24,12 +24,14 @@ var ErrLogin = errors.New("log in to Salesforce")
 // nothing and works beside a running bridge as well as without one, as long as
 // one has run before.
 func Compare(ctx context.Context, cfg *config.Config, pool *pgxpool.Pool, name string, log zerolog.Logger, progress poll.Progress, report func(pgsink.Difference) error) error {
+	var known []string
 	for _, o := range cfg.Objects {
+		known = append(known, o.Name)
 		if strings.EqualFold(o.Name, name) {
 			return compareSides(ctx, cfg, o, pool, log, progress, report)
 		}
 	}
-	return &ConfigError{Variable: "HC_OBJECTS", Text: fmt.Sprintf("%s is not mapped", name)}
+	return notMapped(name, known)
 }
 
 func compareSides(ctx context.Context, cfg *config.Config, o config.Object, pool *pgxpool.Pool, log zerolog.Logger, progress poll.Progress, report func(pgsink.Difference) error) error {

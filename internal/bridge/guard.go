@@ -91,14 +91,28 @@ func Approve(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, object
 	if len(list) > 0 || object == "" {
 		return list, nil
 	}
+	return list, Mapped(ctx, pool, cfg, object)
+}
+
+// Mapped returns an error that names the objects that are mapped, unless object is one
+// of them.
+func Mapped(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, object string) error {
 	known, err := knownObjects(ctx, pool, cfg)
 	if err != nil {
-		return nil, commandError("approve", err)
+		return commandError(object, err)
 	}
-	if !slices.ContainsFunc(known, func(name string) bool { return pgsink.TableName(name) == table }) {
-		return nil, fmt.Errorf("%s is not mapped: mapped are %s", object, strings.Join(known, ", "))
+	if len(known) == 0 {
+		return ErrNeverRan
 	}
-	return list, nil
+	if !slices.ContainsFunc(known, func(name string) bool { return pgsink.TableName(name) == pgsink.TableName(object) }) {
+		return notMapped(object, known)
+	}
+	return nil
+}
+
+// notMapped is the error of a command about an object that is none of the known ones.
+func notMapped(object string, known []string) error {
+	return &ConfigError{Variable: "HC_OBJECTS", Text: fmt.Sprintf("%s is not mapped: mapped are %s", object, strings.Join(known, ", "))}
 }
 
 // knownObjects are the objects that are mapped: by the settings, or where these name

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // pooler finds out, once, whether a pooler stands before the server. It is safe
@@ -69,10 +70,11 @@ func malformed(err error) string {
 // connectToListen opens a connection for LISTEN. It prepares nothing, should a
 // pooler be on the way after all.
 func connectToListen(ctx context.Context, url string) (*pgx.Conn, error) {
-	cfg, err := pgx.ParseConfig(url)
+	pc, err := pgxpool.ParseConfig(url) // which takes pool_max_conns and the like for its own: the server would refuse them
 	if err != nil {
 		return nil, errors.New(malformed(err))
 	}
+	cfg := pc.ConnConfig
 	asUTF8(&cfg.Config)
 	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec
 	return pgx.ConnectConfig(ctx, cfg)

@@ -67,5 +67,8 @@ func settle(ctx context.Context, pool *pgxpool.Pool, schema string, ids []string
 		}
 		return nil
 	})
-	return n, err
+	if err != nil {
+		return 0, commandError("failures", err)
+	}
+	return n, nil
 }

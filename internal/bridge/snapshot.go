@@ -85,7 +85,7 @@ var ErrNeverRan = errors.New("no bridge has run on this database and schema yet;
 func Failures(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, limit int) ([]web.Failure, error) {
 	writes, err := outbox.Errors(ctx, pool, cfg.Schema, limit)
 	if err != nil {
-		return nil, err
+		return nil, commandError("failures", err)
 	}
 	objects := make(map[string]string, len(cfg.Objects))
 	for _, o := range cfg.Objects {
@@ -100,7 +100,7 @@ func Failures(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, limit
 	}
 	rows, err := pool.Query(ctx, readErrorsSQL, cfg.Schema, limit)
 	if err != nil {
-		return nil, fmt.Errorf("read errors: %w", err)
+		return nil, commandError("read errors", err)
 	}
 	f := web.Failure{Direction: "read"}
 	_, err = pgx.ForEachRow(rows, []any{&f.Object, &f.SFID, &f.Code, &f.Message, &f.At}, func() error {
@@ -108,7 +108,7 @@ func Failures(ctx context.Context, pool *pgxpool.Pool, cfg *config.Config, limit
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read errors: %w", err)
+		return nil, commandError("read errors", err)
 	}
 	slices.SortStableFunc(list, func(x, y web.Failure) int { return y.At.Compare(x.At) })
 	return list[:min(limit, len(list))], nil

@@ -325,7 +325,7 @@ func TestHeldDelete(t *testing.T) {
 			return nil
 		})
 	}
-	if code, out, stderr := r.Command("approve", "Acount"); code != 1 || !strings.Contains(stderr, "Acount is not mapped: mapped are Account") {
+	if code, out, stderr := r.Command("approve", "Acount"); code != 2 || !strings.Contains(stderr, "Acount is not mapped: mapped are Account") {
 		t.Errorf("a misspelt object: %d %s%s", code, out, stderr)
 	}
 	r.ran("Nothing of Contact is held. Held are: account", "approve", "Contact")
