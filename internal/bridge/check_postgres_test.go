@@ -119,6 +119,7 @@ func TestRemediesOfTheWay(t *testing.T) {
 		{"Certificate", reachRemedy(post(certificate)), "SSL_CERT_FILE"},
 		{"ProxyGone", reachRemedy(post(&net.OpError{Op: "proxyconnect", Err: errors.New("connection refused")})), "HTTPS_PROXY"},
 		{"ProxyWantsPassword", reachRemedy(post(errors.New("Proxy Authentication Required"))), "NO_PROXY"},
+		{"ProxyWillNot", reachRemedy(post(errors.New("Forbidden"))), "NO_PROXY"},
 		{"HostGone", reachRemedy(post(&net.OpError{Op: "dial", Err: errors.New("connection refused")})), "HC_SALESFORCE_LOGIN_URL"},
 		{"PostgresCertificate", connectRemedy(fmt.Errorf("failed to connect: %w", certificate), "DATABASE_URL"), "sslrootcert=/path/ca.pem"},
 		{"PostgresGone", connectRemedy(errors.New("connection refused"), "DATABASE_URL"), "see that Postgres runs"},
@@ -147,7 +148,12 @@ func TestCheckEncoding(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{"UTF8": "", "SQL_ASCII": "columns count bytes", "WIN1252": "is WIN1252: records with characters that it lacks"} {
 		got := ""
-		c := checker{report: func(f Finding) { got += f.Text }}
+		c := checker{report: func(f Finding) {
+			if f.Level != Warn || f.Remedy == "" {
+				t.Errorf("%+v", f)
+			}
+			got += f.Text
+		}}
 		if c.encoding(name); (want == "") != (got == "") || !strings.Contains(got, want) {
 			t.Errorf("of %s it says %q", name, got)
 		}

@@ -237,7 +237,7 @@ func TestCanonicalID(t *testing.T) {
 	for in, want := range map[string]string{
 		"001D000000IqhSLIAZ": "001D000000IqhSLIAZ", "001D000000IqhSL": "001D000000IqhSLIAZ", "aBcDEfgHIJKLMNO025": "aBcDEfgHIJKLMNO025",
 		"001d000000iqhsliaz": "001D000000IqhSLIAZ", "001D000000IQHSLIAZ": "001D000000IqhSLIAZ", "003000000000001AAA": "003000000000001AAA",
-		"": "", "abc": "", "001D000000IqhSL'AZ": "", "001D000000IqhSLIA": "", "001D000000IqhSLIA6": "", "003000000000001AAB": "", "001000000000001IAZ": "",
+		"": "", "abc": "", "001D000000IqhSL'AZ": "", "001D000000Iqh'L": "", "001D000000IqhSLIA": "", "001D000000IqhSLIA6": "", "003000000000001AAB": "", "001000000000001IAZ": "",
 	} {
 		got, ok := CanonicalID(in)
 		if got != want || ok != (want != "") {
