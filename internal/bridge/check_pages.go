@@ -30,7 +30,7 @@ func (c *checker) address(ctx context.Context) {
 	case err == nil:
 		_ = l.Close()
 	case !errors.Is(err, syscall.EADDRINUSE):
-		c.report(Finding{Level: Bad, Part: "HC_HTTP_ADDR", Text: "nothing can be served there: " + err.Error(), Remedy: addressRemedy(err), Settings: true})
+		c.bad("HC_HTTP_ADDR", "nothing can be served there: "+err.Error(), addressRemedy(err))
 	case c.pool != nil && !c.works(ctx): // without a database nobody knows
 		c.warn("HC_HTTP_ADDR", addr+" is in use, and not by a bridge of this schema: while it is, none starts here", "name another port, or end what listens there; empty serves nothing")
 	}
