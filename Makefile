@@ -34,7 +34,7 @@ demo:
 .PHONY: test
 test:
 	@scripts/need.sh $(TESTS_NEED)
-	go test -race -timeout 30m $(PKG)
+	scripts/test.sh $(PKG)
 
 ## test/one: run one test again and again: make test/one PKG=./outbox RUN=TestOrder
 .PHONY: test/one
@@ -99,7 +99,7 @@ check:
 	go vet ./...
 	$(GOLANGCI) run --allow-parallel-runners
 	scripts/vuln.sh $(GOVULN)
-	go test -race -vet=off -timeout 30m ./...
+	scripts/test.sh -vet=off ./...
 
 ## lint: run the linters alone
 .PHONY: lint

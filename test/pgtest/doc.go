@@ -12,10 +12,11 @@
 // installs PostgreSQL on this platform. There is no skipping: a suite that
 // skips looks like one that passes.
 //
-// A private server lives in a folder of its own under os.TempDir, listens on a
-// free loopback port and on a Unix socket in that folder, asks for a random
-// password, and runs as the user nobody where root starts it (PostgreSQL
-// refuses root). It is up in less than half a second:
+// A private server lives in a folder of its own, in memory where there is plenty and
+// else under os.TempDir, as always where TMPDIR or [Options.Fsync] is set. It listens
+// on a free loopback port and on a Unix socket in that folder, asks for a random
+// password, and runs as the user nobody where root starts it (PostgreSQL refuses
+// root). It is up in less than half a second:
 //
 //	         Start                    Stop(Fast|Immediate)
 //	(none) ────────▶ running ────────────────────────────▶ stopped

@@ -9,8 +9,24 @@ import (
 	"time"
 )
 
-// folderPattern names the folders of private servers under os.TempDir.
+// folderPattern names the folders of private servers.
 const folderPattern = "hcbridge-pg-*"
+
+// memory is a file system in memory, on Linux, and roomy what must be free in it.
+const (
+	memory = "/dev/shm"
+	roomy  = 8 << 30
+)
+
+// place is where the folder of a server goes: into memory, if there is plenty and nobody
+// has said otherwise by TMPDIR, as tests make and drop databases of hundreds of files.
+func place(o Options) string {
+	var fs syscall.Statfs_t
+	if o.Fsync || os.Getenv("TMPDIR") != "" || syscall.Statfs(memory, &fs) != nil || uint64(fs.Bavail)*uint64(fs.Bsize) < roomy { //nolint:unconvert // their types differ by system
+		return os.TempDir()
+	}
+	return memory
+}
 
 // A folder holds one server: data, log, socket, and a file that we hold
 // locked. The kernel drops the lock when we die, however we die, and so tells
@@ -20,8 +36,8 @@ type folder struct {
 	lock *os.File
 }
 
-func newFolder(owner runAs) (*folder, error) {
-	dir, err := os.MkdirTemp("", folderPattern)
+func newFolder(in string, owner runAs) (*folder, error) {
+	dir, err := os.MkdirTemp(in, folderPattern)
 	if err != nil {
 		return nil, fmt.Errorf("folder for the server: %w", err)
 	}

@@ -193,6 +193,9 @@ func TestCloseLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if used, err := os.ReadDir(temp); err != nil || len(used) == 0 {
+		t.Errorf("TMPDIR is not used (%v)", err)
+	}
 	server.Close()
 	server.Close()
 	goleak.VerifyNone(t, before)

@@ -99,8 +99,9 @@ func (s *Server) create(ctx context.Context) (err error) {
 	if s.user, err = unprivileged(); err != nil {
 		return err
 	}
-	sweep(os.TempDir())
-	if s.folder, err = newFolder(s.user); err != nil {
+	in := place(s.options)
+	sweep(in)
+	if s.folder, err = newFolder(in, s.user); err != nil {
 		return err
 	}
 	password := rand.Text()

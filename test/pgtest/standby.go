@@ -60,7 +60,7 @@ func (s *Server) backup(ctx context.Context, from *url.URL, options ...string) e
 }
 
 func (s *Server) begin(ctx context.Context, first *url.URL, fill func(*Server) error) (err error) {
-	if s.folder, err = newFolder(s.user); err != nil {
+	if s.folder, err = newFolder(place(s.options), s.user); err != nil {
 		return err
 	}
 	if err := fill(s); err != nil {
