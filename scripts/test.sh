@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests of packages, under the race detector: test.sh [-flag…] package…
 # Those that promise how soon something happens come last and one after another:
-# beside others they would measure these. The longest comes first, so that nobody
-# waits for it in the end.
+# beside others they would measure these.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,7 +12,6 @@ alone=() others=()
 for package in $packages; do
   case $package in
     */test/chaos | */test/standby) alone+=("$package") ;;
-    */test/e2e) others=("$package" ${others[@]+"${others[@]}"}) ;;
     *) others+=("$package") ;;
   esac
 done
