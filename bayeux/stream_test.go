@@ -260,8 +260,14 @@ func TestSocket(t *testing.T) {
 	upgrader := websocket.Upgrader{}
 	var mu sync.Mutex
 	var headers []http.Header
+	from := map[string]string{} // channel -> where its first request came from
 	large := true
-	s.hook = func(w http.ResponseWriter, _ *http.Request, batch []request) bool {
+	s.hook = func(w http.ResponseWriter, r *http.Request, batch []request) bool {
+		mu.Lock()
+		if from[batch[0].Channel] == "" {
+			from[batch[0].Channel] = r.RemoteAddr
+		}
+		mu.Unlock()
 		if batch[0].Channel != metaHandshake {
 			return false
 		}
@@ -319,5 +325,8 @@ func TestSocket(t *testing.T) {
 	h := headers[0]
 	if h.Get("Authorization") != "Bearer secret1" || h.Get("Cookie") != "BAYEUX_BROWSER=c1" {
 		t.Errorf("the upgrade had headers %v", h)
+	}
+	if hello, bye := from[metaHandshake], from[metaDisconnect]; bye == "" || bye == hello {
+		t.Errorf("the handshake came from %s, the goodbye after the socket broke from %q: a connection that may have broken with it", hello, bye)
 	}
 }

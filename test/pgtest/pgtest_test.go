@@ -168,6 +168,10 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%s is %s, want %s", setting, got, want)
 		}
 	}
+	// What is measured with fsync is of a disk.
+	if data := query[string](t, server.URL(), "SELECT current_setting($1)", "data_directory"); strings.HasPrefix(data, "/dev/shm/") {
+		t.Errorf("its data is in %s", data)
+	}
 }
 
 func TestStartFailsWithTheLog(t *testing.T) {

@@ -22,7 +22,7 @@ var errPortTaken = errors.New("port was taken by another program")
 // order where the build has ICU, since that is what real databases have: code
 // that relies on byte order must say so. Passwords are checked by MD5 where the
 // build has it: tests connect thousands of times, and SCRAM, which is slow on
-// purpose, costs them a tenth of a second of processor for each ten.
+// purpose, takes 12 ms of processor for each under the race detector.
 func initdb(ctx context.Context, bin string, f *folder, user runAs, password string) error {
 	if err := f.write("password", password); err != nil {
 		return err
